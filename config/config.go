@@ -1,0 +1,130 @@
+// Package config is Bugle's one YAML file: its types, their defaults, and the
+// strict loading that turns a mistake into a file, a line and a remedy.
+//
+// It owns what a site may set and nothing of what is done with it: it imports
+// no other room, and every room may use its types. What can be checked without
+// running anything (unknown keys, wrong types, missing references, clashing
+// ports) is checked here; flows are checked further by room ivr.
+//
+// Read config.go for the types, load.go for how a file becomes a Config.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is a whole configuration file with every default filled in.
+type Config struct {
+	Domain    string            `yaml:"domain"`   // routing domain: one helpline. Part of every Redis key
+	Node      string            `yaml:"node"`     // this node's name, unique in the domain; default: the host's name
+	DataDir   string            `yaml:"data_dir"` // belongs to this node alone
+	Log       Log               `yaml:"log"`
+	HTTP      HTTP              `yaml:"http"`
+	Redis     Redis             `yaml:"redis"`
+	SIP       SIP               `yaml:"sip"`
+	Media     Media             `yaml:"media"`
+	Prompts   Prompts           `yaml:"prompts"`
+	Drain     Duration          `yaml:"drain"`     // how long SIGTERM waits for calls to end; default 5m
+	Languages []string          `yaml:"languages"` // the languages the helpline speaks, as BCP 47 tags ("en")
+	Skills    []string          `yaml:"skills"`    // the abilities agents can have beside languages
+	Queues    map[string]Queue  `yaml:"queues"`
+	Agents    map[string]Agent  `yaml:"agents"`  // by id, which is also the user part of the agent's SIP address
+	Numbers   map[string]Number `yaml:"numbers"` // by dialled number: the user part of the Request-URI
+	Flows     map[string]Flow   `yaml:"flows"`
+
+	source *source // where each value stands in the file; see Problems
+}
+
+// Duration is a time.Duration written as in Go: "20s", "1m30s".
+type Duration time.Duration
+
+// D gives the duration as the standard library's type.
+func (d Duration) D() time.Duration { return time.Duration(d) }
+
+// Log says how the node's own log is written.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info (default), warn, error
+	Format string `yaml:"format"` // text (default), json
+}
+
+// HTTP is the listener for API, metrics and health.
+type HTTP struct {
+	Address string `yaml:"address"` // host:port; default 127.0.0.1:8080
+	Token   string `yaml:"token"`   // bearer token of the API; without one the API answers loopback only
+}
+
+// Redis is where nodes meet. Without an address an embedded one is run.
+type Redis struct {
+	Addr     string `yaml:"addr"`
+	Username string `yaml:"username"`
+	Password string `yaml:"password"`
+	DB       int    `yaml:"db"`
+	TLS      bool   `yaml:"tls"`
+}
+
+// SIP is the signalling side.
+type SIP struct {
+	Listeners       []Listener `yaml:"listeners"`
+	Domain          string     `yaml:"domain"`            // host part of our agents' addresses and digest realm; default: the first listener's host
+	Digest          string     `yaml:"digest"`            // md5 (default), sha-256, both
+	Trunks          []Trunk    `yaml:"trunks"`            // who may send us calls
+	MaxCalls        int        `yaml:"max_calls"`         // callers at once on this node; past it 503. Default 2000
+	RegisterExpires Duration   `yaml:"register_expires"`  // longest registration granted; default 10m
+	ReadyOnRegister bool       `yaml:"ready_on_register"` // a registering agent is ready at once instead of paused
+}
+
+// Listener is one socket that takes SIP.
+type Listener struct {
+	Network string         `yaml:"network"` // udp, tcp
+	Address netip.AddrPort `yaml:"address"` // concrete: 0.0.0.0 cannot stand in a Contact
+}
+
+// Trunk is a carrier or SBC that sends us calls.
+type Trunk struct {
+	Name      string         `yaml:"name"`
+	Addresses []netip.Prefix `yaml:"addresses"` // its source addresses
+}
+
+// Media is the RTP side.
+type Media struct {
+	Address   netip.Addr `yaml:"address"`   // where RTP sockets are bound; default: the first SIP listener's host
+	Advertise netip.Addr `yaml:"advertise"` // the address written in SDP, for NAT; default: Address
+	Ports     PortRange  `yaml:"ports"`     // default 20000-29999
+	Silence   Duration   `yaml:"silence"`   // no RTP for so long ends a call; default 30s, 0 turns it off
+	Shards    int        `yaml:"shards"`    // engine goroutines; default: the number of cores
+}
+
+// PortRange is written "20000-29999"; both ends belong to it.
+type PortRange struct{ First, Last uint16 }
+
+// Prompts says where what is spoken lies.
+type Prompts struct {
+	Dir   string `yaml:"dir"`   // DIR/LANGUAGE/NAME.wav; a file in DIR/recordings/LANGUAGE/ wins over it
+	Music string `yaml:"music"` // WAV file for callers in line; default: music.wav in Dir
+}
+
+// Queue is a named line of waiting calls with a service goal.
+type Queue struct {
+	Requires     map[string]int `yaml:"requires"`      // skill: least level, beside the caller's language
+	Goal         Duration       `yaml:"goal"`          // T of the service level; default 20s
+	ShortAbandon Duration       `yaml:"short_abandon"` // a caller who leaves within it is a short abandon; default 5s
+	HeadStart    Duration       `yaml:"head_start"`    // priority, as seconds of waiting given in advance
+	Ring         Duration       `yaml:"ring"`          // how long an agent is rung; default 15s
+	WrapUp       *Duration      `yaml:"wrap_up"`       // limit of the agent's time after a call; default 30s, 0s for none
+	Class        string         `yaml:"class"`         // subject class for handling time: routine (default), clinical
+}
+
+// Agent seeds one agent. His HA1 is kept apart from this file.
+type Agent struct {
+	Name      string         `yaml:"name"`
+	Tier      int            `yaml:"tier"`      // 1 first contact (default), 2 clinical and claims, 3 escalation
+	Languages map[string]int `yaml:"languages"` // language: level 1 to 5
+	Skills    map[string]int `yaml:"skills"`    // skill: level 1 to 5
+}
+
+// Number is one dialled number of ours.
+type Number struct {
+	Flow     string `yaml:"flow"`
+	Language string `yaml:"language"` // spoken until the caller chooses
+}

@@ -1,0 +1,71 @@
+package config
+
+// Flow is an IVR program: steps by name, and where it starts.
+type Flow struct {
+	Start string          `yaml:"start"`
+	Steps map[string]Step `yaml:"steps"`
+}
+
+// Step is one node of a flow. Exactly one of its verbs is set.
+type Step struct {
+	Play    *Play    `yaml:"play"`
+	Menu    *Menu    `yaml:"menu"`
+	Collect *Collect `yaml:"collect"`
+	Queue   *Enqueue `yaml:"queue"`
+	Hangup  *Hangup  `yaml:"hangup"`
+}
+
+// A Prompt reference is NAME, spoken in the caller's language, or
+// LANGUAGE/NAME, spoken in that one ("es/choose_language").
+
+// Play speaks and goes on.
+type Play struct {
+	Prompts []string `yaml:"prompts"`
+	Barge   *bool    `yaml:"barge"` // a key stops it (and is kept for the next step); default true
+	Next    string   `yaml:"next"`
+}
+
+// Menu speaks, takes one key and branches.
+type Menu struct {
+	Prompts []string          `yaml:"prompts"`
+	Timeout Duration          `yaml:"timeout"`  // silence after the prompt that counts as no-input; default 5s
+	Tries   int               `yaml:"tries"`    // how often it is asked; default 3
+	Keys    map[string]Choice `yaml:"keys"`     // "0".."9", "*", "#"
+	NoInput []string          `yaml:"no_input"` // spoken before asking again
+	NoMatch []string          `yaml:"no_match"`
+	Else    string            `yaml:"else"` // step after the last try
+}
+
+// Choice is what a key of a menu does.
+type Choice struct {
+	Language string `yaml:"language"` // speak this language from now on
+	Next     string `yaml:"next"`
+}
+
+// Collect speaks and takes several digits.
+type Collect struct {
+	Prompts    []string `yaml:"prompts"`
+	Name       string   `yaml:"name"` // under which the digits go with the call
+	Min        int      `yaml:"min"`  // default 1
+	Max        int      `yaml:"max"`
+	Finish     string   `yaml:"finish"`      // key that ends the entry; default "#"
+	Timeout    Duration `yaml:"timeout"`     // silence before the first digit; default 5s
+	InterDigit Duration `yaml:"inter_digit"` // silence between digits that ends the entry; default 3s
+	Tries      int      `yaml:"tries"`       // default 3
+	NoInput    []string `yaml:"no_input"`
+	NoMatch    []string `yaml:"no_match"`
+	Private    bool     `yaml:"private"` // DoD ID, SSN, date of birth
+	Next       string   `yaml:"next"`
+	Else       string   `yaml:"else"`
+}
+
+// Enqueue ends the flow: the call waits in a queue.
+type Enqueue struct {
+	Name     string   `yaml:"name"`
+	Announce []string `yaml:"announce"` // spoken, after joining, before the music
+}
+
+// Hangup ends the flow and the call.
+type Hangup struct {
+	Prompts []string `yaml:"prompts"`
+}

@@ -1,0 +1,34 @@
+// Package event is what happened: the closed set of facts about calls, visits,
+// offers and agents, and the node's own log of them.
+//
+// Every figure, history, webhook and live page comes from these facts and from
+// nothing else. A fact is a plain struct with a Kind; the log stamps it with
+// the node's sequence number and the time, and appends it to a file before
+// Emit returns. The package imports no other room, and every room may use it.
+//
+// Read fact.go for the facts, log.go for how they are kept.
+package event
+
+import "time"
+
+// Event is one fact with its place in the node's log.
+type Event struct {
+	Seq  uint64    // counts up from 1 on each node, without gaps
+	At   time.Time // when it happened, to the millisecond, UTC
+	Call string    // id of the call it is about; empty if about none
+	Fact Fact
+}
+
+// Fact is one of the types of fact.go.
+type Fact interface {
+	// Kind names the fact in the log: "visit.joined".
+	Kind() string
+}
+
+// Emitter takes facts as they happen. *Log is the one of a running node.
+type Emitter interface {
+	// Emit records a fact about a call ("" if about none). It returns after
+	// the fact has been handed to the operating system, so it survives the
+	// death of the process.
+	Emit(call string, f Fact)
+}

@@ -1,0 +1,135 @@
+package event
+
+import "time"
+
+// NodeStarted is the first fact of a node's life.
+type NodeStarted struct {
+	Node    string `json:"node"`
+	Version string `json:"version"`
+}
+
+// NodeStopped is the last one of an orderly end.
+type NodeStopped struct {
+	Node string `json:"node"`
+}
+
+// CallStarted is a caller's INVITE.
+type CallStarted struct {
+	Number string `json:"number"` // dialled
+	Caller string `json:"caller"` // shortened: never the whole number
+	Trunk  string `json:"trunk"`
+}
+
+// CallAnswered is our 200 to the caller.
+type CallAnswered struct{}
+
+// StepEntered is the flow going on to a step.
+type StepEntered struct {
+	Flow     string `json:"flow"`
+	Step     string `json:"step"`
+	Language string `json:"language"`
+}
+
+// CallEnded is the end of the last leg.
+type CallEnded struct {
+	Class    string        `json:"class"` // call.Termination
+	Reason   string        `json:"reason"`
+	Duration time.Duration `json:"duration_ns"` // since CallStarted
+}
+
+// VisitJoined is a call joining a queue.
+type VisitJoined struct {
+	Visit    string         `json:"visit"`
+	Queue    string         `json:"queue"`
+	Language string         `json:"language"`
+	Requires map[string]int `json:"requires"`
+}
+
+// VisitEnded is the one end of a queue visit.
+type VisitEnded struct {
+	Visit    string        `json:"visit"`
+	Queue    string        `json:"queue"`
+	Language string        `json:"language"`
+	Result   VisitResult   `json:"result"`
+	Agent    string        `json:"agent,omitempty"` // who answered
+	Waited   time.Duration `json:"waited_ns"`       // from joining to the agent's answer or the caller's leaving
+}
+
+// VisitResult is how a queue visit ended.
+type VisitResult string
+
+// The results of DESIGN.md section 8: O = A + B + C + F + still waiting.
+const (
+	Answered  VisitResult = "answered"
+	Abandoned VisitResult = "abandoned"  // the caller left before an answer
+	FlowedOut VisitResult = "flowed_out" // we took him out: drain limit, fault
+)
+
+// OfferMade is one agent being rung for one visit.
+type OfferMade struct {
+	Visit string `json:"visit"`
+	Queue string `json:"queue"`
+	Agent string `json:"agent"`
+	Why   string `json:"why"` // why this match was made
+}
+
+// OfferEnded is the end of that ringing.
+type OfferEnded struct {
+	Visit  string        `json:"visit"`
+	Queue  string        `json:"queue"`
+	Agent  string        `json:"agent"`
+	Result OfferResult   `json:"result"`
+	Rang   time.Duration `json:"rang_ns"`
+}
+
+// OfferResult is how an offer ended.
+type OfferResult string
+
+// How an offer can end.
+const (
+	OfferAnswered  OfferResult = "answered"
+	OfferDeclined  OfferResult = "declined"  // the phone refused, or could not be reached
+	OfferTimedOut  OfferResult = "timed_out" // RONA: ring, no answer
+	OfferWithdrawn OfferResult = "withdrawn" // the caller left
+)
+
+// TalkEnded is the end of a bridge between caller and agent.
+type TalkEnded struct {
+	Visit    string        `json:"visit"`
+	Queue    string        `json:"queue"`
+	Language string        `json:"language"`
+	Agent    string        `json:"agent"`
+	Talk     time.Duration `json:"talk_ns"` // without hold
+	Hold     time.Duration `json:"hold_ns"`
+}
+
+// WrapUpEnded is the end of the agent's time after a call.
+type WrapUpEnded struct {
+	Visit string        `json:"visit"`
+	Queue string        `json:"queue"`
+	Agent string        `json:"agent"`
+	Took  time.Duration `json:"took_ns"`
+}
+
+// AgentChanged is an agent going from one state to another.
+type AgentChanged struct {
+	Agent  string        `json:"agent"`
+	From   string        `json:"from"`
+	To     string        `json:"to"`
+	Reason string        `json:"reason,omitempty"` // of a pause: "key", "api", "no_answer", …
+	After  time.Duration `json:"after_ns"`         // how long the agent was in From
+}
+
+func (NodeStarted) Kind() string  { return "node.started" }
+func (NodeStopped) Kind() string  { return "node.stopped" }
+func (CallStarted) Kind() string  { return "call.started" }
+func (CallAnswered) Kind() string { return "call.answered" }
+func (StepEntered) Kind() string  { return "step.entered" }
+func (CallEnded) Kind() string    { return "call.ended" }
+func (VisitJoined) Kind() string  { return "visit.joined" }
+func (VisitEnded) Kind() string   { return "visit.ended" }
+func (OfferMade) Kind() string    { return "offer.made" }
+func (OfferEnded) Kind() string   { return "offer.ended" }
+func (TalkEnded) Kind() string    { return "talk.ended" }
+func (WrapUpEnded) Kind() string  { return "wrapup.ended" }
+func (AgentChanged) Kind() string { return "agent.changed" }
