@@ -1,0 +1,43 @@
+# Every target works from a clean clone with nothing but Go and, for the
+# tests, a Debian machine whose packages can be installed.
+
+SHELL   := /bin/bash
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test test-load lint peers prompts music bench-call clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/bugle, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/bugle ./cmd/bugle
+
+run: build ## the demo helpline on loopback, everything embedded
+	bin/bugle demo
+
+test: peers ## all tests with the race detector (not the load tests)
+	$(GO) test -race -timeout 10m ./...
+
+test-load: peers build ## load tests on a plain build
+	$(GO) test -tags load -count=1 -timeout 20m -v ./test/load/...
+
+lint: ## gofmt, go vet, staticcheck
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags load ./test/...
+	$(GO) tool staticcheck -tags load ./...
+
+peers: ## install the test peers: sipp, baresip, redis-server, prometheus, gcc
+	@test/install-peers.sh
+
+prompts: ## render the demo's prompts anew (needs espeak-ng and sox) and its music
+	deployments/demo/make-prompts.sh
+
+bench-call: peers build ## the whole path of a call: CPU a call, memory, latency
+	$(GO) run ./bench/call
+
+clean:
+	rm -rf bin demo-data

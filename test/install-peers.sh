@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Installs what the tests talk to, where it is not there yet. A peer is
+# installed, never skipped. Needs Debian (or a kin of it) and root or sudo.
+set -euo pipefail
+
+declare -A package=(
+  [sipp]=sip-tester
+  [baresip]=baresip-core
+  [redis-server]=redis-server
+  [promtool]=prometheus
+  [gcc]=gcc
+)
+missing=()
+for command in "${!package[@]}"; do
+  command -v "$command" >/dev/null || missing+=("${package[$command]}")
+done
+# The race detector links against the C library.
+[ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "install-peers: no apt-get here; please install: ${missing[*]}" >&2
+  exit 1
+fi
+sudo=
+[ "$(id -u)" -eq 0 ] || sudo=sudo
+export DEBIAN_FRONTEND=noninteractive
+echo "installing test peers: ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { $sudo apt-get update && $sudo env RUNLEVEL=1 apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+  cat "$log" >&2
+  exit 1
+fi
