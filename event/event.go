@@ -4,16 +4,20 @@
 // Every figure, history, webhook and live page comes from these facts and from
 // nothing else. A fact is a plain struct with a Kind; the log stamps it with
 // the node's sequence number and the time, and appends it to a file before
-// Emit returns. The package imports no other room, and every room may use it.
+// Emit returns. The package owns the file and its format, and what is lost or
+// cut when a disk or a node fails. It does not own what the facts add up to:
+// that is room report, which subscribes. The package imports no other room,
+// and every room may use it.
 //
-// Read fact.go for the facts, log.go for how they are kept.
+// Read fact.go for the facts, log.go for how they are kept, record.go for what
+// stands in the file.
 package event
 
 import "time"
 
 // Event is one fact with its place in the node's log.
 type Event struct {
-	Seq  uint64    // counts up from 1 on each node, without gaps
+	Seq  uint64    // counts up from 1 on each node, without gaps; 0 if it could not be kept
 	At   time.Time // when it happened, to the millisecond, UTC
 	Call string    // id of the call it is about; empty if about none
 	Fact Fact

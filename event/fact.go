@@ -13,6 +13,12 @@ type NodeStopped struct {
 	Node string `json:"node"`
 }
 
+// FactsLost says that facts before it could not be written, a full disk being
+// the usual cause. It is the first fact kept after that.
+type FactsLost struct {
+	Count uint64 `json:"count"`
+}
+
 // CallStarted is a caller's INVITE.
 type CallStarted struct {
 	Number string `json:"number"` // dialled
@@ -105,10 +111,11 @@ type TalkEnded struct {
 
 // WrapUpEnded is the end of the agent's time after a call.
 type WrapUpEnded struct {
-	Visit string        `json:"visit"`
-	Queue string        `json:"queue"`
-	Agent string        `json:"agent"`
-	Took  time.Duration `json:"took_ns"`
+	Visit    string        `json:"visit"`
+	Queue    string        `json:"queue"`
+	Language string        `json:"language"`
+	Agent    string        `json:"agent"`
+	Took     time.Duration `json:"took_ns"`
 }
 
 // AgentChanged is an agent going from one state to another.
@@ -122,6 +129,7 @@ type AgentChanged struct {
 
 func (NodeStarted) Kind() string  { return "node.started" }
 func (NodeStopped) Kind() string  { return "node.stopped" }
+func (FactsLost) Kind() string    { return "log.lost" }
 func (CallStarted) Kind() string  { return "call.started" }
 func (CallAnswered) Kind() string { return "call.answered" }
 func (StepEntered) Kind() string  { return "step.entered" }
