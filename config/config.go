@@ -50,15 +50,15 @@ type Log struct {
 
 // HTTP is the listener for API, metrics and health.
 type HTTP struct {
-	Address string `yaml:"address"` // host:port; default 127.0.0.1:8080
-	Token   string `yaml:"token"`   // bearer token of the API; without one the API answers loopback only
+	Address string `yaml:"address"`            // host:port; default 127.0.0.1:8080
+	Token   string `yaml:"token" secret:"yes"` // bearer token of the API; without one the API answers loopback only
 }
 
 // Redis is where nodes meet. Without an address an embedded one is run.
 type Redis struct {
 	Addr     string `yaml:"addr"`
 	Username string `yaml:"username"`
-	Password string `yaml:"password"`
+	Password string `yaml:"password" secret:"yes"`
 	DB       int    `yaml:"db"`
 	TLS      bool   `yaml:"tls"`
 }

@@ -1,5 +1,7 @@
 package config
 
+import "strings"
+
 // Flow is an IVR program: steps by name, and where it starts.
 type Flow struct {
 	Start string          `yaml:"start"`
@@ -68,4 +70,13 @@ type Enqueue struct {
 // Hangup ends the flow and the call.
 type Hangup struct {
 	Prompts []string `yaml:"prompts"`
+}
+
+// PromptRef takes a prompt reference apart. What names no language is spoken
+// in the given one.
+func PromptRef(ref, language string) (lang, name string) {
+	if lang, name, ok := strings.Cut(ref, "/"); ok {
+		return lang, name
+	}
+	return language, ref
 }

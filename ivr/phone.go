@@ -1,0 +1,41 @@
+package ivr
+
+import (
+	"context"
+	"time"
+)
+
+// Phone is the caller's ear and keypad, as a flow sees them. Its methods are
+// called from one goroutine.
+type Phone interface {
+	// Play begins to speak the prompts one after the other, without a gap, in
+	// place of whatever is being spoken, and returns at once. A prompt the
+	// phone does not have is passed over. With none there is nothing to be
+	// heard, and Finished is due at once.
+	Play(prompts ...Prompt)
+
+	// Silence stops what is being spoken. No Finished comes of it afterwards.
+	Silence()
+
+	// Next waits for what the caller does next, in order, and for no longer
+	// than within; a negative time is no limit. When the caller hangs up or
+	// ctx ends it returns promptly with an error, which ends the flow.
+	Next(ctx context.Context, within time.Duration) (Signal, error)
+}
+
+// Signal is one thing that came from a phone.
+type Signal struct {
+	Kind SignalKind
+	Key  rune // for KeyDown and Key: '0' to '9', '*', '#'; others are ignored
+}
+
+// SignalKind is a kind of Signal.
+type SignalKind int
+
+// What can come from a phone.
+const (
+	TimedOut SignalKind = iota // nothing, for as long as was asked
+	Finished                   // the latest Play has been heard to its end
+	KeyDown                    // a key is being pressed: stops a prompt
+	Key                        // it has been let go: is collected. May come without a KeyDown (SIP INFO)
+)
