@@ -1,0 +1,215 @@
+// Package report turns events into figures: what was offered, answered and
+// abandoned, how long callers waited and agents were busy.
+//
+// It owns the formulas, each of which is written once (counts.go) whatever shows
+// the figure, and the counting of the running node (this file), which Prometheus
+// scrapes (collector.go) and the API lists. It knows nothing of how calls are
+// made: events are all it sees. A node counts its own events only, so a sum
+// over nodes is the domain's total.
+//
+// Start with counts.go for what the figures mean.
+package report
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
+)
+
+// Figures counts this node's events since it started. It is safe for concurrent
+// use.
+type Figures struct {
+	queues map[string]config.Queue
+
+	mu        sync.Mutex
+	lines     map[lineKey]*line
+	visits    map[string]*line // where each visit waits
+	calls     map[string]bool  // under way, by call id
+	ended     map[termination]uint64
+	offers    map[offerKey]uint64
+	agents    map[string]string // state, by agent; those offline are not kept
+	unmatched uint64
+}
+
+// Line is what is known of one queue in one language.
+type Line struct {
+	Queue    string
+	Language string
+	Counts
+	Waiting int           // visits waiting now
+	Longest time.Duration // how long the first of them has waited
+}
+
+type (
+	lineKey     struct{ queue, language string }
+	termination struct{ class, reason string }
+	offerKey    struct {
+		queue  string
+		result event.OfferResult
+	}
+)
+
+// line is the state behind a Line.
+type line struct {
+	Counts
+	waiting                    map[string]time.Time // when each visit joined
+	answer, talk, hold, wrapUp histogram
+}
+
+// New makes Figures for the queues of a configuration, whose goals they need,
+// in its languages. Every combination shows from the start, at 0: a rate over a
+// counter that appears with its first count would miss that count.
+func New(queues map[string]config.Queue, languages []string) *Figures {
+	f := &Figures{
+		queues: queues,
+		lines:  make(map[lineKey]*line),
+		visits: make(map[string]*line),
+		calls:  make(map[string]bool),
+		ended:  make(map[termination]uint64),
+		offers: make(map[offerKey]uint64),
+		agents: make(map[string]string),
+	}
+	for queue := range queues {
+		for _, language := range languages {
+			f.line(queue, language)
+		}
+		for _, result := range []event.OfferResult{event.OfferAnswered, event.OfferDeclined, event.OfferTimedOut, event.OfferWithdrawn} {
+			f.offers[offerKey{queue, result}] = 0
+		}
+	}
+	return f
+}
+
+// Observe counts one event. It is a sink for event.Log.Subscribe.
+func (f *Figures) Observe(ev event.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch fact := ev.Fact.(type) {
+	case event.CallStarted:
+		f.calls[ev.Call] = true
+	case event.CallEnded:
+		delete(f.calls, ev.Call)
+		f.ended[termination{fact.Class, fact.Reason}]++
+	case event.VisitJoined:
+		l := f.line(fact.Queue, fact.Language)
+		l.Offered++
+		l.waiting[fact.Visit] = ev.At
+		f.visits[fact.Visit] = l
+	case event.VisitEnded:
+		f.visitEnded(fact)
+	case event.OfferEnded:
+		f.offers[offerKey{fact.Queue, fact.Result}]++
+	case event.TalkEnded:
+		f.line(fact.Queue, fact.Language).talked(fact.Talk, fact.Hold)
+	case event.WrapUpEnded:
+		f.line(fact.Queue, fact.Language).wrappedUp(fact.Took)
+	case event.AgentChanged:
+		if fact.To == offline {
+			delete(f.agents, fact.Agent)
+		} else {
+			f.agents[fact.Agent] = fact.To
+		}
+	}
+}
+
+// visitEnded counts an end once: a second one, or one without a beginning,
+// would break O = A + B + F + waiting, and only adds to a counter of its own.
+func (f *Figures) visitEnded(fact event.VisitEnded) {
+	l := f.visits[fact.Visit]
+	if l == nil {
+		f.unmatched++
+		return
+	}
+	delete(f.visits, fact.Visit)
+	delete(l.waiting, fact.Visit)
+	queue := f.queues[fact.Queue]
+	switch fact.Result {
+	case event.Answered:
+		l.answered(fact.Waited, fact.Waited <= queue.Goal.D())
+	case event.Abandoned:
+		l.abandoned(fact.Waited <= queue.Goal.D(), fact.Waited <= queue.ShortAbandon.D())
+	default:
+		l.FlowedOut++
+	}
+}
+
+// Lines gives the figures of every queue in every language, in that order.
+func (f *Figures) Lines() []Line {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	lines := make([]Line, 0, len(f.lines))
+	for key, l := range f.lines {
+		lines = append(lines, Line{
+			Queue: key.queue, Language: key.language,
+			Counts: l.Counts, Waiting: len(l.waiting), Longest: l.longest(now),
+		})
+	}
+	slices.SortFunc(lines, func(a, b Line) int {
+		return cmp.Or(cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Language, b.Language))
+	})
+	return lines
+}
+
+// line gives the state of a queue in a language. The caller holds mu, unless it
+// is New.
+func (f *Figures) line(queue, language string) *line {
+	key := lineKey{queue, language}
+	l := f.lines[key]
+	if l == nil {
+		l = &line{
+			waiting: make(map[string]time.Time),
+			answer:  newHistogram(answerBuckets),
+			talk:    newHistogram(handleBuckets),
+			hold:    newHistogram(handleBuckets),
+			wrapUp:  newHistogram(handleBuckets),
+		}
+		f.lines[key] = l
+	}
+	return l
+}
+
+// longest gives how long the visit that joined first has waited.
+func (l *line) longest(now time.Time) time.Duration {
+	var longest time.Duration
+	for _, joined := range l.waiting {
+		longest = max(longest, now.Sub(joined))
+	}
+	return longest
+}
+
+func (l *line) answered(waited time.Duration, inGoal bool) {
+	l.Answered++
+	if inGoal {
+		l.AnsweredInGoal++
+	}
+	l.Waits += waited
+	l.answer.observe(waited)
+}
+
+func (l *line) abandoned(inGoal, short bool) {
+	l.Abandoned++
+	if inGoal {
+		l.AbandonedInGoal++
+	}
+	if short {
+		l.ShortAbandoned++
+	}
+}
+
+func (l *line) talked(talk, hold time.Duration) {
+	l.Handled++
+	l.Talk += talk
+	l.Hold += hold
+	l.talk.observe(talk)
+	l.hold.observe(hold)
+}
+
+func (l *line) wrappedUp(took time.Duration) {
+	l.WrapUp += took
+	l.wrapUp.observe(took)
+}
