@@ -1,0 +1,135 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Agents is what the API needs of the room that keeps agents.
+type Agents interface {
+	// Agents gives all agents, in the order they are to be shown.
+	Agents(ctx context.Context) ([]Agent, error)
+	// SetState makes an agent ready or paused, for a reason that is kept with
+	// the state. While the agent talks or is rung it takes effect afterwards.
+	// Errors are ErrUnknownAgent, ErrNotNow or a fault.
+	SetState(ctx context.Context, id, state, reason string) error
+	// WrapUpDone ends an agent's time after a call. Errors as of SetState.
+	WrapUpDone(ctx context.Context, id string) error
+}
+
+// Agent is an agent as the API shows it.
+type Agent struct {
+	ID        string         `json:"id"`
+	Name      string         `json:"name"`
+	State     string         `json:"state"`            // offline, paused, ready, reserved, talking, wrapup
+	Reason    string         `json:"reason,omitempty"` // of a pause
+	Since     time.Time      `json:"since,omitzero"`   // in the state
+	Languages map[string]int `json:"languages"`        // level 1 to 5
+	Skills    map[string]int `json:"skills"`           // level 1 to 5
+}
+
+// Errors that Agents gives, wrapped or not; the message of ErrNotNow is shown.
+var (
+	ErrUnknownAgent = errors.New("unknown agent")           // 404
+	ErrNotNow       = errors.New("not in this agent state") // 409: not registered, no wrap-up to end
+)
+
+// The states the API takes.
+const (
+	stateReady      = "ready"
+	statePaused     = "paused"
+	stateWrapUpDone = "wrapup_done"
+)
+
+const maxReason = 64 // characters
+
+type agentAPI struct {
+	agents Agents
+	log    *slog.Logger
+}
+
+func (a *agentAPI) list(w http.ResponseWriter, r *http.Request) {
+	agents, err := a.agents.Agents(r.Context())
+	if err != nil {
+		fail(w, a.explain(err, ""))
+		return
+	}
+	if agents == nil {
+		agents = []Agent{}
+	}
+	reply(w, http.StatusOK, map[string][]Agent{"agents": agents})
+}
+
+// setState answers 204 once the change is made or noted for after the talk.
+func (a *agentAPI) setState(w http.ResponseWriter, r *http.Request) {
+	var change struct {
+		State  string `json:"state"`
+		Reason string `json:"reason"`
+	}
+	if err := readJSON(r, &change); err != nil {
+		fail(w, err)
+		return
+	}
+	if !printable(change.Reason) {
+		fail(w, &apiError{http.StatusBadRequest, "bad_reason", fmt.Sprintf("a reason is at most %d printable characters", maxReason)})
+		return
+	}
+	if err := a.change(r.Context(), r.PathValue("id"), change.State, change.Reason); err != nil {
+		fail(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a *agentAPI) change(ctx context.Context, id, state, reason string) *apiError {
+	var err error
+	switch state {
+	case stateReady:
+		err = a.agents.SetState(ctx, id, state, "")
+	case statePaused:
+		if reason == "" {
+			reason = "api"
+		}
+		err = a.agents.SetState(ctx, id, state, reason)
+	case stateWrapUpDone:
+		err = a.agents.WrapUpDone(ctx, id)
+	default:
+		return &apiError{http.StatusBadRequest, "bad_state", "state is ready, paused or wrapup_done"}
+	}
+	if err != nil {
+		return a.explain(err, id)
+	}
+	return nil
+}
+
+// explain gives an error of Agents as the API tells it. What is wrong with us is
+// logged, not told.
+func (a *agentAPI) explain(err error, id string) *apiError {
+	switch {
+	case errors.Is(err, ErrUnknownAgent):
+		return &apiError{http.StatusNotFound, "unknown_agent", fmt.Sprintf("there is no agent %q", id)}
+	case errors.Is(err, ErrNotNow):
+		return &apiError{http.StatusConflict, "not_now", err.Error()}
+	default:
+		a.log.Error("API request about agents failed", "agent", id, "err", err)
+		return &apiError{http.StatusServiceUnavailable, "unavailable", "agents can't be reached now"}
+	}
+}
+
+func printable(s string) bool {
+	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > maxReason {
+		return false
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
