@@ -1,3 +1,339 @@
 package config
 
-func (c *Config) check() Problems { return nil }
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+)
+
+// checker looks for what is well-formed YAML and still cannot be served.
+type checker struct {
+	*Config
+	problems Problems
+}
+
+// check holds the whole configuration against itself. Flows have a file of
+// their own, check_flow.go.
+func (c *Config) check() Problems {
+	k := &checker{Config: c}
+	k.node()
+	k.sip()
+	k.media()
+	k.ports()
+	k.vocabulary()
+	k.queues()
+	k.agents()
+	k.numbers()
+	k.flows()
+	return k.problems
+}
+
+// bad notes a problem with the value at a path.
+func (k *checker) bad(path []string, what, remedy string) {
+	k.problems = append(k.problems, k.Problem(what, remedy, path...))
+}
+
+// badKey notes a problem with the last key of a path.
+func (k *checker) badKey(path []string, what, remedy string) {
+	k.problems = append(k.problems, k.KeyProblem(what, remedy, path...))
+}
+
+// at makes a path.
+func at(path ...string) []string { return path }
+
+// A name becomes a Redis key, a metric's label, a file or part of a SIP
+// address, so it is made of what means nothing special in any of them.
+var (
+	plainName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	dialled    = regexp.MustCompile(`^\+?[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	languageID = regexp.MustCompile(`^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
+)
+
+const nameRemedy = "use up to 64 letters, digits, dots, hyphens and underscores, a letter or digit first"
+
+// nameIn checks a name that is the value at path.
+func (k *checker) nameIn(kind, name string, path []string) {
+	if !plainName.MatchString(name) {
+		k.bad(path, fmt.Sprintf("%s %q cannot be a name", kind, name), nameRemedy)
+	}
+}
+
+// nameAt checks a name that is the last key of path.
+func (k *checker) nameAt(kind string, path []string) {
+	if name := path[len(path)-1]; !plainName.MatchString(name) {
+		k.badKey(path, fmt.Sprintf("%s %q cannot be a name", kind, name), nameRemedy)
+	}
+}
+
+func (k *checker) oneOf(value string, path []string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		k.bad(path, fmt.Sprintf("%s is %q", name(path), value), Suggest(value, allowed))
+	}
+}
+
+// known notes a name that refers to nothing.
+func (k *checker) known(subject, kind, value string, all []string, path []string) {
+	if !slices.Contains(all, value) {
+		k.bad(path, fmt.Sprintf("%s unknown %s %q", subject, kind, value), Suggest(value, all))
+	}
+}
+
+// between notes a number out of its range.
+func (k *checker) between(value, low, high int, path []string) {
+	if value < low || value > high {
+		k.bad(path, fmt.Sprintf("%s is %d", name(path), value), fmt.Sprintf("it must be from %d to %d", low, high))
+	}
+}
+
+func (k *checker) positive(d Duration, path []string) {
+	if d <= 0 {
+		k.bad(path, fmt.Sprintf("%s is %s", name(path), d), "it must be longer than nothing")
+	}
+}
+
+func (k *checker) notNegative(d Duration, path []string) {
+	if d < 0 {
+		k.bad(path, fmt.Sprintf("%s is %s", name(path), d), "it cannot be negative")
+	}
+}
+
+func (k *checker) node() {
+	k.nameIn("domain", k.Domain, at("domain"))
+	k.nameIn("node", k.Node, at("node"))
+	if k.DataDir == "" {
+		k.bad(at("data_dir"), "data_dir is empty", "name a folder that is this node's alone")
+	}
+	k.notNegative(k.Drain, at("drain"))
+	k.oneOf(k.Log.Level, at("log", "level"), "debug", "info", "warn", "error")
+	k.oneOf(k.Log.Format, at("log", "format"), "text", "json")
+	k.hostPort(k.HTTP.Address, at("http", "address"))
+	if k.Redis.Addr != "" {
+		k.hostPort(k.Redis.Addr, at("redis", "addr"))
+	}
+	k.between(k.Redis.DB, 0, 1<<16, at("redis", "db"))
+}
+
+func (k *checker) hostPort(address string, path []string) {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		k.bad(path, fmt.Sprintf("%s is %q, not a host with a port", name(path), address), "write HOST:PORT")
+	}
+}
+
+func (k *checker) sip() {
+	if len(k.SIP.Listeners) == 0 {
+		k.bad(at("sip", "listeners"), "sip.listeners is missing: nobody could call",
+			`add a list such as [{network: udp, address: "192.0.2.10:5060"}]`)
+	}
+	for i, l := range k.SIP.Listeners {
+		path := at("sip", "listeners", strconv.Itoa(i))
+		k.oneOf(l.Network, extend(path, "network"), "udp", "tcp")
+		k.concrete(l.Address.Addr(), extend(path, "address"))
+	}
+	k.oneOf(k.SIP.Digest, at("sip", "digest"), "md5", "sha-256", "both")
+	k.between(k.SIP.MaxCalls, 1, 1<<20, at("sip", "max_calls"))
+	k.positive(k.SIP.RegisterExpires, at("sip", "register_expires"))
+	seen := map[string]bool{}
+	for i, t := range k.SIP.Trunks {
+		path := at("sip", "trunks", strconv.Itoa(i))
+		k.nameIn("trunk", t.Name, extend(path, "name"))
+		if seen[t.Name] {
+			k.bad(extend(path, "name"), fmt.Sprintf("trunk %q is given twice", t.Name), "give each trunk its own name")
+		}
+		seen[t.Name] = true
+		if len(t.Addresses) == 0 {
+			k.bad(extend(path, "addresses"), fmt.Sprintf("trunk %q has no addresses, so it cannot call", t.Name),
+				"add those it sends from: addresses: [192.0.2.0/24]")
+		}
+	}
+}
+
+// concrete notes an address that cannot be told to a peer.
+func (k *checker) concrete(a netip.Addr, path []string) {
+	switch {
+	case !a.IsValid():
+		k.bad(path, name(path)+" is missing", "write one of this machine's addresses")
+	case a.IsUnspecified():
+		k.bad(path, fmt.Sprintf("%s is %s, which a phone cannot send to", name(path), a),
+			"write one of this machine's addresses; list several if there are several")
+	}
+}
+
+func (k *checker) media() {
+	for _, a := range []struct {
+		name  string
+		value netip.Addr
+	}{{"address", k.Media.Address}, {"advertise", k.Media.Advertise}} {
+		path := at("media", a.name)
+		if len(k.SIP.Listeners) == 0 && !a.value.IsValid() {
+			continue // it follows from the listeners, whose absence is noted
+		}
+		k.concrete(a.value, path)
+		if a.value.IsValid() && !a.value.Unmap().Is4() {
+			k.bad(path, fmt.Sprintf("%s is %s, but RTP runs over IPv4 only", name(path), a.value), "write an IPv4 address")
+		}
+	}
+	p := k.Media.Ports
+	switch path := at("media", "ports"); {
+	case p.First > p.Last:
+		k.bad(path, fmt.Sprintf("media.ports ends before it begins: %s", p), fmt.Sprintf("write %d-%d", p.Last, p.First))
+	case p.First < 1024:
+		k.bad(path, fmt.Sprintf("media.ports begins at %d, among the system's own ports", p.First), "begin at 1024 or above")
+	case p.pairs() < 2:
+		k.bad(path, fmt.Sprintf("media.ports %s has no room for a call", p), "a call takes four ports, two for each of its legs")
+	}
+	k.notNegative(k.Media.Silence, at("media", "silence"))
+	k.between(k.Media.Shards, 0, 1024, at("media", "shards"))
+}
+
+// ports notes two sockets that want the same place. Port 0 is whichever the
+// system gives and clashes with nothing.
+func (k *checker) ports() {
+	http := k.HTTP.addrPort()
+	for i, l := range k.SIP.Listeners {
+		path := at("sip", "listeners", strconv.Itoa(i), "address")
+		if !l.Address.IsValid() || l.Address.Port() == 0 {
+			continue
+		}
+		if j := slices.Index(k.SIP.Listeners, l); j < i {
+			k.bad(path, fmt.Sprintf("%s %s is listened on twice", l.Network, l.Address), "remove one")
+		}
+		if l.Network == "tcp" && http.Port() == l.Address.Port() && sameHost(http.Addr(), l.Address.Addr()) {
+			k.bad(path, fmt.Sprintf("tcp %s is also http.address", l.Address), "give one of them another port")
+		}
+		if p := k.Media.Ports; l.Network == "udp" && p.First <= l.Address.Port() && l.Address.Port() <= p.Last &&
+			sameHost(k.Media.Address, l.Address.Addr()) {
+			k.bad(path, fmt.Sprintf("udp %s lies within media.ports %s", l.Address, p), "move one of them")
+		}
+	}
+}
+
+// addrPort is where the HTTP listener will be, as far as that can be known
+// without asking DNS; port 0 if it cannot.
+func (h HTTP) addrPort() netip.AddrPort {
+	host, port, err := net.SplitHostPort(h.Address)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	switch host {
+	case "":
+		host = "0.0.0.0"
+	case "localhost":
+		host = "127.0.0.1"
+	}
+	a, _ := netip.ParseAddrPort(net.JoinHostPort(host, port)) // else the zero value
+	return a
+}
+
+// pairs counts the pairs of an even port and the odd one after it, for RTP and
+// RTCP.
+func (r PortRange) pairs() int { return (int(r.Last)+1)/2 - (int(r.First)+1)/2 }
+
+// sameHost says whether sockets at both addresses would meet.
+func sameHost(a, b netip.Addr) bool {
+	return a == b || a.IsValid() && a.IsUnspecified()
+}
+
+func (k *checker) vocabulary() {
+	if len(k.Languages) == 0 {
+		k.bad(at("languages"), "languages is missing: the helpline speaks none", "list them: [en, es]")
+	}
+	seen := map[string]string{}
+	for i, l := range k.Languages {
+		path := at("languages", strconv.Itoa(i))
+		if !languageID.MatchString(l) {
+			k.bad(path, fmt.Sprintf("%q is not a language tag", l), `write it as "en" or "en-GB"`)
+		}
+		k.once(seen, "language", l, path)
+	}
+	for i, s := range k.Skills {
+		path := at("skills", strconv.Itoa(i))
+		k.nameIn("skill", s, path)
+		k.once(seen, "skill", s, path)
+	}
+}
+
+// once notes a word given twice. Languages and skills share their names: a
+// language is a skill.
+func (k *checker) once(seen map[string]string, kind, word string, path []string) {
+	if before := seen[word]; before != "" {
+		k.bad(path, fmt.Sprintf("%s %q is already a %s", kind, word, before), "remove or rename one")
+	}
+	seen[word] = kind
+}
+
+func (k *checker) queues() {
+	for id, q := range sorted(k.Queues) {
+		path := at("queues", id)
+		k.nameAt("queue", path)
+		k.levels(fmt.Sprintf("queue %q requires", id), "skill", q.Requires, k.Skills, extend(path, "requires"))
+		k.positive(q.Goal, extend(path, "goal"))
+		k.positive(q.Ring, extend(path, "ring"))
+		k.notNegative(q.ShortAbandon, extend(path, "short_abandon"))
+		k.notNegative(q.HeadStart, extend(path, "head_start"))
+		if q.WrapUp != nil {
+			k.notNegative(*q.WrapUp, extend(path, "wrap_up"))
+		}
+		k.oneOf(q.Class, extend(path, "class"), "routine", "clinical")
+	}
+}
+
+// levels checks a mapping of skills or languages to levels.
+func (k *checker) levels(subject, kind string, levels map[string]int, known []string, path []string) {
+	for id, level := range sorted(levels) {
+		if !slices.Contains(known, id) {
+			k.badKey(extend(path, id), fmt.Sprintf("%s unknown %s %q", subject, kind, id), Suggest(id, known))
+		}
+		if level < 1 || level > 5 {
+			k.bad(extend(path, id), fmt.Sprintf("%s %s %q at level %d", subject, kind, id, level), "levels are 1 to 5")
+		}
+	}
+}
+
+func (k *checker) agents() {
+	for id, a := range sorted(k.Agents) {
+		path := at("agents", id)
+		k.nameAt("agent", path)
+		k.between(a.Tier, 1, 3, extend(path, "tier"))
+		if len(a.Languages) == 0 {
+			k.bad(path, fmt.Sprintf("agent %q speaks no language, so no call fits", id), "add languages: {en: 5}")
+		}
+		k.levels(fmt.Sprintf("agent %q has", id), "language", a.Languages, k.Languages, extend(path, "languages"))
+		k.levels(fmt.Sprintf("agent %q has", id), "skill", a.Skills, k.Skills, extend(path, "skills"))
+	}
+}
+
+func (k *checker) numbers() {
+	for id, n := range sorted(k.Numbers) {
+		path := at("numbers", id)
+		if !dialled.MatchString(id) {
+			k.badKey(path, fmt.Sprintf("number %q cannot be dialled", id),
+				"use letters, digits, dots, hyphens and underscores; a plus may come first")
+		}
+		if _, clash := k.Agents[id]; clash {
+			k.badKey(path, fmt.Sprintf("number %q is also an agent", id), "rename one: both are dialled as sip:"+id)
+		}
+		subject := fmt.Sprintf("number %q", id)
+		k.known(subject+" leads to", "flow", n.Flow, slices.Collect(maps.Keys(k.Flows)), extend(path, "flow"))
+		k.known(subject+" speaks", "language", n.Language, k.Languages, extend(path, "language"))
+	}
+}
+
+// sorted walks a map in the order of its keys, so that the same file always
+// gives the same problems.
+func sorted[V any](m map[string]V) func(yield func(string, V) bool) {
+	return func(yield func(string, V) bool) {
+		for _, key := range slices.Sorted(maps.Keys(m)) {
+			if !yield(key, m[key]) {
+				return
+			}
+		}
+	}
+}

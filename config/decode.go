@@ -53,28 +53,21 @@ func position(n ast.Node) Position {
 
 // decode fills v, the value called by the last name of path, from node n.
 func (d *decoder) decode(n ast.Node, v reflect.Value, path []string) {
-	switch n.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode, *ast.SequenceNode:
-		if p, ok := d.src.keys[pathKey(path)]; ok {
-			d.src.values[pathKey(path)] = p
-			break
-		}
-		d.src.values[pathKey(path)] = position(n)
-	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
-		d.bad(n, "YAML anchors, aliases and tags are not read here", "write the value out")
-		return
-	case *ast.NullNode:
-		d.bad(n, fmt.Sprintf("%s has no value", name(path)), "write one, or remove the key")
-		return
-	default:
-		d.src.values[pathKey(path)] = position(n)
-	}
+	d.locate(n, path)
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
 	if dv, ok := v.Addr().Interface().(defaulter); ok {
 		dv.defaults()
+	}
+	switch n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
+		d.bad(n, "YAML anchors, aliases and tags are not read here", "write the value out")
+		return
+	case *ast.NullNode:
+		d.bad(n, fmt.Sprintf("%s has no value", name(path)), "write one, or remove the key")
+		return
 	}
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		d.text(n, u, v.Type(), path)
@@ -90,6 +83,19 @@ func (d *decoder) decode(n ast.Node, v reflect.Value, path []string) {
 	default:
 		d.scalar(n, v, path)
 	}
+}
+
+// locate notes where a value stands. A mapping or list stands at its key,
+// where it has one: that is the line a reader looks for.
+func (d *decoder) locate(n ast.Node, path []string) {
+	where := position(n)
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode, *ast.SequenceNode:
+		if key, ok := d.src.keys[pathKey(path)]; ok {
+			where = key
+		}
+	}
+	d.src.values[pathKey(path)] = where
 }
 
 // entries gives the key-value pairs of a mapping, each key once.
@@ -154,8 +160,14 @@ func (d *decoder) structure(n ast.Node, v reflect.Value, path []string) {
 		child := extend(path, key)
 		d.src.keys[pathKey(child)] = position(e.Key)
 		d.decode(e.Value, v.Field(i), child)
+		if v.Field(i).Kind() != reflect.String {
+			continue
+		}
 		if v.Type().Field(i).Tag.Get("secret") != "" {
 			d.secret(e.Value, v.Field(i), child)
+		} else if variable.MatchString(v.Field(i).String()) {
+			d.bad(e.Value, fmt.Sprintf("%s holds an environment variable", name(child)),
+				"they are only read in http.token and redis.password: write the value itself")
 		}
 	}
 }
@@ -191,7 +203,11 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, path []string) {
 			v.SetString(s)
 			return
 		}
-		d.bad(n, fmt.Sprintf("%s is %s", name(path), describe(n)), "it wants text: put it in quotes")
+		remedy := "it wants text"
+		if _, ok := n.(ast.ScalarNode); ok {
+			remedy = "it wants text: put it in quotes"
+		}
+		d.bad(n, fmt.Sprintf("%s is %s", name(path), describe(n)), remedy)
 	case reflect.Bool:
 		if b, ok := n.(*ast.BoolNode); ok {
 			v.SetBool(b.Value)

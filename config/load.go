@@ -52,7 +52,7 @@ func Parse(b []byte, name string) (*Config, error) {
 		d.decode(root, reflect.ValueOf(c).Elem(), nil)
 	}
 	c.derive()
-	if problems := append(d.problems, c.check()...); len(problems) > 0 {
+	if problems := append(d.problems, c.check().without(d.problems)...); len(problems) > 0 {
 		problems.Sort()
 		return nil, problems
 	}

@@ -76,14 +76,17 @@ type source struct {
 // pathKey makes a map key of a path. Names may hold dots, but never a NUL.
 func pathKey(path []string) string { return strings.Join(path, "\x00") }
 
-// find looks a path up, and failing that its nearest ancestor.
-func (s *source) find(in map[string]Position, path []string) Position {
-	if p, ok := in[pathKey(path)]; ok {
+// find looks a path up among the keys or the values, and failing that what
+// encloses it.
+func (s *source) find(among map[string]Position, path []string) Position {
+	if p, ok := among[pathKey(path)]; ok {
 		return p
 	}
-	for n := len(path) - 1; n > 0; n-- {
-		if p, ok := s.keys[pathKey(path[:n])]; ok {
-			return p
+	for n := len(path); n > 0; n-- {
+		for _, in := range []map[string]Position{s.keys, s.values} {
+			if p, ok := in[pathKey(path[:n])]; ok {
+				return p
+			}
 		}
 	}
 	return Position{Line: 1, Column: 1}
@@ -107,4 +110,12 @@ func (c *Config) KeyProblem(what, remedy string, path ...string) Problem {
 		p.File, p.Position = c.source.file, c.source.find(c.source.keys, path)
 	}
 	return p
+}
+
+// without leaves out the problems that stand where others do: what could not
+// be read need not be called missing as well.
+func (ps Problems) without(others Problems) Problems {
+	return slices.DeleteFunc(ps, func(p Problem) bool {
+		return slices.ContainsFunc(others, func(o Problem) bool { return o.Position == p.Position })
+	})
 }
