@@ -1,0 +1,51 @@
+package queue
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var (
+	//go:embed bind.lua
+	bindLua    string
+	bindScript = newScript("bind", bindLua)
+)
+
+// PutBinding remembers where a user can be reached until a binding expires.
+// The value is the registrar's own; a contact's earlier value is replaced.
+func (q *Queue) PutBinding(ctx context.Context, user, contact string, expires time.Time, value []byte) error {
+	_, err := q.run(ctx, bindScript, user, contact, millis(expires), value, now())
+	return err
+}
+
+// Bindings gives the values of a user's bindings that have not expired, in the
+// order of their contacts; none is no error.
+func (q *Queue) Bindings(ctx context.Context, user string) ([][]byte, error) {
+	all, err := q.client.HGetAll(ctx, q.prefix+"bind:"+user).Result()
+	if err != nil {
+		return nil, fmt.Errorf("queue: reading bindings: %w", err)
+	}
+	at := now()
+	var values [][]byte
+	for _, contact := range slices.Sorted(maps.Keys(all)) {
+		expires, value, _ := strings.Cut(all[contact], " ")
+		if ms, err := strconv.ParseInt(expires, 10, 64); err == nil && ms > at {
+			values = append(values, []byte(value))
+		}
+	}
+	return values, nil
+}
+
+// RemoveBinding forgets one contact of a user; an unknown one is no error.
+func (q *Queue) RemoveBinding(ctx context.Context, user, contact string) error {
+	if err := q.client.HDel(ctx, q.prefix+"bind:"+user, contact).Err(); err != nil {
+		return fmt.Errorf("queue: removing a binding: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package queue
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/bugle-voice/bugle/config"
+)
+
+// embedded is a Redis inside the process, for demos and small sites of one
+// node. It has no listener: its only clients are in-memory pipes of ours.
+//
+// Its clock for key lifetimes stays off: nothing here rests on one, and it
+// would sort all keys at every command.
+type embedded struct{ server *miniredis.Miniredis }
+
+func newEmbedded() *embedded { return &embedded{miniredis.NewMiniRedis()} }
+
+func (e *embedded) dial(context.Context, string, string) (net.Conn, error) { return e.server.Dial() }
+
+func (e *embedded) close() { e.server.Close() }
+
+// connect makes the client, and the embedded server if cfg names no address.
+// Nothing is sent yet.
+func connect(cfg config.Redis) (*redis.Client, *embedded) {
+	o := &redis.Options{
+		Addr:                  cfg.Addr,
+		Username:              cfg.Username,
+		Password:              cfg.Password,
+		DB:                    cfg.DB,
+		Protocol:              2,
+		ReadTimeout:           3 * time.Second, // longer than the inbox reader blocks
+		ContextTimeoutEnabled: true,
+		DisableIdentity:       true,
+		MaintNotificationsConfig: &maintnotifications.Config{
+			Mode: maintnotifications.ModeDisabled,
+		},
+	}
+	if cfg.TLS {
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	var e *embedded
+	if cfg.Addr == "" {
+		e = newEmbedded()
+		*o = redis.Options{
+			Addr:                     "embedded",
+			Dialer:                   e.dial,
+			Protocol:                 2,
+			ReadTimeout:              o.ReadTimeout,
+			ContextTimeoutEnabled:    true,
+			DisableIdentity:          true,
+			MaintNotificationsConfig: o.MaintNotificationsConfig,
+		}
+	}
+	return redis.NewClient(o), e
+}

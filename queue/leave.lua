@@ -1,0 +1,24 @@
+-- A visit leaves, in whatever state it is, and the agent it held is released:
+-- one who was being rung gets his place among the ready back, one who was
+-- talking or in wrap-up is free, or paused if ARGV[2] gives a reason.
+-- A visit that is gone already is no error.
+--
+-- ARGV: visit, reason to pause an agent who was talking ('' for none), now
+-- Returns the state the visit was in, '' if it was gone.
+
+local id, interrupted, now = unpack(ARGV)
+
+local v = get_visit(id)
+if not v then return '' end
+
+drop_visit(v)
+if v.state == 'waiting' then
+  leave('waiting', v.group, v.id)
+  return v.state
+end
+
+local a = get_agent(v.agent)
+if v.state == 'talking' and a.pause == '' then a.pause = interrupted end
+release(a, v.state == 'offered' and a.idle or now, now, v)
+send()
+return v.state

@@ -1,0 +1,179 @@
+-- Prepended to every script after records.lua: the lines of those who wait,
+-- the match, and what becomes of an agent who is free again.
+--
+-- A line is the sorted set SET:GROUP; SET itself is a sorted set of its
+-- non-empty groups, each scored as its head. SET is 'waiting' (groups of
+-- visits, scored joined - head start) or 'ready' (profiles of agents, scored
+-- by when they became ready). The lowest score is first.
+
+local CHUNK = 16 -- groups looked at in one go
+local HEADS = 8  -- how far into a line we look past those who refused
+
+local function enter(set, group, id, score)
+  redis.call('ZADD', P .. set .. ':' .. group, score, id)
+  redis.call('ZADD', P .. set, 'LT', score, group)
+end
+
+local function leave(set, group, id)
+  local line = P .. set .. ':' .. group
+  redis.call('ZREM', line, id)
+  local head = redis.call('ZRANGE', line, 0, 0, 'WITHSCORES')
+  if head[2] then
+    redis.call('ZADD', P .. set, head[2], group)
+  else
+    redis.call('ZREM', P .. set, group)
+  end
+end
+
+-- '1' if the profile has every skill of the group's requirement.
+local function meets(profile, group)
+  local has = {}
+  for skill, level in string.gmatch(profile, '([^:,]+):(%d+)') do
+    has[skill] = tonumber(level)
+  end
+  for skill, level in string.gmatch(string.match(group, '[^|]*$'), '([^:,]+):(%d+)') do
+    if (has[skill] or 0) < tonumber(level) then return '0' end
+  end
+  return '1'
+end
+
+-- Which of names fit, as a list of '1' and '0'; pair(name) gives profile and
+-- group. What was worked out once is remembered in the hash "fits".
+local function fitting(names, pair)
+  local fields = {}
+  for i, name in ipairs(names) do
+    local profile, group = pair(name)
+    fields[i] = profile .. US .. group
+  end
+  local known = redis.call('HMGET', P .. 'fits', unpack(fields))
+  for i, name in ipairs(names) do
+    if not known[i] then
+      known[i] = meets(pair(name))
+      redis.call('HSET', P .. 'fits', fields[i], known[i])
+    end
+  end
+  return known
+end
+
+-- The first in all lines of SET that fit. load(id) gives the record and
+-- whether this agent and this visit have failed each other before: such a pair
+-- is taken only when there is no other, told by a second result of true.
+local function first(set, pair, load)
+  local best, best_score, again, again_score
+  local from = 0
+  while true do
+    local index = redis.call('ZRANGE', P .. set, from, from + CHUNK - 1, 'WITHSCORES')
+    if #index == 0 then break end
+    local names = {}
+    for i = 1, #index, 2 do names[#names + 1] = index[i] end
+    local fits = fitting(names, pair)
+    for i, name in ipairs(names) do
+      -- Groups come in the order of their heads: none after can be better.
+      if best and tonumber(index[2 * i]) >= best_score then return best, false end
+      if fits[i] == '1' then
+        local heads = redis.call('ZRANGE', P .. set .. ':' .. name, 0, HEADS - 1, 'WITHSCORES')
+        for h = 1, #heads, 2 do
+          local score = tonumber(heads[h + 1])
+          if best and score >= best_score then break end
+          local record, failed = load(heads[h])
+          if not failed then
+            best, best_score = record, score
+            break
+          elseif not again or score < again_score then
+            again, again_score = record, score
+          end
+        end
+      end
+    end
+    from = from + CHUNK
+  end
+  return best or again, not best and again ~= nil
+end
+
+local function failed(v, agent)
+  return string.find(v.without, ',' .. agent .. ',', 1, true) ~= nil
+end
+
+-- Moves an agent to a state and tells the node that owns his session.
+-- about is the visit he leaves or takes, nil if none.
+local function change(a, to, reason, now, about)
+  if a.state == to and a.reason == reason then return end
+  tell(a.node, 'change', a.id, a.state, to, reason, now - a.since,
+    about and about.id or '', about and about.group or '', stamp())
+  a.state, a.reason, a.since = to, reason, now
+end
+
+local function offer(v, a, why, now)
+  v.token = v.epoch .. '.' .. stamp()
+  v.state, v.agent = 'offered', a.id
+  a.visit, a.token = v.id, v.token
+  change(a, 'reserved', '', now, v)
+  put_visit(v)
+  put_agent(a)
+  tell(v.node, 'offer', v.id, a.id, v.token, why, now - a.idle, now - v.joined, stamp())
+end
+
+-- Rings the longest-ready agent for a visit that stands in no line, or puts it
+-- in its line.
+local function match_visit(v, now)
+  local a, again = first('ready',
+    function(profile) return profile, v.group end,
+    function(id) return get_agent(id), failed(v, id) end)
+  if a then
+    leave('ready', a.profile, a.id)
+    offer(v, a, again and 'again' or 'agent', now)
+    return
+  end
+  v.state, v.agent, v.token = 'waiting', '', ''
+  put_visit(v)
+  enter('waiting', v.group, v.id, v.score)
+end
+
+-- Gives a ready agent who stands in no line the first visit he fits, or puts
+-- him in his line.
+local function match_agent(a, now)
+  local v, again = first('waiting',
+    function(group) return a.profile, group end,
+    function(id)
+      local v = get_visit(id)
+      return v, failed(v, a.id)
+    end)
+  if v then
+    leave('waiting', v.group, v.id)
+    offer(v, a, again and 'again' or 'line', now)
+    return
+  end
+  put_agent(a)
+  enter('ready', a.profile, a.id, a.idle)
+end
+
+local function go_offline(a, now, about)
+  change(a, 'offline', '', now, about)
+  a.registered, a.pause, a.visit, a.token = '0', '', '', ''
+  put_agent(a)
+  redis.call('SREM', P .. 'node:' .. a.node .. ':agents', a.id)
+end
+
+local function go_paused(a, reason, now, about)
+  change(a, 'paused', reason, now, about)
+  a.pause, a.visit, a.token = '', '', ''
+  put_agent(a)
+end
+
+-- since is his place among the ready: now, or an earlier time he gets back.
+local function go_ready(a, since, now, about)
+  change(a, 'ready', '', now, about)
+  a.idle, a.pause, a.visit, a.token = since, '', '', ''
+  match_agent(a, now)
+end
+
+-- What an agent becomes when nothing holds him any longer.
+local function release(a, since, now, about)
+  if a.registered ~= '1' then
+    go_offline(a, now, about)
+  elseif a.pause ~= '' then
+    go_paused(a, a.pause, now, about)
+  else
+    go_ready(a, since, now, about)
+  end
+end

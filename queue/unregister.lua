@@ -1,0 +1,28 @@
+-- An agent's last phone is gone. He is offline at once, or, if he is being
+-- rung or talks, when that is over. An agent whose session has moved to
+-- another node is left alone.
+--
+-- ARGV: agent, node, now
+-- Returns nothing.
+
+local id, node, now = unpack(ARGV)
+
+local a = get_agent(id)
+if not a or a.node ~= node or a.state == 'offline' then return false end
+
+if a.state == 'reserved' or a.state == 'talking' then
+  a.registered = '0'
+  put_agent(a)
+  return false
+end
+
+local v
+if a.state == 'ready' then
+  leave('ready', a.profile, id)
+elseif a.state == 'wrapup' then
+  v = get_visit(a.visit)
+  drop_visit(v)
+end
+go_offline(a, now, v)
+send()
+return false
