@@ -1,0 +1,239 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The hashes of "anna:bugle.test:secret", made with md5sum and sha256sum.
+const (
+	annaMD5    = "77941fc93766ebf5ca41aa9af487d2e1"
+	annaSHA256 = "327e3ab41b46ca0cdd83c0e5c8409b92769a91ae402762b48df6807460cafa84"
+)
+
+func openTestHA1(t *testing.T, content string) (*HA1File, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "agents.ha1")
+	if content != "" {
+		write(t, path, content, 0o600)
+	}
+	f, err := OpenHA1(path, "bugle.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, path
+}
+
+func write(t *testing.T, path, content string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHA1FileKeepsHashesOnly(t *testing.T) {
+	f, path := openTestHA1(t, "")
+	if _, known := f.HA1("anna", "MD5"); known {
+		t.Fatal("a user is known before any was set")
+	}
+	if err := f.Set("anna", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	for algorithm, want := range map[string]string{"MD5": annaMD5, "md5": annaMD5, "SHA-256": annaSHA256, "SHA-512-256": ""} {
+		if got, known := f.HA1("anna", algorithm); got != want || known != (want != "") {
+			t.Errorf("HA1(anna, %s) = %q, %v", algorithm, got, known)
+		}
+	}
+	if _, known := f.HA1("eve", "MD5"); known {
+		t.Error("eve is known")
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode is %04o", info.Mode().Perm())
+	}
+	if data, _ := os.ReadFile(path); strings.Contains(string(data), "secret") {
+		t.Errorf("the password stands in the file:\n%s", data)
+	}
+	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestHA1FileFollowsChanges(t *testing.T) {
+	f, path := openTestHA1(t, "")
+	other, err := OpenHA1(path, "bugle.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Set("anna", "first"); err != nil {
+		t.Fatal(err)
+	}
+	first, known := f.HA1("anna", "MD5")
+	if !known {
+		t.Fatal("a user set by another process is not known")
+	}
+	if err := other.Set("anna", "other"); err != nil {
+		t.Fatal(err)
+	}
+	if second, _ := f.HA1("anna", "MD5"); second == first {
+		t.Error("a password changed by another process still holds")
+	}
+	if err := f.Set("bert", "mine"); err != nil {
+		t.Fatal(err)
+	}
+	if _, known := other.HA1("anna", "MD5"); !known {
+		t.Error("setting one user lost another")
+	}
+}
+
+func TestHA1FileKeepsWhatItHadWhenTheFileGoesBad(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, path string){
+		"deleted":  func(t *testing.T, path string) { must(t, os.Remove(path)) },
+		"opened":   func(t *testing.T, path string) { must(t, os.Chmod(path, 0o644)) },
+		"scrawled": func(t *testing.T, path string) { write(t, path, "anna", 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, path := openTestHA1(t, "")
+			must(t, f.Set("anna", "secret"))
+			spoil(t, path)
+			if got, _ := f.HA1("anna", "MD5"); got != annaMD5 {
+				t.Errorf("anna's hash is %q", got)
+			}
+			if f.Healthy() == nil {
+				t.Error("it calls itself healthy")
+			}
+			if f.Set("bert", "x") == nil {
+				t.Error("it writes over a file it can't read")
+			}
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHA1FileOfAnotherRealm(t *testing.T) {
+	f, path := openTestHA1(t, "anna:[::1]:"+annaMD5+":"+annaSHA256+"\n")
+	if _, known := f.HA1("anna", "MD5"); known {
+		t.Error("a hash of another realm is given")
+	}
+	v6, err := OpenHA1(path, "[::1]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := v6.HA1("anna", "MD5"); got != annaMD5 {
+		t.Errorf("in a realm with colons: %q", got)
+	}
+	must(t, f.Set("anna", "secret"))
+	if _, known := v6.HA1("anna", "MD5"); !known {
+		t.Error("setting a user lost the same one in another realm")
+	}
+}
+
+func TestHA1FileRefuses(t *testing.T) {
+	hashes := annaMD5 + ":" + annaSHA256
+	for _, test := range []struct {
+		name, content string
+		mode          os.FileMode
+		want          string
+	}{
+		{"others may read", "anna:r:" + hashes, 0o640, "chmod 600"},
+		{"no hash", "# fine\n\nanna:r", 0o600, ":3: not USER"},
+		{"not hex", "anna:r:" + strings.Repeat("z", 32) + ":" + annaSHA256, 0o600, ":1: not USER"},
+		{"short hash", "anna:r:" + annaMD5[2:] + ":" + annaSHA256, 0o600, ":1: not USER"},
+		{"no user", ":r:" + hashes, 0o600, ":1: not USER"},
+		{"twice", "anna:r:" + hashes + "\nanna:r:" + hashes, 0o600, ":2: the same user"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "agents.ha1")
+			write(t, path, test.content, test.mode)
+			_, err := OpenHA1(path, "r")
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("error is %v, want %q", err, test.want)
+			}
+			if strings.Contains(err.Error(), annaMD5) {
+				t.Errorf("the error tells a hash: %v", err)
+			}
+		})
+	}
+}
+
+func TestHA1FileRefusesUsersItCouldNotReadBack(t *testing.T) {
+	f, _ := openTestHA1(t, "")
+	for _, user := range []string{"", "a:b", "a\nb:r:x", "a\rb", "#anna", " anna"} {
+		if f.Set(user, "x") == nil {
+			t.Errorf("user %q is taken", user)
+		}
+	}
+	if f.Set("anna", "") == nil {
+		t.Error("an empty password is taken")
+	}
+}
+
+func TestEnsureDemoMakesEachPasswordOnce(t *testing.T) {
+	f, path := openTestHA1(t, "")
+	must(t, f.Set("anna", "secret"))
+	if f.HasDemo() {
+		t.Error("a password set by a person counts as the demo's")
+	}
+	made, err := f.EnsureDemo([]string{"sofia", "anna", "bert"})
+	must(t, err)
+	if len(made) != 2 || made[0].User != "bert" || made[1].User != "sofia" {
+		t.Fatalf("made %v", made)
+	}
+	if made[0].Password == made[1].Password {
+		t.Error("two agents have the same password")
+	}
+	for _, m := range made {
+		if !regexp.MustCompile(`^[a-z]{4}(-[a-z]{4}){3}$`).MatchString(m.Password) {
+			t.Errorf("password %q", m.Password)
+		}
+	}
+	if got, _ := f.HA1("anna", "MD5"); got != annaMD5 {
+		t.Error("anna's own password was replaced")
+	}
+
+	again, err := OpenHA1(path, "bugle.test")
+	must(t, err)
+	if more, err := again.EnsureDemo([]string{"sofia", "anna", "bert"}); err != nil || len(more) > 0 {
+		t.Errorf("the second start made %v, %v", more, err)
+	}
+	if !again.HasDemo() {
+		t.Error("the demo's passwords are forgotten after a restart")
+	}
+	must(t, again.Set("sofia", "her own"))
+	must(t, again.Set("bert", "his own"))
+	if again.HasDemo() {
+		t.Error("the demo's passwords outlive their change")
+	}
+}
+
+func FuzzParseHA1(f *testing.F) {
+	f.Add([]byte("anna:bugle.test:" + annaMD5 + ":" + annaSHA256 + ":demo\n# comment\n"))
+	f.Add([]byte("a:b:c:d"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		lines, err := parseHA1(data)
+		if err != nil {
+			return
+		}
+		again, err := parseHA1(formatHA1(lines))
+		if err != nil || len(again) != len(lines) {
+			t.Fatalf("%d lines became %d: %v", len(lines), len(again), err)
+		}
+		for key, s := range lines {
+			if again[key] != s {
+				t.Fatalf("%v became %v", s, again[key])
+			}
+		}
+	})
+}
