@@ -1,0 +1,16 @@
+// Package media is everything a caller or an agent hears: RTP in and out,
+// G.711 and its two laws, keys as telephone events (RFC 4733), prompts and
+// music, the bridge of two legs, recordings, and the SDP that agrees on it all.
+//
+// It owns the RTP sockets and their ports, the clocked engine that serves them
+// and the meaning of an SDP body. It knows no SIP (room sip carries the bodies
+// without reading them), no flow and no queue: what a leg plays and to whom it
+// is bridged is decided by room call.
+//
+// The engine is a few shards, each one goroutine with a beat of 10 ms. A beat
+// serves the legs whose turn it is, each leg every 20 ms, and neither locks nor
+// allocates; whoever wants something of a leg sends the shard a command.
+//
+// Open leg.go first: it is what the other rooms see. Then stream.go, the same
+// leg as its shard sees it, and shard.go, the beat.
+package media

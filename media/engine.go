@@ -1,0 +1,152 @@
+package media
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bugle-voice/bugle/config"
+)
+
+// ErrClosed says that the engine or the leg is closed.
+var ErrClosed = errors.New("media: closed")
+
+// Engine carries the media of a node: its shards, its ports, its legs.
+type Engine struct {
+	address   netip.Addr // where sockets are bound
+	advertise netip.Addr // what SDP says
+	ports     *ports
+	shards    []*shard
+	lateness  prometheus.Histogram
+	log       *slog.Logger
+
+	mu      sync.Mutex
+	closed  bool
+	writers sync.WaitGroup // of recordings
+}
+
+// New starts an engine. It wants cfg.Address to be a concrete address; zero
+// Shards means one for each core, an invalid Advertise means Address.
+func New(cfg config.Media, log *slog.Logger) (*Engine, error) {
+	address, advertise := cfg.Address.Unmap(), cfg.Advertise.Unmap()
+	if !address.IsValid() || address.IsUnspecified() {
+		return nil, fmt.Errorf("media: RTP needs a concrete address, not %q", cfg.Address)
+	}
+	if !advertise.IsValid() {
+		advertise = address
+	}
+	if advertise.Is4() != address.Is4() {
+		return nil, fmt.Errorf("media: address %v and advertised address %v are of different IP versions", address, advertise)
+	}
+	ports, err := newPorts(cfg.Ports)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		address:   address,
+		advertise: advertise,
+		ports:     ports,
+		log:       log,
+		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "bugle_media_beat_late_seconds",
+			Help:    "How late the engine's beats were.",
+			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1},
+		}),
+	}
+	count := cfg.Shards
+	if count <= 0 {
+		count = runtime.GOMAXPROCS(0)
+	}
+	start := time.Now()
+	for range count {
+		s := newShard(start, cfg.Silence.D(), ports, e.lateness)
+		e.shards = append(e.shards, s)
+		go s.run()
+	}
+	return e, nil
+}
+
+// Close ends every leg and recording and waits until all of it is gone. It may
+// be called more than once.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if !e.closed {
+		e.closed = true
+		for _, s := range e.shards {
+			s.do(func(int64) { s.stop() })
+		}
+	}
+	e.mu.Unlock()
+	for _, s := range e.shards {
+		<-s.done
+	}
+	e.writers.Wait()
+	return nil
+}
+
+// addWriter announces a recording's goroutine, so that Close waits for it. False:
+// the engine is closed.
+func (e *Engine) addWriter() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.writers.Add(1)
+	}
+	return !e.closed
+}
+
+// Collectors gives the engine's Prometheus metrics, to be registered once.
+func (e *Engine) Collectors() []prometheus.Collector {
+	return []prometheus.Collector{newCollector(e), e.lateness}
+}
+
+// PortsInUse tells how many pairs of ports belong to a leg.
+func (e *Engine) PortsInUse() int {
+	used, _, _ := e.ports.counts()
+	return used
+}
+
+// bindTries is how many pairs are tried when other programs sit on ports of
+// our range.
+const bindTries = 16
+
+// bind opens the sockets of a leg on a free pair of ports.
+func (e *Engine) bind() (socketPair, uint16, error) {
+	for try := 1; ; try++ {
+		port, err := e.ports.take()
+		if err != nil {
+			return socketPair{}, 0, err
+		}
+		pair, err := openPair(e.address, port)
+		if err == nil {
+			return pair, port, nil
+		}
+		e.ports.give(port)
+		if !errors.Is(err, syscall.EADDRINUSE) || try == bindTries {
+			return socketPair{}, 0, fmt.Errorf("media: %w", err)
+		}
+		e.log.Warn("another program has a port of media.ports", "port", port)
+	}
+}
+
+// place gives the shard for a new leg: near another's, or the one with the
+// fewest.
+func (e *Engine) place(near *Leg) *shard {
+	if near != nil {
+		return near.stream.shard
+	}
+	best := e.shards[0]
+	for _, s := range e.shards[1:] {
+		if s.load.Load() < best.load.Load() {
+			best = s
+		}
+	}
+	return best
+}

@@ -1,0 +1,82 @@
+package media
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// keyNames are the telephone events of the sixteen keys, by event code
+// (RFC 4733, section 3.2).
+const keyNames = "0123456789*#ABCD"
+
+// keyReader turns telephone events (RFC 4733, section 2.5) into key presses.
+//
+// An event is known by its SSRC and timestamp: all its packets bear the same.
+// It begins with the first of them that arrives, whichever that is, and is over
+// with the first that says End, with the next event, or when no packet of it
+// has come for keyTurns. What repeats an event that is over, or is older than
+// the newest, changes nothing.
+type keyReader struct {
+	any       bool // an event was ever seen; the fields below tell of the newest
+	ssrc      uint32
+	timestamp uint32 // of its newest segment
+	code      uint8
+	down      bool   // not over yet
+	before    uint32 // duration of the segments before, in timestamp units
+	duration  uint32 // of this segment
+	heard     int64  // the beat of its newest packet
+}
+
+// read takes a telephone event's packet at a beat and tells the leg.
+func (r *keyReader) read(p *packet, now int64, tell func(Event)) {
+	payload := p.payload()
+	if len(payload) < 4 || int(payload[0]) >= len(keyNames) {
+		return // not one of the sixteen keys: flash hook, fax tones
+	}
+	code, end := payload[0], payload[1]&0x80 != 0
+	duration := uint32(binary.BigEndian.Uint16(payload[2:]))
+	switch {
+	case r.any && p.ssrc == r.ssrc && p.timestamp == r.timestamp:
+		if !r.down {
+			return
+		}
+	case r.any && p.ssrc == r.ssrc && int32(p.timestamp-r.timestamp) < 0:
+		return
+	case r.continues(p, code):
+		r.before += r.duration
+		r.timestamp, r.duration = p.timestamp, 0
+	default:
+		r.finish(tell)
+		*r = keyReader{any: true, ssrc: p.ssrc, timestamp: p.timestamp, code: code, down: true}
+		tell(KeyDown{rune(keyNames[code])})
+	}
+	r.heard = now
+	r.duration = max(r.duration, duration)
+	if end {
+		r.finish(tell)
+	}
+}
+
+// continues tells whether the packet begins the next segment of an event too
+// long for one: it starts where the longest duration that can be written ends
+// (RFC 4733, section 2.5.1.3).
+func (r *keyReader) continues(p *packet, code uint8) bool {
+	return r.down && p.ssrc == r.ssrc && code == r.code && !p.marker && p.timestamp == r.timestamp+maxKeyUnit
+}
+
+// tick ends an event whose packets have ceased to come.
+func (r *keyReader) tick(now int64, tell func(Event)) {
+	if r.down && now-r.heard >= keyTurns {
+		r.finish(tell)
+	}
+}
+
+// finish ends the event that is down, if one is.
+func (r *keyReader) finish(tell func(Event)) {
+	if !r.down {
+		return
+	}
+	r.down = false
+	length := time.Duration(r.before+r.duration) * sampleTime
+	tell(Key{Key: rune(keyNames[r.code]), Length: length})
+}

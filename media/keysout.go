@@ -1,0 +1,68 @@
+package media
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+)
+
+// How a key of ours sounds, in packets of 20 ms.
+const (
+	keyPackets  = 5  // 100 ms of tone
+	keyEnds     = 3  // the last packet is sent three times (RFC 4733, section 2.5.1.4)
+	keyPause    = 3  // and 60 ms of audio before the next key
+	keyLoudness = 10 // dB below 1 mW, as phones send it
+)
+
+// keyWriter sends keys as telephone events, one packet a turn.
+type keyWriter struct {
+	codes     []uint8 // still to be sent
+	turn      int     // of the first of them
+	timestamp uint32  // of its event
+}
+
+// keyCodes turns keys into event codes.
+func keyCodes(keys string) ([]uint8, error) {
+	codes := make([]uint8, 0, len(keys))
+	for _, key := range strings.ToUpper(keys) {
+		code := strings.IndexRune(keyNames, key)
+		if code < 0 {
+			return nil, fmt.Errorf("media: no such key: %q", key)
+		}
+		codes = append(codes, uint8(code))
+	}
+	return codes, nil
+}
+
+// sounding tells whether this turn belongs to a key, so that audio is
+// withheld.
+func (w *keyWriter) sounding() bool {
+	return len(w.codes) > 0 && w.turn < keyPackets+keyEnds-1
+}
+
+// rest counts a turn in which audio is sent.
+func (w *keyWriter) rest() {
+	if len(w.codes) == 0 {
+		return
+	}
+	if w.turn++; w.turn >= keyPackets+keyEnds-1+keyPause {
+		w.codes, w.turn = w.codes[1:], 0
+	}
+}
+
+// write makes this turn's packet: its payload into the first four bytes of
+// payload, its numbers from the sender.
+func (w *keyWriter) write(payload []byte, out *sender, clock int64) header {
+	marker := w.turn == 0
+	if marker {
+		w.timestamp = out.stamp(clock, keyPackets*frameSize)
+	}
+	w.turn++
+	payload[0], payload[1] = w.codes[0], keyLoudness
+	if w.turn >= keyPackets {
+		payload[1] |= 0x80
+	}
+	binary.BigEndian.PutUint16(payload[2:], uint16(min(w.turn, keyPackets)*frameSize))
+	out.spurt = true
+	return out.own(w.timestamp, marker)
+}

@@ -1,0 +1,276 @@
+package media
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Errors of legs.
+var (
+	ErrNoKeys    = errors.New("media: the far end takes no telephone events")
+	ErrRecording = errors.New("media: the leg is being recorded already")
+	ErrApart     = errors.New("media: legs on different shards cannot be bridged; use LegOptions.Near")
+)
+
+// eventBuffer is how many events a leg keeps for a conductor that is busy.
+const eventBuffer = 64
+
+// LegOptions says what kind of leg is wanted.
+type LegOptions struct {
+	// Prefer is the order of the codecs in our offers, and all we accept.
+	// Default: PCMU, PCMA.
+	Prefer []Codec
+	// Near is a leg of the same engine on whose shard to sit: two legs that
+	// will be bridged must sit together.
+	Near *Leg
+	// Latch lets the far end's address be learnt from its packets, for agents
+	// behind NAT. Without it packets must come from the address in the far
+	// end's SDP; only the port may be another.
+	Latch bool
+	// Flow is the address that the leg's SIP comes from, if known. Packets
+	// from there are believed sooner than others when latching.
+	Flow netip.Addr
+}
+
+// Leg is one far end: a caller or an agent. Its methods may be called from any
+// goroutine; none of them waits for the network. It must be closed.
+type Leg struct {
+	engine *Engine
+	stream *stream
+	plays  atomic.Uint64
+
+	mu      sync.Mutex // guards the session, so that terms reach the shard in order
+	session session
+	agreed  terms
+}
+
+// NewLeg opens a leg on a free pair of ports. It hears silence until it is
+// played something, and nothing is sent before offer and answer are agreed.
+// Errors: ErrNoPorts, ErrClosed, or the operating system's.
+func (e *Engine) NewLeg(o LegOptions) (*Leg, error) {
+	sockets, port, err := e.bind()
+	if err != nil {
+		return nil, err
+	}
+	sh := e.place(o.Near)
+	st := &stream{
+		shard:  sh,
+		socket: sockets,
+		port:   port,
+		gate:   gate{latch: o.Latch, flow: o.Flow.Unmap()},
+		events: make(chan Event, eventBuffer),
+		gone:   make(chan struct{}),
+	}
+	st.tell = st.post
+	l := &Leg{engine: e, stream: st, session: newSession(netip.AddrPortFrom(e.advertise, port), o.Prefer)}
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		sockets.close()
+		e.ports.give(port)
+		return nil, ErrClosed
+	}
+	sh.load.Add(1)
+	sh.do(func(now int64) {
+		st.out = newSender(now * beatSize)
+		sh.add(st)
+	})
+	return l, nil
+}
+
+// Close ends the leg and waits (a moment: no beat, no network) until nothing of
+// it is left but its port, which rests before it is used again. A bridge with
+// it is undone, a recording completed. It may be called more than once.
+func (l *Leg) Close() {
+	l.stream.shard.do(func(int64) { l.stream.shard.remove(l.stream) })
+	<-l.stream.gone
+}
+
+// Done is closed when the leg is.
+func (l *Leg) Done() <-chan struct{} { return l.stream.gone }
+
+// Offer gives an SDP offer of our codecs in our order. Offering again in
+// mid-call is allowed.
+func (l *Leg) Offer() ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session.offer()
+}
+
+// Answer takes an SDP offer, the first or one in mid-call, and gives our
+// answer; its codec is the first of the offer's that we have. If it fails, what
+// was agreed before stays in force. Its errors are *SDPError; ErrNoCodec is the
+// one to be expected in good company.
+func (l *Leg) Answer(offer []byte) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	answer, t, err := l.session.answer(offer)
+	if err != nil {
+		return nil, err
+	}
+	l.agree(t)
+	return answer, nil
+}
+
+// Accept takes the answer to our last offer. The same offer may be answered
+// more than once, as 183 and 200 do. Errors as with Answer.
+func (l *Leg) Accept(answer []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t, err := l.session.accept(answer)
+	if err != nil {
+		return err
+	}
+	l.agree(t)
+	return nil
+}
+
+// agree puts terms into force.
+func (l *Leg) agree(t terms) {
+	l.agreed = t
+	l.do(func(s *stream, now int64) { s.agree(t, now) })
+}
+
+// Codec gives the codec agreed on; zero before that.
+func (l *Leg) Codec() Codec {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.agreed.codec
+}
+
+// LocalAddr gives the address at which the leg takes RTP, as SDP says it.
+func (l *Leg) LocalAddr() netip.AddrPort { return l.session.local }
+
+// Play plays clips one after the other without a gap, in place of what was
+// played before. At their end there is a PlayDone with the id returned, and the
+// leg hears its peer again, or silence. Before anything is agreed, and while
+// the far end holds us, playing waits.
+func (l *Leg) Play(clips ...*Clip) PlayID {
+	list := &playlist{id: PlayID(l.plays.Add(1)), clips: slices.Clone(clips)}
+	l.do(func(s *stream, _ int64) { s.play(list) })
+	return list.id
+}
+
+// PlayMusic plays a clip round and round, at a position shared by all legs that
+// hear it.
+func (l *Leg) PlayMusic(c *Clip) {
+	l.do(func(s *stream, _ int64) { s.play(music{c}) })
+}
+
+// Silence stops whatever is played. A bridged leg hears its peer again.
+func (l *Leg) Silence() {
+	l.do(func(s *stream, _ int64) { s.play(nil) })
+}
+
+// Bridge lets two legs hear each other, until Unbridge, another Bridge or
+// Close. What was played to them stops; what is played to one of them later is
+// heard in place of its peer until it ends. Keys pass as telephone events where
+// both ends take them, and are told as events here all the same.
+func (l *Leg) Bridge(peer *Leg) error {
+	switch {
+	case l == peer:
+		return errors.New("media: a leg cannot be bridged to itself")
+	case l.stream.shard != peer.stream.shard:
+		return ErrApart
+	case l.closed() || peer.closed():
+		return ErrClosed
+	}
+	l.do(func(s *stream, _ int64) {
+		if !peer.closed() {
+			s.bridge(peer.stream)
+		}
+	})
+	return nil
+}
+
+// Unbridge parts the leg from its peer; both hear silence.
+func (l *Leg) Unbridge() {
+	l.do(func(s *stream, _ int64) { s.unbridge() })
+}
+
+// SendKeys presses keys (0-9, *, #, A-D) one after the other, 100 ms each. Audio
+// to the far end is withheld while a key sounds. ErrNoKeys: none can be sent.
+func (l *Leg) SendKeys(keys string) error {
+	codes, err := keyCodes(keys)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	able := l.agreed.keys
+	l.mu.Unlock()
+	if !able {
+		return ErrNoKeys
+	}
+	l.do(func(s *stream, _ int64) { s.keyOut.codes = append(s.keyOut.codes, codes...) })
+	return nil
+}
+
+// Events gives what the leg has to tell. The channel is never closed (see
+// Done); what is not taken when its buffer of 64 is full is dropped and
+// counted.
+func (l *Leg) Events() <-chan Event { return l.stream.events }
+
+// Stats gives the leg's counts so far; after Close, the last ones.
+func (l *Leg) Stats() Stats {
+	reply := make(chan Stats, 1)
+	l.do(func(s *stream, _ int64) { reply <- s.counts.stats() })
+	select {
+	case s := <-reply:
+		return s
+	case <-l.stream.gone:
+		return l.stream.counts.stats() // nobody writes it any more
+	}
+}
+
+// Record writes both directions to a WAV file until Stop or the leg's end. The
+// file is the caller's to close, after Stop.
+func (l *Leg) Record(file io.WriteSeeker) (*Recording, error) {
+	r := &Recording{leg: l, tap: newTap(), done: make(chan struct{})}
+	if !l.engine.addWriter() {
+		return nil, ErrClosed
+	}
+	started := make(chan bool, 1)
+	l.do(func(s *stream, _ int64) { started <- s.setTap(r.tap) })
+	var err error
+	select {
+	case ok := <-started:
+		if !ok {
+			err = ErrRecording
+		}
+	case <-l.stream.gone:
+		err = ErrClosed
+	}
+	if err != nil {
+		l.engine.writers.Done()
+		return nil, err
+	}
+	go func() {
+		defer l.engine.writers.Done()
+		r.write(file)
+	}()
+	return r, nil
+}
+
+// do runs something on the leg's shard, unless the leg is closed by then.
+func (l *Leg) do(run func(s *stream, now int64)) {
+	l.stream.shard.do(func(now int64) {
+		if !l.closed() {
+			run(l.stream, now)
+		}
+	})
+}
+
+// closed tells whether the shard has let go of the leg.
+func (l *Leg) closed() bool {
+	select {
+	case <-l.stream.gone:
+		return true
+	default:
+		return false
+	}
+}
