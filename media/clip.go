@@ -20,14 +20,16 @@ func NewClip(pcm []int16) *Clip {
 	return c
 }
 
-// Tone makes a sine of hz at a level in dB below full scale (-10, say), for
-// tests and for phones in software. A tone of whole periods loops without a
-// click.
-func Tone(hz, dbfs float64, length time.Duration) *Clip {
+// toneLevel is how loud tones are, in dB of full scale: as loud as speech.
+const toneLevel = -13
+
+// Tone makes a sine of hz, for signals to agents, tests, and phones in
+// software. Zero hz is silence. A tone of whole periods loops without a click.
+func Tone(hz float64, length time.Duration) *Clip {
 	pcm := make([]int16, length/sampleTime)
-	amplitude := math.MaxInt16 * math.Pow(10, min(dbfs, 0)/20)
+	amplitude := math.MaxInt16 * math.Pow(10, toneLevel/20.)
 	for i := range pcm {
-		pcm[i] = int16(amplitude * math.Sin(2*math.Pi*hz*float64(i)/sampleRate))
+		pcm[i] = int16(math.Round(amplitude * math.Sin(2*math.Pi*hz*float64(i)/sampleRate)))
 	}
 	return NewClip(pcm)
 }

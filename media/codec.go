@@ -29,6 +29,16 @@ const (
 	keyTurns   = int64(keyTimeout / beatTime)               // the same in beats
 )
 
+// Preferring gives every audio codec, the given one first: the order in which
+// to offer them to somebody who is to talk with a leg of that codec. For the
+// zero Codec it is our usual order.
+func Preferring(first Codec) []Codec {
+	if first == PCMA {
+		return []Codec{PCMA, PCMU}
+	}
+	return []Codec{PCMU, PCMA}
+}
+
 // String gives the codec's encoding name as SDP writes it.
 func (c Codec) String() string {
 	switch c {

@@ -45,7 +45,7 @@ type session struct {
 // newSession makes the session of a leg whose RTP goes to local.
 func newSession(local netip.AddrPort, prefer []Codec) session {
 	if len(prefer) == 0 {
-		prefer = []Codec{PCMU, PCMA}
+		prefer = Preferring(0)
 	}
 	return session{
 		local:  local,
