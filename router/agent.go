@@ -1,0 +1,119 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/queue"
+)
+
+// State is what an agent is doing.
+type State = queue.State
+
+// The states of an agent.
+const (
+	Offline  = queue.Offline
+	Paused   = queue.Paused
+	Ready    = queue.Ready
+	Reserved = queue.Reserved // being rung
+	Talking  = queue.Talking
+	WrapUp   = queue.WrapUp
+)
+
+// AgentInfo is an agent as people see him.
+type AgentInfo struct {
+	ID        string
+	Name      string
+	State     State
+	Since     time.Time // when he entered State; zero if he was never here
+	Reason    string    // of a pause
+	Pending   string    // reason of a pause that begins after the talk
+	Visit     string    // which he is rung for, talks with or wraps up
+	Languages map[string]int
+	Skills    map[string]int
+}
+
+// Registered says that a phone of the agent is registered with this node, for
+// the first time or again. An offline agent becomes paused, or ready if the
+// site wants that. A failure is tried again; an unknown agent is ignored.
+func (r *Router) Registered(agent string) {
+	a, err := r.agent(agent)
+	if err != nil {
+		r.log.Warn("registration of an agent who is not configured", "agent", agent)
+		return
+	}
+	r.insist("register agent", func(ctx context.Context) error {
+		return r.queue.Register(ctx, agent, skills(a), r.readyOnRegister)
+	})
+}
+
+// Unregistered says that the agent's last phone is gone. He is offline at
+// once, or when the ringing or talk he is in is over.
+func (r *Router) Unregistered(agent string) {
+	if _, err := r.agent(agent); err != nil {
+		return
+	}
+	r.insist("unregister agent", func(ctx context.Context) error {
+		return r.queue.Unregister(ctx, agent)
+	})
+}
+
+// SetState makes an agent ready or pauses him, with a reason. Both end a
+// wrap-up. While he is rung or talks a pause waits for the end of it, and
+// ready takes such a pause back. ErrUnknownAgent, ErrUnknownState,
+// ErrNotRegistered.
+func (r *Router) SetState(ctx context.Context, agent string, to State, reason string) error {
+	if _, err := r.agent(agent); err != nil {
+		return err
+	}
+	var err error
+	switch to {
+	case Ready:
+		err = r.queue.SetReady(ctx, agent)
+	case Paused:
+		err = r.queue.SetPaused(ctx, agent, reason)
+	default:
+		err = ErrUnknownState
+	}
+	if err != nil {
+		return fmt.Errorf("router: setting agent %s to %s: %w", agent, to, err)
+	}
+	return nil
+}
+
+// WrapUpDone ends an agent's wrap-up before its limit. ErrUnknownAgent,
+// ErrNotInWrapUp.
+func (r *Router) WrapUpDone(ctx context.Context, agent string) error {
+	if _, err := r.agent(agent); err != nil {
+		return err
+	}
+	if err := r.queue.EndWrapUp(ctx, agent, ""); err != nil {
+		return fmt.Errorf("router: ending the wrap-up of agent %s: %w", agent, err)
+	}
+	return nil
+}
+
+// Agents gives all configured agents, sorted by id.
+func (r *Router) Agents(ctx context.Context) ([]AgentInfo, error) {
+	ids := slices.Sorted(maps.Keys(r.agents))
+	live, err := r.queue.Agents(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("router: %w", err)
+	}
+	infos := make([]AgentInfo, len(ids))
+	for i, a := range live {
+		c := r.agents[a.ID]
+		infos[i] = AgentInfo{
+			ID: a.ID, Name: c.Name, State: a.State, Since: a.Since, Reason: a.Reason,
+			Pending: a.Pending, Visit: a.Visit, Languages: c.Languages, Skills: c.Skills,
+		}
+	}
+	return infos, nil
+}
+
+// skills is an agent's profile: a language is a skill.
+func skills(a config.Agent) queue.Skills { return merge(a.Skills, a.Languages) }

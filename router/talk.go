@@ -1,0 +1,88 @@
+package router
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/bugle-voice/bugle/event"
+)
+
+// Talk is a caller and an agent speaking with each other.
+type Talk struct {
+	r     *Router
+	visit Visit
+	agent string
+	token string
+	once  sync.Once
+}
+
+// Agent is the id of the agent who talks.
+func (t *Talk) Agent() string { return t.agent }
+
+// End says that the talk is over: how long they talked, and how long of the
+// whole the caller was on hold. The agent wraps up within the queue's limit,
+// or is free at once. Only the first call counts.
+func (t *Talk) End(talk, hold time.Duration) {
+	t.once.Do(func() {
+		v := t.visit
+		t.r.events.Emit(v.Call, event.TalkEnded{
+			Visit: v.ID, Queue: v.Queue, Language: v.Language, Agent: t.agent, Talk: talk, Hold: hold,
+		})
+		limit := t.r.wrapUpLimit(v.Queue)
+		if limit > 0 {
+			t.r.watchWrapUp(t.agent, t.token, v.ID, limit)
+		}
+		t.r.insist("end talk", func(ctx context.Context) error {
+			_, err := t.r.queue.Hangup(ctx, v.ID, t.token, limit > 0)
+			return err
+		})
+	})
+}
+
+// wrapUp is the limit of an agent's time after a call, watched by the node
+// that had the call.
+type wrapUp struct {
+	visit string
+	timer *time.Timer
+}
+
+// watchWrapUp begins before Redis is told, so that the limit holds even if
+// the wrap-up is over before we hear of it. A timer too many does no harm: the
+// token it shows is stale.
+func (r *Router) watchWrapUp(agent, token, visit string, limit time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	if old := r.wrapUps[agent]; old != nil {
+		r.forget(agent, old)
+	}
+	r.work.Add(1)
+	w := &wrapUp{visit: visit}
+	w.timer = time.AfterFunc(limit, func() {
+		defer r.work.Done()
+		r.insist("end wrap-up", func(ctx context.Context) error {
+			return r.queue.EndWrapUp(ctx, agent, token)
+		})
+	})
+	r.wrapUps[agent] = w
+}
+
+// wrapUpOver stops watching a wrap-up that has ended.
+func (r *Router) wrapUpOver(agent, visit string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w := r.wrapUps[agent]; w != nil && w.visit == visit {
+		r.forget(agent, w)
+	}
+}
+
+// forget drops a wrap-up and its timer. Callers hold mu.
+func (r *Router) forget(agent string, w *wrapUp) {
+	if w.timer.Stop() {
+		r.work.Done()
+	}
+	delete(r.wrapUps, agent)
+}
