@@ -24,9 +24,6 @@ const (
 	frameSize  = int(sampleRate * frameTime / time.Second)  // samples, and bytes, in it
 	beatSize   = int64(sampleRate * beatTime / time.Second) // samples of one beat of a shard
 	sampleTime = time.Second / time.Duration(sampleRate)    // one sample
-	maxKeyUnit = uint32(1<<16 - 1)                          // longest duration a telephone event's packet can state
-	keyTimeout = 3 * 50 * time.Millisecond                  // three packets of the slowest sender in use
-	keyTurns   = int64(keyTimeout / beatTime)               // the same in beats
 )
 
 // Preferring gives every audio codec, the given one first: the order in which

@@ -9,12 +9,20 @@ import (
 // (RFC 4733, section 3.2).
 const keyNames = "0123456789*#ABCD"
 
+const (
+	// keyMaximum is the longest duration that one packet can state.
+	keyMaximum = uint32(1<<16 - 1)
+	// keyBeats is how long an event goes on without its packets: three of the
+	// slowest sender, which repeats them every 50 ms.
+	keyBeats = int64(3 * 50 * time.Millisecond / beatTime)
+)
+
 // keyReader turns telephone events (RFC 4733, section 2.5) into key presses.
 //
 // An event is known by its SSRC and timestamp: all its packets bear the same.
 // It begins with the first of them that arrives, whichever that is, and is over
 // with the first that says End, with the next event, or when no packet of it
-// has come for keyTurns. What repeats an event that is over, or is older than
+// has come for keyBeats. What repeats an event that is over, or is older than
 // the newest, changes nothing.
 type keyReader struct {
 	any       bool // an event was ever seen; the fields below tell of the newest
@@ -61,12 +69,12 @@ func (r *keyReader) read(p *packet, now int64, tell func(Event)) {
 // long for one: it starts where the longest duration that can be written ends
 // (RFC 4733, section 2.5.1.3).
 func (r *keyReader) continues(p *packet, code uint8) bool {
-	return r.down && p.ssrc == r.ssrc && code == r.code && !p.marker && p.timestamp == r.timestamp+maxKeyUnit
+	return r.down && p.ssrc == r.ssrc && code == r.code && !p.marker && p.timestamp == r.timestamp+keyMaximum
 }
 
 // tick ends an event whose packets have ceased to come.
 func (r *keyReader) tick(now int64, tell func(Event)) {
-	if r.down && now-r.heard >= keyTurns {
+	if r.down && now-r.heard >= keyBeats {
 		r.finish(tell)
 	}
 }

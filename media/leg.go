@@ -227,8 +227,9 @@ func (l *Leg) Stats() Stats {
 	}
 }
 
-// Record writes both directions to a WAV file until Stop or the leg's end. The
-// file is the caller's to close, after Stop.
+// Record writes both directions to a WAV file until the recording is closed or
+// the leg ends. The file is the caller's to close, after Recording.Close.
+// ErrRecording: the leg is being recorded already.
 func (l *Leg) Record(file io.WriteSeeker) (*Recording, error) {
 	r := &Recording{leg: l, tap: newTap(), done: make(chan struct{})}
 	if !l.engine.addWriter() {

@@ -24,13 +24,13 @@ type Recording struct {
 // not keep up.
 func (r *Recording) Dropped() uint64 { return r.tap.dropped.Load() }
 
-// Done is closed when the file is complete: after Stop, or after the leg's end.
+// Done is closed when the file is complete: after Close, or after the leg's end.
 func (r *Recording) Done() <-chan struct{} { return r.done }
 
-// Stop ends the recording, waits until the file is complete and returns the
-// first error of writing it. It may be called more than once, and must be
-// called once even if the leg was closed first: its error is told nowhere else.
-func (r *Recording) Stop() error {
+// Close ends the recording, waits until the file is complete and returns the
+// first error of writing it. It may be called more than once, and after the
+// leg's end.
+func (r *Recording) Close() error {
 	r.stop.Do(func() {
 		r.leg.stream.shard.do(func(int64) { r.leg.stream.untap(r.tap) })
 	})

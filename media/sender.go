@@ -131,4 +131,5 @@ func (s *sender) begin(p *packet, clock int64) {
 		sequence:  s.sequence + 1 - p.sequence,
 		timestamp: s.stamp(clock, 0) - p.timestamp,
 	}
+	s.spurt = true
 }
