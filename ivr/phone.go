@@ -9,17 +9,18 @@ import (
 // called from one goroutine.
 type Phone interface {
 	// Play begins to speak the prompts one after the other, without a gap, in
-	// place of whatever is being spoken, and returns at once. A prompt the
-	// phone does not have is passed over. With none there is nothing to be
-	// heard, and Finished is due at once.
+	// place of whatever is being spoken, and returns at once; Finished comes
+	// when all has been heard. A prompt the phone does not have is passed
+	// over. A flow never plays nothing.
 	Play(prompts ...Prompt)
 
 	// Silence stops what is being spoken. No Finished comes of it afterwards.
 	Silence()
 
 	// Next waits for what the caller does next, in order, and for no longer
-	// than within; a negative time is no limit. When the caller hangs up or
-	// ctx ends it returns promptly with an error, which ends the flow.
+	// than within. A negative time is no limit; with zero it gives what is
+	// there already, or else TimedOut at once. When the caller hangs up or ctx
+	// ends it returns promptly with an error, which ends the flow.
 	Next(ctx context.Context, within time.Duration) (Signal, error)
 }
 

@@ -19,12 +19,18 @@ type Prompts struct {
 	files map[Prompt]string
 }
 
-// recordings is the folder of human voices.
-const recordings = "recordings"
+const (
+	recordings = "recordings" // the folder of human voices
+	music      = "music.wav"
+)
 
 // LoadPrompts looks through a folder: os.DirFS of config.Prompts.Dir, or
-// demo.Prompts.
+// demo.Prompts. It is an error if there is no such folder; that it lacks a
+// prompt is for Check to say.
 func LoadPrompts(fsys fs.FS) (*Prompts, error) {
+	if _, err := fs.Stat(fsys, "."); err != nil {
+		return nil, fmt.Errorf("look for prompts: %w", err)
+	}
 	p := &Prompts{fsys: fsys, files: map[Prompt]string{}}
 	for _, pattern := range []string{"*/*.wav", recordings + "/*/*.wav"} { // the later wins
 		found, err := fs.Glob(fsys, pattern)
@@ -54,6 +60,19 @@ func (p *Prompts) All() []Prompt {
 	}
 	slices.SortFunc(all, func(a, b Prompt) int { return strings.Compare(a.String(), b.String()) })
 	return all
+}
+
+// Music gives the WAV file for callers in line: music.wav beside the
+// languages, or the one in recordings/.
+func (p *Prompts) Music() ([]byte, error) {
+	b, err := fs.ReadFile(p.fsys, path.Join(recordings, music))
+	if errors.Is(err, fs.ErrNotExist) {
+		b, err = fs.ReadFile(p.fsys, music)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read music: %w", err)
+	}
+	return b, nil
 }
 
 // Decode reads every prompt with a decoder of the caller's choice, such as
