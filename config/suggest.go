@@ -9,20 +9,25 @@ import (
 // Suggest is the remedy for a misspelt name: the nearest of the known ones, or
 // all of them where they are few, or nothing.
 func Suggest(name string, known []string) string {
-	known = slices.Sorted(slices.Values(known))
+	if near := Nearest(name, known); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	if len(known) > 0 && len(known) <= 12 {
+		return "known are " + strings.Join(slices.Sorted(slices.Values(known)), ", ")
+	}
+	return ""
+}
+
+// Nearest is the known name that a misspelt one most likely stands for; empty
+// if none is near.
+func Nearest(name string, known []string) string {
 	best, distance := "", 1+max(1, len(name)/3)
-	for _, k := range known {
+	for _, k := range slices.Sorted(slices.Values(known)) {
 		if d := editDistance(strings.ToLower(name), strings.ToLower(k)); d < distance {
 			best, distance = k, d
 		}
 	}
-	switch {
-	case best != "":
-		return fmt.Sprintf("did you mean %q?", best)
-	case len(known) > 0 && len(known) <= 12:
-		return "known are " + strings.Join(known, ", ")
-	}
-	return ""
+	return best
 }
 
 // editDistance counts the insertions, deletions, replacements and swaps of

@@ -213,12 +213,10 @@ func (c *check) recorded(ref string, languages set, path ...string) {
 	for _, p := range c.prompts.All() {
 		known = append(known, p.Name)
 	}
-	_, name := config.PromptRef(ref, "")
 	remedy := "record it, or have it rendered"
-	if !slices.Contains(known, name) {
-		if s := config.Suggest(name, slices.Compact(slices.Sorted(slices.Values(known)))); s != "" {
-			remedy = s
-		}
+	_, name := config.PromptRef(ref, "")
+	if near := config.Nearest(name, known); near != "" && near != name {
+		remedy = fmt.Sprintf("did you mean %q?", near)
 	}
 	c.found = append(c.found, c.Problem(
 		fmt.Sprintf("prompt %q has no recording: %s", ref, strings.Join(missing.sorted(), ", ")), remedy, path...))

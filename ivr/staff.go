@@ -31,7 +31,7 @@ func (c *check) staff() {
 			continue
 		}
 		p := c.KeyProblem(
-			fmt.Sprintf("no agent can serve queue %q in %s: it takes %s and the language",
+			fmt.Sprintf("no agent can serve queue %q in %s: it takes the language%s",
 				id, strings.Join(lacking, ", "), requirement(c.Queues[id])),
 			"give an agent what it takes", "queues", id)
 		p.Warning = len(lacking) < len(languages)
@@ -58,14 +58,12 @@ func (c *check) served(queue, language string) bool {
 	return false
 }
 
-// requirement writes what a queue asks for: "claims 2, eligibility 1".
+// requirement writes what a queue asks for beside the language:
+// ", claims 2, eligibility 1".
 func requirement(q config.Queue) string {
-	var parts []string
+	var b strings.Builder
 	for _, skill := range slices.Sorted(maps.Keys(q.Requires)) {
-		parts = append(parts, fmt.Sprintf("%s %d", skill, q.Requires[skill]))
+		fmt.Fprintf(&b, ", %s %d", skill, q.Requires[skill])
 	}
-	if len(parts) == 0 {
-		return "no skill"
-	}
-	return strings.Join(parts, ", ")
+	return b.String()
 }
