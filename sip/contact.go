@@ -1,0 +1,186 @@
+package sip
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+)
+
+const (
+	maxContactLen = 512
+	maxPath       = 8
+)
+
+// change is what a REGISTER asks for.
+type change struct {
+	put    []Binding
+	drop   []string // contacts
+	all    bool     // "*": drop every one
+	callID string
+	seq    uint32
+}
+
+// readChange reads the Contacts of a REGISTER (RFC 3261 section 10.3, steps 6
+// and 7). One without any only asks what is bound.
+func (r *registrar) readChange(user string, req *gosip.Request, f flow) (*change, *fault) {
+	c := &change{callID: req.CallID().Value(), seq: req.CSeq().SeqNo}
+	path, fault := readPath(req)
+	if fault != nil {
+		return nil, fault
+	}
+	for _, h := range req.GetHeaders("contact") {
+		contact, ok := h.(*gosip.ContactHeader)
+		if !ok {
+			return nil, refusal(400)
+		}
+		if contact.Address.Wildcard {
+			c.all = true
+			continue
+		}
+		expires, fault := r.expires(contact, req)
+		if fault != nil {
+			return nil, fault
+		}
+		uri := contact.Address.String()
+		if len(uri) > maxContactLen || contact.Address.Host == "" || !isSIP(&contact.Address) {
+			return nil, refusal(400)
+		}
+		if expires == 0 {
+			c.drop = append(c.drop, uri)
+			continue
+		}
+		c.put = append(c.put, Binding{
+			User: user, Contact: uri, Source: f.String(), Local: f.at.name(), Path: path,
+			UserAgent: shorten(header(req, "user-agent", ""), 128),
+			CallID:    c.callID, CSeq: c.seq, Expires: time.Now().Add(expires), Node: r.node,
+		})
+	}
+	if c.all && (len(c.put) > 0 || len(c.drop) > 0 || header(req, "expires", "") != "0") {
+		return nil, refusal(400) // "*" stands alone, and only to remove
+	}
+	return c, nil
+}
+
+// expires gives the lifetime granted to a contact; 0 removes it.
+func (r *registrar) expires(contact *gosip.ContactHeader, req *gosip.Request) (time.Duration, *fault) {
+	asked, ok := param(contact.Params, "expires")
+	if !ok {
+		asked = header(req, "expires", "")
+	}
+	if asked == "" {
+		return r.longest, nil
+	}
+	secs, err := strconv.ParseUint(strings.TrimSpace(asked), 10, 32)
+	if err != nil {
+		return 0, refusal(400)
+	}
+	d := time.Duration(secs) * time.Second
+	if d > 0 && d < minExpires && minExpires < r.longest {
+		f := refusal(423)
+		f.extra = gosip.NewHeader("Min-Expires", strconv.Itoa(int(minExpires/time.Second)))
+		return 0, f
+	}
+	return min(d, r.longest), nil
+}
+
+// against checks a change against what is bound and completes it: a request
+// of the same phone that is older than what it asked last changes nothing, and
+// nobody binds more phones than he can answer.
+func (c *change) against(before []Binding) *fault {
+	bound := make(map[string]bool)
+	touched := make(map[string]bool)
+	for _, b := range c.put {
+		touched[b.Contact] = true
+		bound[b.Contact] = true
+	}
+	for _, contact := range c.drop {
+		touched[contact] = true
+	}
+	for _, b := range before {
+		bound[b.Contact] = true
+		if c.all {
+			c.drop = append(c.drop, b.Contact)
+		}
+		if (c.all || touched[b.Contact]) && b.CallID == c.callID && c.seq <= b.CSeq {
+			return &fault{code: 500, reason: "Out of Order"}
+		}
+	}
+	if len(bound) > maxContacts && len(c.put) > 0 {
+		return &fault{code: 403, reason: "Too Many Contacts"}
+	}
+	return nil
+}
+
+// readPath gives the proxies a REGISTER passed, nearest to us first (RFC 3327).
+func readPath(req *gosip.Request) ([]string, *fault) {
+	var path []string
+	for _, h := range req.GetHeaders("path") {
+		for _, hop := range splitAddresses(h.Value()) {
+			var uri gosip.Uri
+			if _, err := gosip.ParseAddressValue(hop, &uri, nil); err != nil || !isSIP(&uri) {
+				return nil, refusal(400)
+			}
+			path = append(path, "<"+uri.String()+">")
+		}
+	}
+	if len(path) > maxPath {
+		return nil, refusal(400)
+	}
+	return path, nil
+}
+
+// splitAddresses splits a header's list at the commas outside <> and quotes.
+func splitAddresses(s string) []string {
+	var parts []string
+	quoted, angle, start := false, false, 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '<':
+			angle = true
+		case c == '>':
+			angle = false
+		case c == ',' && !angle:
+			parts = append(parts, strings.TrimSpace(s[start:i]))
+			start = i + 1
+		}
+	}
+	return append(parts, strings.TrimSpace(s[start:]))
+}
+
+// listBindings writes Contacts into the answer to a REGISTER.
+func listBindings(res *gosip.Response, bindings []Binding) {
+	now := time.Now()
+	for _, b := range bindings {
+		left := int(b.Expires.Sub(now).Round(time.Second) / time.Second)
+		if left > 0 {
+			res.AppendHeader(gosip.NewHeader("Contact", "<"+b.Contact+">;expires="+strconv.Itoa(left)))
+		}
+	}
+}
+
+func isSIP(u *gosip.Uri) bool { return u.Scheme == "sip" || u.Scheme == "sips" }
+
+// param finds a header parameter whatever its case; sipgo minds it.
+func param(ps gosip.HeaderParams, name string) (string, bool) {
+	for _, p := range ps {
+		if strings.EqualFold(p.K, name) {
+			return p.V, true
+		}
+	}
+	return "", false
+}
+
+func shorten(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// refusal is a fault with the status's own words.
+func refusal(code int) *fault { return &fault{code: code, reason: reasonOf(code)} }

@@ -1,0 +1,278 @@
+package sip
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+)
+
+// Target is whom to call, and as whom.
+type Target struct {
+	URI     string   // "sip:helpline@127.0.0.1:5060;transport=tcp"; a transport of udp is understood
+	Binding *Binding // instead of URI: a registered phone, called over the flow it registered by
+
+	From    string            // user, or user@host; the host defaults to the server's domain
+	Display string            // name shown to the callee
+	Call    string            // the call this leg belongs to: becomes the leg's id; made if empty
+	Headers map[string]string // further headers: X-…, Alert-Info, Call-Info, P-Asserted-Identity
+	Auth    *Auth             // answers a digest challenge
+}
+
+// Auth is a user and how he proves to be one.
+type Auth struct{ User, Password string }
+
+// outgoing is what a leg we dial has beside the rest; the leg's lock guards it.
+type outgoing struct {
+	target    Target
+	dest      string    // where the INVITE goes, if the binding says so; else the URI decides
+	tx        *clientTx // of the INVITE, once it is sent
+	rung      bool      // a provisional answer has come: CANCEL is allowed
+	cancelled bool      // CANCEL is sent
+	proofs    int       // challenges answered
+	auth      gosip.Header
+	early     []byte // description of a 18x, for a 200 that brings none
+	ack       *gosip.Request
+	giveUp    *time.Timer // a final answer that does not come after CANCEL or BYE
+}
+
+const maxProofs = 2 // the second for a nonce that went stale
+
+// Dial calls somebody. The session makes the offer before Dial returns; the
+// INVITE is sent afterwards, so how the call fares is told by the leg's channels
+// alone. How long it may ring is the caller's to say, by Hangup.
+func (s *Server) Dial(t Target, session Session) (*Leg, error) {
+	uri, routes, err := t.parse()
+	if err != nil {
+		return nil, fmt.Errorf("dialling: %w", err)
+	}
+	ln, dest, err := s.wayTo(t, uri, routes)
+	if err != nil {
+		return nil, fmt.Errorf("dialling: %w", err)
+	}
+	sdp, err := session.Offer()
+	if err != nil {
+		return nil, fmt.Errorf("dialling: making the offer: %w", err)
+	}
+	id := t.Call
+	if id == "" {
+		id = newCallID()
+	}
+	l := newLeg(s, id, false)
+	l.state = legCalling
+	l.session = session
+	l.out.target = t
+	l.out.dest = dest
+	l.dlg = s.dialogTo(t, uri, routes, ln)
+	l.dlg.sticky = dest != "" && len(routes) == 0
+	l.who = identity{number: uriUser(uri), caller: t.From}
+	l.invite = l.buildInvite(sdp)
+	if !s.legs.add(l) {
+		return nil, ErrClosed
+	}
+	if !s.spawn(l.start) {
+		s.legs.remove(l)
+		return nil, ErrClosed
+	}
+	return l, nil
+}
+
+// parse reads the target's addresses and refuses what would break a message.
+func (t *Target) parse() (*gosip.Uri, []gosip.Uri, error) {
+	text := t.URI
+	var path []string
+	if t.Binding != nil {
+		text, path = t.Binding.Contact, t.Binding.Path
+	}
+	var uri gosip.Uri
+	if err := gosip.ParseUri(text, &uri); err != nil {
+		return nil, nil, fmt.Errorf("%q: %w", text, err)
+	}
+	if uri.Scheme != "sip" || uri.Host == "" || !cleanURI(&uri) {
+		return nil, nil, fmt.Errorf("%q is not a sip: URI with a host", text)
+	}
+	uri.Headers = nil
+	var routes []gosip.Uri
+	for _, p := range path {
+		var hop gosip.Uri
+		if _, err := gosip.ParseAddressValue(p, &hop, nil); err != nil {
+			return nil, nil, fmt.Errorf("path %q: %w", p, err)
+		}
+		routes = append(routes, hop)
+	}
+	for name, value := range t.Headers {
+		if !passes(name) || !clean(value) {
+			return nil, nil, fmt.Errorf("header %q may not be sent", name)
+		}
+	}
+	return &uri, routes, nil
+}
+
+// passes is the whitelist of headers that rooms above may add.
+func passes(name string) bool {
+	switch n := strings.ToLower(name); n {
+	case "alert-info", "call-info", "p-asserted-identity":
+		return true
+	default:
+		return strings.HasPrefix(n, "x-") && strings.IndexFunc(n, func(r rune) bool {
+			return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+		}) < 0
+	}
+}
+
+// wayTo picks the socket to send from and, for a binding without a path, the
+// far end of the flow it registered by.
+func (s *Server) wayTo(t Target, uri *gosip.Uri, routes []gosip.Uri) (*listener, string, error) {
+	network, local, dest := transportOf(uri, "udp"), "", ""
+	if len(routes) > 0 {
+		network = transportOf(&routes[0], "udp")
+	}
+	if b := t.Binding; b != nil {
+		if n, addr, ok := strings.Cut(b.Source, ":"); ok {
+			network, local = n, b.Local
+			if len(routes) == 0 {
+				dest = addr
+			}
+		}
+	}
+	ln := s.listenerFor(network, local)
+	if ln == nil {
+		return nil, "", fmt.Errorf("no listener for %s", network)
+	}
+	return ln, dest, nil
+}
+
+// dialogTo begins the dialog of an INVITE of ours.
+func (s *Server) dialogTo(t Target, uri *gosip.Uri, routes []gosip.Uri, ln *listener) dialog {
+	user, host, ok := strings.Cut(t.From, "@")
+	if !ok || host == "" {
+		host = s.domain
+	}
+	callee := *uri
+	callee.UriParams = nil
+	tag := token()
+	return dialog{
+		callID:   gosip.CallIDHeader(token() + token()),
+		localTag: tag,
+		from: &gosip.FromHeader{DisplayName: displayName(t.Display),
+			Address: gosip.Uri{Scheme: "sip", User: escapeUser(user), Host: escapeUser(host)},
+			Params:  gosip.HeaderParams{{K: "tag", V: tag}}},
+		to:     &gosip.ToHeader{Address: callee},
+		routes: routes,
+		target: *uri,
+		via:    flow{at: ln},
+	}
+}
+
+// buildInvite makes the next INVITE: the first, or one with proof.
+func (l *Leg) buildInvite(sdp []byte) *gosip.Request {
+	req := l.dlg.request(gosip.INVITE, l.dlg.next())
+	req.AppendHeader(allowHeader)
+	req.AppendHeader(agentHeader)
+	for name, value := range l.out.target.Headers {
+		req.AppendHeader(gosip.NewHeader(name, value))
+	}
+	if l.out.auth != nil {
+		req.AppendHeader(l.out.auth)
+	}
+	withSDP(req, sdp)
+	return req
+}
+
+// start sends the INVITE, from a goroutine of its own: a connection may have to
+// be opened, a name looked up.
+func (l *Leg) start() {
+	l.mu.Lock()
+	if l.endUnsent() {
+		l.mu.Unlock()
+		return
+	}
+	req, dest, dlg := l.invite, l.out.dest, l.dlg
+	l.mu.Unlock()
+
+	conn, err := l.route(&dlg, req, dest)
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		code := 503
+		if errors.Is(err, errFlowGone) {
+			code = 480 // a phone behind NAT cannot be called back
+		}
+		l.finish(End{code, err.Error(), ByFailure})
+		return
+	}
+	if l.endUnsent() {
+		_, _ = conn.TryClose()
+		return
+	}
+	l.dlg.via.remote = req.Destination()
+	req.AppendHeader(l.dlg.via.contact())
+	l.sendInvite(req, conn)
+}
+
+// endUnsent ends the leg if it was hung up before its INVITE left.
+func (l *Leg) endUnsent() bool {
+	if l.hangup != nil && l.state == legCalling {
+		l.finish(End{487, l.hangup.Reason, l.hangup.By})
+	}
+	return l.state == legOver
+}
+
+// route finds the connection for an INVITE and sets its destination.
+func (l *Leg) route(dlg *dialog, req *gosip.Request, dest string) (gosip.Connection, error) {
+	if dest != "" {
+		req.SetDestination(dest)
+		c, err := flow{dlg.via.at, dest}.conn()
+		completeVia(req, c)
+		return c, err
+	}
+	addr, err := resolve(l.s.ctx, dlg.hop(), dlg.via.at.network)
+	if err != nil {
+		return nil, err
+	}
+	req.SetDestination(addr)
+	return flow{dlg.via.at, addr}.dial(l.s.ctx, req)
+}
+
+// sendInvite begins the INVITE's transaction; l.mu is held.
+func (l *Leg) sendInvite(req *gosip.Request, conn gosip.Connection) {
+	l.invite = req
+	tx, err := l.s.request(req, conn, l.responded, l.unanswered)
+	if err != nil {
+		l.finish(End{503, err.Error(), ByFailure})
+		return
+	}
+	l.out.tx = tx
+	l.out.rung = false
+}
+
+// cancelInvite gives up an INVITE, now or with its first provisional answer:
+// before that CANCEL is forbidden (RFC 3261 section 9.1). l.mu is held.
+func (l *Leg) cancelInvite() {
+	if l.out.tx == nil || !l.out.rung || l.out.cancelled {
+		return
+	}
+	l.out.cancelled = true
+	conn := l.out.tx.conn
+	conn.Ref(1)
+	// What is said to the CANCEL itself does not matter: the INVITE's answer does.
+	if _, err := l.s.request(cancelOf(l.invite), conn, func(*gosip.Response) {}, func(error) {}); err != nil {
+		l.log.Debug("CANCEL could not be sent", "error", err)
+	}
+	l.waitFinal(End{487, l.hangup.Reason, l.hangup.By})
+}
+
+// waitFinal ends the leg if the INVITE gets no final answer in time.
+func (l *Leg) waitFinal(end End) {
+	stop(l.out.giveUp)
+	l.out.giveUp = l.s.after(64*l.s.t1, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.state == legCalling {
+			l.finish(end)
+		}
+	})
+}

@@ -1,0 +1,259 @@
+package sip
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+)
+
+const (
+	defaultExpires = 10 * time.Minute
+	minExpires     = 30 * time.Second // shorter ones would cost more than they tell
+	maxContacts    = 10               // phones of one agent
+	storeTimeout   = 3 * time.Second
+	sweepEvery     = time.Second
+)
+
+// registrar keeps agents' bindings (RFC 3261 section 10). Bindings is the truth
+// for every node; what is remembered here is what came over this node's own
+// flows: for telling an agent's INVITE, and for noticing what expires.
+type registrar struct {
+	store   Bindings
+	node    string
+	longest time.Duration
+	put     func(user string, b Binding) // a phone is there
+	gone    func(user string)            // the last one is not
+
+	seed  maphash.Seed
+	users [64]sync.Mutex // by hash: one change of a user's bindings at a time
+
+	mu    sync.Mutex
+	flows map[string]int                 // flow: how many bindings came over it
+	mine  map[string]map[string]heldHere // user, contact
+}
+
+// heldHere is a binding that came over a flow of this node.
+type heldHere struct {
+	flow    string
+	expires time.Time
+}
+
+func newRegistrar(store Bindings, node string, longest time.Duration, put func(string, Binding), gone func(string)) *registrar {
+	if longest <= 0 {
+		longest = defaultExpires
+	}
+	return &registrar{
+		store: store, node: node, longest: longest, put: put, gone: gone, seed: maphash.MakeSeed(),
+		flows: make(map[string]int), mine: make(map[string]map[string]heldHere),
+	}
+}
+
+// register is the door for REGISTER. Only who proves to be an agent leaves a
+// transaction behind.
+func (s *Server) register(req *gosip.Request, f flow) {
+	user, verdict := s.guard.check(req)
+	switch {
+	case verdict == proofNone || verdict == proofStale:
+		s.reply(req, f, 401, reasonOf(401), s.guard.challenges(verdict == proofStale)...)
+		return
+	case verdict != proofRight || user != uriUser(&req.To().Address):
+		s.metrics.rejected.WithLabelValues(refusedProof).Inc()
+		s.reply(req, f, 403, reasonOf(403))
+		return
+	}
+	tx := s.begin(req, f, nil)
+	res := s.registrar.answer(s.ctx, user, req, f, s.tagger.tag(req))
+	if err := tx.respond(res); err != nil {
+		s.log.Debug("REGISTER could not be answered", "agent", user, "error", err)
+	}
+}
+
+// answer makes the changes a REGISTER asks for and builds its answer, which
+// lists what is bound then (section 10.3).
+func (r *registrar) answer(ctx context.Context, user string, req *gosip.Request, f flow, tag string) *gosip.Response {
+	bindings, fault := r.apply(ctx, user, req, f)
+	code, reason := 200, reasonOf(200)
+	if fault != nil {
+		code, reason = fault.code, fault.reason
+	}
+	res := response(req, f, code, reason, tag)
+	switch {
+	case fault == nil:
+		listBindings(res, bindings)
+		for _, h := range req.GetHeaders("path") {
+			res.AppendHeader(h)
+		}
+	case fault.extra != nil:
+		res.AppendHeader(fault.extra)
+	}
+	res.SetBody(nil)
+	return res
+}
+
+// apply changes the user's bindings. What is refused changes nothing.
+func (r *registrar) apply(ctx context.Context, user string, req *gosip.Request, f flow) ([]Binding, *fault) {
+	c, fault := r.readChange(user, req, f)
+	if fault != nil {
+		return nil, fault
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	defer r.lock(user).Unlock()
+	before, err := r.store.Get(ctx, user)
+	if err != nil {
+		return nil, refusal(503)
+	}
+	if fault := c.against(before); fault != nil {
+		return nil, fault
+	}
+	for _, b := range c.put {
+		if err := r.store.Put(ctx, b); err != nil {
+			return nil, refusal(503)
+		}
+		r.hold(b)
+		r.put(user, b)
+	}
+	for _, contact := range c.drop {
+		if err := r.store.Remove(ctx, user, contact); err != nil {
+			return nil, refusal(503)
+		}
+		r.release(user, contact)
+	}
+	after, err := r.store.Get(ctx, user)
+	if err != nil {
+		return nil, refusal(503)
+	}
+	if len(after) == 0 && len(c.drop) > 0 {
+		r.gone(user)
+	}
+	return after, nil
+}
+
+func (r *registrar) lock(user string) *sync.Mutex {
+	m := &r.users[maphash.String(r.seed, user)%uint64(len(r.users))]
+	m.Lock()
+	return m
+}
+
+// hold remembers a binding of this node's.
+func (r *registrar) hold(b Binding) {
+	r.release(b.User, b.Contact)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mine[b.User] == nil {
+		r.mine[b.User] = make(map[string]heldHere)
+	}
+	r.mine[b.User][b.Contact] = heldHere{b.Source, b.Expires}
+	r.flows[b.Source]++
+}
+
+// release forgets one, if it was this node's.
+func (r *registrar) release(user, contact string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	held, ok := r.mine[user][contact]
+	if !ok {
+		return
+	}
+	if r.flows[held.flow]--; r.flows[held.flow] == 0 {
+		delete(r.flows, held.flow)
+	}
+	delete(r.mine[user], contact)
+	if len(r.mine[user]) == 0 {
+		delete(r.mine, user)
+	}
+}
+
+// holds reports whether a registered phone is at the far end of a flow.
+func (r *registrar) holds(f flow) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.flows) > 0 && r.flows[f.String()] > 0
+}
+
+func (r *registrar) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for _, contacts := range r.mine {
+		n += len(contacts)
+	}
+	return n
+}
+
+// sweep ends bindings that were not refreshed, until ctx ends.
+func (r *registrar) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			for user, contacts := range r.expired(now) {
+				r.expire(ctx, user, contacts)
+			}
+		}
+	}
+}
+
+func (r *registrar) expired(now time.Time) map[string][]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out map[string][]string
+	for user, contacts := range r.mine {
+		for contact, held := range contacts {
+			if held.expires.After(now) {
+				continue
+			}
+			if out == nil {
+				out = make(map[string][]string)
+			}
+			out[user] = append(out[user], contact)
+		}
+	}
+	return out
+}
+
+// expire forgets contacts of a user. One that was meanwhile refreshed, here or
+// over another node, lives on in the store.
+func (r *registrar) expire(ctx context.Context, user string, contacts []string) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	defer r.lock(user).Unlock()
+	alive, err := r.store.Get(ctx, user)
+	if err != nil {
+		return // the next sweep tries again
+	}
+	fresh := make(map[string]bool, len(alive))
+	for _, b := range alive {
+		fresh[b.Contact] = true
+	}
+	for _, contact := range contacts {
+		if fresh[contact] {
+			r.forgetExpired(user, contact)
+			continue
+		}
+		if err := r.store.Remove(ctx, user, contact); err != nil {
+			return
+		}
+		r.release(user, contact)
+	}
+	if len(alive) == 0 {
+		r.gone(user)
+	}
+}
+
+// forgetExpired releases a binding another node now holds, unless it was
+// refreshed here.
+func (r *registrar) forgetExpired(user, contact string) {
+	r.mu.Lock()
+	held, ok := r.mine[user][contact]
+	r.mu.Unlock()
+	if ok && !held.expires.After(time.Now()) {
+		r.release(user, contact)
+	}
+}

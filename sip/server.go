@@ -1,0 +1,304 @@
+package sip
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	gosip "github.com/emiago/sipgo/sip"
+)
+
+func init() {
+	// sipgo logs what it cannot parse, whole, at level Error: a stranger's bytes
+	// and a caller's number alike. None of it may reach a log.
+	gosip.SetDefaultLogger(slog.New(slog.DiscardHandler))
+}
+
+// Options is what a Server is made of. A server that only dials needs nothing
+// but Config.Listeners, with one of port 0.
+type Options struct {
+	Config      config.SIP
+	Node        string        // this node's name, kept in bindings
+	Handler     Handler       // nil: calls are refused with 404
+	Credentials Credentials   // nil: there are no agents
+	Bindings    Bindings      // nil: in memory
+	Log         *slog.Logger  // nil: none
+	T1          time.Duration // RFC 3261's estimate of a round trip; default 500ms. Tests shorten it
+}
+
+// Server is one node's SIP endpoint.
+//
+// It stops in this order: no new calls; every leg hung up and given a moment;
+// sockets closed, so that nothing more comes in; lanes, timers and conductors
+// waited for.
+type Server struct {
+	cfg      config.SIP
+	node     string
+	domain   string
+	handler  Handler
+	log      *slog.Logger
+	t1       time.Duration
+	metrics  *metrics
+	tagger   tagger
+	hosts    map[string]bool // what may stand in From as ours, lower-case
+	trunks   []config.Trunk
+	maxCalls int
+
+	listeners []*listener
+	dialer    *listener // TCP without a listener
+
+	lanes     *lanes
+	serverTxs txStore[*serverTx]
+	clientTxs txStore[*clientTx]
+	legs      legTable
+	orphans   orphans
+	guard     *guard
+	registrar *registrar
+
+	draining atomic.Bool
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	closing  <-chan struct{}
+	mu       sync.Mutex // guards closed, against spawn
+	closed   bool
+	wg       sync.WaitGroup
+	closeRun sync.Once
+}
+
+// closeGrace is how long Close waits for the far ends to confirm the BYEs.
+const closeGrace = time.Second
+
+// New binds every listener. A port of 0 takes a free one: see Addrs. The error
+// names the listener that could not be bound.
+func New(o Options) (*Server, error) {
+	s := newServer(o)
+	for _, l := range o.Config.Listeners {
+		ln, err := listen(l.Network, l.Address, slog.New(slog.DiscardHandler), s.arrived)
+		if err != nil {
+			s.closeSockets()
+			return nil, fmt.Errorf("SIP listener %s %s: %w", l.Network, l.Address, err)
+		}
+		s.listeners = append(s.listeners, ln)
+		s.hosts[ln.addr.Addr().String()] = true
+	}
+	if s.domain == "" && len(s.listeners) > 0 {
+		s.domain = s.listeners[0].addr.Addr().String()
+	}
+	s.hosts[strings.ToLower(s.domain)] = true
+	s.guard = newGuard(o.Credentials, s.domain, s.cfg.Digest)
+	if s.listenerFor("tcp", "") == nil {
+		s.dialer = newListener("tcp", slog.New(slog.DiscardHandler), s.arrived)
+	}
+	return s, nil
+}
+
+func newServer(o Options) *Server {
+	s := &Server{
+		cfg: o.Config, node: o.Node, domain: o.Config.Domain, handler: o.Handler, log: o.Log, t1: o.T1,
+		trunks: o.Config.Trunks, maxCalls: o.Config.MaxCalls,
+		tagger: tagger{maphash.MakeSeed()}, hosts: make(map[string]bool),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.t1 <= 0 {
+		s.t1 = 500 * time.Millisecond
+	}
+	if s.maxCalls <= 0 {
+		s.maxCalls = 2000
+	}
+	bindings := o.Bindings
+	if bindings == nil {
+		bindings = &MemoryBindings{}
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.closing = s.ctx.Done()
+	s.lanes = newLanes(s.handle)
+	s.registrar = newRegistrar(bindings, s.node, s.cfg.RegisterExpires.D(), s.registered, s.unregistered)
+	s.metrics = newMetrics(s)
+	return s
+}
+
+// t2 and t4 are RFC 3261's other timers, in its proportion to T1.
+func (s *Server) t2() time.Duration { return 8 * s.t1 }
+func (s *Server) t4() time.Duration { return 10 * s.t1 }
+
+// Serve reads the listeners until ctx ends or Close is called, and then closes
+// the server. It may be called once.
+func (s *Server) Serve(ctx context.Context) error {
+	for _, ln := range s.listeners {
+		if !s.spawn(func() { ln.serve(s.ctx) }) {
+			return ErrClosed
+		}
+	}
+	if !s.spawn(func() { s.registrar.sweep(s.ctx) }) {
+		return ErrClosed
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.closing:
+	}
+	return s.Close()
+}
+
+// Addr is a listener's transport and the address it is bound to.
+type Addr struct {
+	Network string // udp, tcp
+	Address netip.AddrPort
+}
+
+// Addrs gives the listeners in the order of the configuration.
+func (s *Server) Addrs() []Addr {
+	addrs := make([]Addr, len(s.listeners))
+	for i, ln := range s.listeners {
+		addrs[i] = Addr{ln.network, ln.addr}
+	}
+	return addrs
+}
+
+// Drain refuses new calls from trunks with 503 and Retry-After. Calls that are
+// up, registrations and agents' own calls go on.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Legs gives the number of legs that are not over.
+func (s *Server) Legs() int { return s.legs.count() }
+
+// Close ends every leg and returns when nothing of the server is left, the
+// conductors' goroutines included.
+func (s *Server) Close() error {
+	s.closeRun.Do(func() {
+		s.Drain()
+		for _, l := range s.legs.all() {
+			l.Hangup()
+		}
+		select {
+		case <-s.legs.empty():
+		case <-time.After(closeGrace):
+		}
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		s.cancel()
+		s.closeSockets()
+		s.lanes.close()
+		for _, l := range s.legs.close() {
+			l.abandon()
+		}
+		for _, t := range s.serverTxs.all() {
+			t.terminate()
+		}
+		for _, t := range s.clientTxs.all() {
+			t.terminate()
+		}
+	})
+	s.wg.Wait()
+	return nil
+}
+
+func (s *Server) closeSockets() {
+	for _, ln := range s.listeners {
+		ln.close()
+	}
+	if s.dialer != nil {
+		s.dialer.close()
+	}
+}
+
+// listenerFor gives the listener of that name, else the first one of the
+// network, else, for TCP, the one that only dials.
+func (s *Server) listenerFor(network, name string) *listener {
+	var first *listener
+	for _, ln := range s.listeners {
+		if ln.network != network {
+			continue
+		}
+		if ln.name() == name {
+			return ln
+		}
+		if first == nil {
+			first = ln
+		}
+	}
+	if first == nil && network == "tcp" {
+		return s.dialer
+	}
+	return first
+}
+
+// spawn runs f in a goroutine that Close waits for, and reports false if the
+// server is closed.
+func (s *Server) spawn(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.wg.Go(func() {
+		defer s.recovered("goroutine", nil)
+		f()
+	})
+	return true
+}
+
+// after runs f after d, unless the server is closed by then.
+func (s *Server) after(d time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(d, func() {
+		if s.ctx.Err() != nil {
+			return
+		}
+		defer s.recovered("timer", nil)
+		f()
+	})
+}
+
+// recovered, deferred, catches a panic: sipgo and the runtime would let it end
+// the process. It is counted and logged, and then ends what it struck.
+func (s *Server) recovered(where string, end func()) {
+	if r := recover(); r != nil {
+		s.metrics.panics.Inc()
+		s.log.Error("panic caught", "in", where, "panic", r, "stack", stack())
+		if end != nil {
+			end()
+		}
+	}
+}
+
+func (s *Server) registered(user string, b Binding) {
+	if s.handler != nil {
+		defer s.recovered("Registered", nil)
+		s.handler.Registered(user, b)
+	}
+}
+
+func (s *Server) unregistered(user string) {
+	if s.handler != nil {
+		defer s.recovered("Unregistered", nil)
+		s.handler.Unregistered(user)
+	}
+}
+
+// reply answers a request without keeping a transaction: what is asked again
+// is answered again, the same way.
+func (s *Server) reply(req *gosip.Request, f flow, code int, reason string, extra ...gosip.Header) {
+	if req.Method == gosip.ACK {
+		return
+	}
+	res := response(req, f, code, reason, s.tagger.tag(req))
+	for _, h := range extra {
+		if h != nil {
+			res.AppendHeader(h)
+		}
+	}
+	res.SetBody(nil)
+	s.metrics.response(res)
+	if err := f.send(res); err != nil {
+		s.metrics.sendFailed.Inc()
+	}
+}
