@@ -34,7 +34,7 @@ var (
 	callsDesc           = desc("calls_total", "Calls that ended, by how.", "class", "reason")
 	callsActiveDesc     = desc("calls_active", "Calls under way.")
 	agentsDesc          = desc("agents", "Agents of this node, by state.", "state")
-	unmatchedDesc       = desc("report_unmatched_total", "Ends of visits that had not begun or had ended before: a defect.")
+	unmatchedDesc       = desc("report_unmatched_total", "Visits that joined or ended twice, or ended without a beginning: a defect.")
 )
 
 var descs = []*prometheus.Desc{

@@ -32,6 +32,7 @@ type Figures struct {
 	ended     map[termination]uint64
 	offers    map[offerKey]uint64
 	agents    map[string]string // state, by agent; those offline are not kept
+	talked    map[string]talk   // each agent's last talk here
 	unmatched uint64
 }
 
@@ -47,6 +48,7 @@ type Line struct {
 type (
 	lineKey     struct{ queue, language string }
 	termination struct{ class, reason string }
+	talk        struct{ visit, language string }
 	offerKey    struct {
 		queue  string
 		result event.OfferResult
@@ -72,6 +74,7 @@ func New(queues map[string]config.Queue, languages []string) *Figures {
 		ended:  make(map[termination]uint64),
 		offers: make(map[offerKey]uint64),
 		agents: make(map[string]string),
+		talked: make(map[string]talk),
 	}
 	for queue := range queues {
 		for _, language := range languages {
@@ -95,18 +98,16 @@ func (f *Figures) Observe(ev event.Event) {
 		delete(f.calls, ev.Call)
 		f.ended[termination{fact.Class, fact.Reason}]++
 	case event.VisitJoined:
-		l := f.line(fact.Queue, fact.Language)
-		l.Offered++
-		l.waiting[fact.Visit] = ev.At
-		f.visits[fact.Visit] = l
+		f.visitJoined(fact, ev.At)
 	case event.VisitEnded:
 		f.visitEnded(fact)
 	case event.OfferEnded:
 		f.offers[offerKey{fact.Queue, fact.Result}]++
 	case event.TalkEnded:
+		f.talked[fact.Agent] = talk{fact.Visit, fact.Language}
 		f.line(fact.Queue, fact.Language).talked(fact.Talk, fact.Hold)
 	case event.WrapUpEnded:
-		f.line(fact.Queue, fact.Language).wrappedUp(fact.Took)
+		f.line(fact.Queue, f.spoken(fact)).wrappedUp(fact.Took)
 	case event.AgentChanged:
 		if fact.To == offline {
 			delete(f.agents, fact.Agent)
@@ -116,8 +117,21 @@ func (f *Figures) Observe(ev event.Event) {
 	}
 }
 
-// visitEnded counts an end once: a second one, or one without a beginning,
-// would break O = A + B + F + waiting, and only adds to a counter of its own.
+// A visit joins once and ends once: what is said a second time, or ends without
+// a beginning, would break O = A + B + F + waiting, and only adds to a counter of
+// its own.
+
+func (f *Figures) visitJoined(fact event.VisitJoined, at time.Time) {
+	if f.visits[fact.Visit] != nil {
+		f.unmatched++
+		return
+	}
+	l := f.line(fact.Queue, fact.Language)
+	l.Offered++
+	l.waiting[fact.Visit] = at
+	f.visits[fact.Visit] = l
+}
+
 func (f *Figures) visitEnded(fact event.VisitEnded) {
 	l := f.visits[fact.Visit]
 	if l == nil {
@@ -135,6 +149,15 @@ func (f *Figures) visitEnded(fact event.VisitEnded) {
 	default:
 		l.FlowedOut++
 	}
+}
+
+// spoken gives the language of the talk that a wrap-up followed: "" if that
+// was on another node, which the sum over languages makes good.
+func (f *Figures) spoken(fact event.WrapUpEnded) string {
+	if last := f.talked[fact.Agent]; last.visit == fact.Visit {
+		return last.language
+	}
+	return ""
 }
 
 // Lines gives the figures of every queue in every language, in that order.
