@@ -1,0 +1,134 @@
+// Package call conducts calls: each inbound leg has one goroutine that leads it
+// through flow, queue, offer and talk to its end.
+//
+// It is the only room that knows sip, ivr, router and media together, and it
+// owns nothing but their order. What can interrupt a call (hang-up, offer, key,
+// lost media, drain) comes on channels that its goroutine selects on or as the
+// end of its context; there are no callbacks into a call. Whatever way a call
+// ends, a Termination says how, and deferred releases leave nothing behind: no
+// place in line, no ringing phone, no port, no goroutine.
+//
+// Read inbound.go for the story of a call, wait.go for the time in line and the
+// ringing of agents, talk.go for the bridge, feature.go for *70 and its kin.
+package call
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/ivr"
+	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// Options are what a Conductor works with. All fields are needed.
+type Options struct {
+	Config  *config.Config
+	Prompts map[ivr.Prompt]*media.Clip
+	Music   *media.Clip
+	Media   *media.Engine
+	Router  *router.Router
+	Events  event.Emitter
+	Log     *slog.Logger
+
+	// Dial rings a phone; it is sip.Server's Dial.
+	Dial func(sip.Target, sip.Session) (*sip.Leg, error)
+	// Bindings tells where an agent's phones are.
+	Bindings sip.Bindings
+}
+
+// Conductor takes every inbound leg to its end. It is sip's Handler.
+type Conductor struct {
+	Options
+	ctx    context.Context // of every call; ended by Close
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	active  int
+	idle    chan struct{} // closed while no call is active
+	closing bool          // no new calls
+}
+
+// New makes a Conductor.
+func New(o Options) *Conductor {
+	c := &Conductor{Options: o, idle: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	close(c.idle)
+	return c
+}
+
+// Invite conducts one inbound leg until it is over.
+func (c *Conductor) Invite(leg *sip.Leg) {
+	if !c.enter() {
+		_ = leg.Reject(Draining.Code, "Shutting Down")
+		return
+	}
+	defer c.leave()
+	if leg.Agent() != "" && strings.HasPrefix(leg.Number(), "*") {
+		c.feature(leg)
+		return
+	}
+	c.inbound(leg)
+}
+
+// Registered tells the router that an agent's phone is there.
+func (c *Conductor) Registered(agent string, _ sip.Binding) { c.Router.Registered(agent) }
+
+// Unregistered tells the router that the last of an agent's phones has gone.
+func (c *Conductor) Unregistered(agent string) { c.Router.Unregistered(agent) }
+
+// Active gives the number of calls being conducted.
+func (c *Conductor) Active() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.active
+}
+
+// Drain waits until the last call has ended by itself or ctx ends, whichever is
+// first. Keeping new calls away meanwhile is sip's part.
+func (c *Conductor) Drain(ctx context.Context) error {
+	c.mu.Lock()
+	idle := c.idle
+	c.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close refuses new calls, ends those that are left and waits for them.
+func (c *Conductor) Close() {
+	c.mu.Lock()
+	c.closing = true
+	idle := c.idle
+	c.mu.Unlock()
+	c.cancel()
+	<-idle
+}
+
+func (c *Conductor) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return false
+	}
+	if c.active++; c.active == 1 {
+		c.idle = make(chan struct{})
+	}
+	return true
+}
+
+func (c *Conductor) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.active--; c.active == 0 {
+		close(c.idle)
+	}
+}

@@ -1,0 +1,59 @@
+package call
+
+import (
+	"context"
+	"time"
+
+	"github.com/bugle-voice/bugle/ivr"
+	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// An inbound call is the ivr.Phone of its flow.
+var _ ivr.Phone = (*inbound)(nil)
+
+// Play implements ivr.Phone.
+func (c *inbound) Play(prompts ...ivr.Prompt) { c.play = c.media.Play(c.clips(prompts)...) }
+
+// Silence implements ivr.Phone.
+func (c *inbound) Silence() {
+	c.play = 0
+	c.media.Silence()
+}
+
+// Next implements ivr.Phone. The errors are Terminations.
+func (c *inbound) Next(ctx context.Context, within time.Duration) (ivr.Signal, error) {
+	var limit <-chan time.Time
+	if within >= 0 {
+		timer := time.NewTimer(within)
+		defer timer.Stop()
+		limit = timer.C
+	}
+	for {
+		select {
+		case <-c.leg.Done():
+			return ivr.Signal{}, c.hungUp(LeftFlow)
+		case <-ctx.Done():
+			return ivr.Signal{}, Drained
+		case <-limit:
+			return ivr.Signal{Kind: ivr.TimedOut}, nil
+		case info := <-c.leg.Infos():
+			if key, ok := sip.ParseInfoKey(info); ok {
+				return ivr.Signal{Kind: ivr.Key, Key: key}, nil
+			}
+		case e := <-c.media.Events():
+			switch e := e.(type) {
+			case media.KeyDown:
+				return ivr.Signal{Kind: ivr.KeyDown, Key: e.Key}, nil
+			case media.Key:
+				return ivr.Signal{Kind: ivr.Key, Key: e.Key}, nil
+			case media.PlayDone:
+				if e.Play == c.play {
+					return ivr.Signal{Kind: ivr.Finished}, nil
+				}
+			case media.Lost:
+				return ivr.Signal{}, MediaLost
+			}
+		}
+	}
+}

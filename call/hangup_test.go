@@ -1,0 +1,251 @@
+package call
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// Whoever hangs up, and whenever: the call ends as what it was, and nothing of
+// it is left.
+
+func TestCallerGivesUpBeforeTheAnswer(t *testing.T) {
+	h := newHouse(t)
+	for range 10 {
+		caller := h.dial("helpline")
+		h.await("ringing", caller.leg.Progress())
+		caller.leg.Hangup() // CANCEL, which crosses the 200
+		h.await("the end of the leg", caller.leg.Done())
+		h.facts.await(t, "call.ended")
+	}
+	h.nothingLeft()
+}
+
+func TestCallerHangsUpInAPrompt(t *testing.T) {
+	h := newHouse(t)
+	caller := h.dial("helpline")
+	h.await("the answer", caller.leg.Answered())
+	caller.leg.Hangup()
+	h.ended(LeftFlow)
+	h.nothingLeft()
+}
+
+func TestCallerHangsUpInTheQueue(t *testing.T) {
+	h := newHouse(t)
+	caller := h.join()
+	caller.leg.Hangup()
+	h.visitEnded(event.Abandoned)
+	h.ended(LeftQueue)
+	h.nothingLeft()
+}
+
+func TestCallerHangsUpWhileTheAgentRings(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	caller := h.join()
+	agent := h.ringing()
+	caller.leg.Hangup()
+	h.await("the agent's phone to fall silent", agent.leg.Done())
+	h.visitEnded(event.Abandoned)
+	if got := h.facts.await(t, "offer.ended").(event.OfferEnded).Result; got != event.OfferWithdrawn {
+		t.Errorf("the offer ended %s, want withdrawn", got)
+	}
+	h.ended(LeftQueue)
+	h.state("anna", router.Ready)
+	h.nothingLeft()
+}
+
+func TestCallerHangsUpAtTheVeryMomentTheAgentAnswers(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	for range 20 {
+		caller := h.join()
+		agent := h.ringing()
+		var both sync.WaitGroup
+		both.Go(caller.leg.Hangup)
+		both.Go(func() { _ = agent.leg.Answer(agent.media) })
+		both.Wait()
+		h.await("the agent's leg to end", agent.leg.Done())
+		h.facts.await(t, "call.ended")
+		visit := h.facts.await(t, "visit.ended").(event.VisitEnded)
+		if visit.Result != event.Abandoned && visit.Result != event.Answered {
+			t.Errorf("the visit ended %s", visit.Result)
+		}
+		h.state("anna", router.Ready)
+		h.nothingLeft()
+	}
+}
+
+func TestEitherHangsUpInTheTalk(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		who  func(caller, agent party) (hangsUp, other party)
+		end  Termination
+	}{
+		{"caller", func(caller, agent party) (party, party) { return caller, agent }, CallerHungUp},
+		{"agent", func(caller, agent party) (party, party) { return agent, caller }, AgentHungUp},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.register("anna")
+			hangsUp, other := c.who(h.talk())
+			hangsUp.leg.Hangup()
+			h.await("the other leg to end", other.leg.Done())
+			h.ended(c.end)
+			h.facts.await(t, "talk.ended")
+			h.state("anna", router.Ready)
+			h.nothingLeft()
+		})
+	}
+}
+
+func TestLostByeIsNoticedByTheSilence(t *testing.T) {
+	h := newHouse(t, func(c *config.Config) { c.Media.Silence = config.Duration(500 * time.Millisecond) })
+	h.register("anna")
+	caller, agent := h.talk()
+	caller.media.Close() // the phone is gone and has said nothing
+	h.ended(MediaLost)
+	h.await("the agent's leg to end", agent.leg.Done())
+	h.state("anna", router.Ready)
+	h.nothingLeft()
+}
+
+func TestAgentWhoDeclinesIsPausedAndTheNextIsRung(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	h.register("ben")
+	caller := h.join()
+	first := h.ringing()
+	must(t, first.leg.Reject(486, "Busy Here"))
+	second := h.ringing()
+	must(t, second.leg.Answer(second.media))
+	h.visitEnded(event.Answered)
+	h.state("anna", router.Paused)
+	h.state("ben", router.Talking)
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
+func TestAgentWhoDoesNotAnswerIsPausedAndTheCallerNoticesNothing(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	caller := h.join()
+	agent := h.ringing()
+	h.await("the ringing to stop", agent.leg.Done())
+	h.state("anna", router.Paused)
+	if got := h.facts.await(t, "offer.ended").(event.OfferEnded).Result; got != event.OfferTimedOut {
+		t.Errorf("the offer ended %s, want timed_out", got)
+	}
+	must(t, h.router.SetState(t.Context(), "anna", router.Ready, "test"))
+	again := h.ringing() // the only one there is
+	must(t, again.leg.Answer(again.media))
+	h.visitEnded(event.Answered)
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
+func TestPanicEndsOneCall(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	caller, agent := h.talk()
+	h.facts.mu.Lock()
+	h.facts.trap = func(f event.Fact) {
+		if step, ok := f.(event.StepEntered); ok && step.Step == "end" {
+			panic("trapped")
+		}
+	}
+	h.facts.mu.Unlock()
+	victim := h.dial("goodbye")
+	h.await("the end of the call that panics", victim.leg.Done())
+	h.ended(Crashed)
+	select {
+	case <-caller.leg.Done():
+		t.Error("a panic in one call ended another")
+	case <-agent.leg.Done():
+		t.Error("a panic in one call ended another's agent")
+	default:
+	}
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
+func TestCloseEndsEveryCall(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	talking, agent := h.talk()
+	waiting := h.join()
+	h.calls.Close()
+	for _, p := range []party{talking, agent, waiting} {
+		h.await("the end of a leg", p.leg.Done())
+	}
+	h.ended(Drained)
+	h.ended(Drained)
+	h.visitEnded(event.FlowedOut)
+	h.nothingLeft()
+}
+
+func TestFlowThatHangsUp(t *testing.T) {
+	h := newHouse(t)
+	caller := h.dial("goodbye")
+	h.await("the end of the leg", caller.leg.Done())
+	if got := caller.leg.End(); got.By != sip.ByRemote {
+		t.Errorf("the leg was ended by %s, want remote", got.By)
+	}
+	h.ended(FlowEnded)
+	h.nothingLeft()
+}
+
+func TestUnknownNumber(t *testing.T) {
+	h := newHouse(t)
+	caller := h.dial("nobody")
+	h.await("the refusal", caller.leg.Done())
+	if got := caller.leg.End().Code; got != 404 {
+		t.Errorf("refused with %d, want 404", got)
+	}
+	h.ended(UnknownNumber)
+	h.nothingLeft()
+}
+
+func TestHoldIsToldFromTalk(t *testing.T) {
+	at := time.Now()
+	clock := newHoldClock(at)
+	clock.hold(at.Add(10 * time.Second))
+	clock.hold(at.Add(11 * time.Second)) // a phone that says it twice
+	clock.resume(at.Add(15 * time.Second))
+	clock.resume(at.Add(16 * time.Second))
+	clock.hold(at.Add(20 * time.Second))
+	talk, hold := clock.stop(at.Add(25 * time.Second))
+	if talk != 15*time.Second || hold != 10*time.Second {
+		t.Errorf("talked %v, held %v; want 15s, 10s", talk, hold)
+	}
+}
+
+func TestFeatureCodes(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	for _, c := range []struct {
+		code string
+		want router.State
+	}{{"*71", router.Paused}, {"*70", router.Ready}} {
+		side, err := h.ears.NewLeg(media.LegOptions{Latch: true})
+		must(t, err)
+		leg, err := h.phones.Dial(sip.Target{
+			URI: "sip:" + c.code + "@" + h.address(), From: "anna@127.0.0.1", Auth: &sip.Auth{User: "anna", Password: "pw-anna"},
+		}, side)
+		must(t, err)
+		h.await("the answer to "+c.code, leg.Answered())
+		h.await("the end of "+c.code, leg.Done())
+		side.Close()
+		h.state("anna", c.want)
+	}
+	h.nothingLeft()
+}

@@ -1,0 +1,376 @@
+package call
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/ivr"
+	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/queue"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+	"go.uber.org/goleak"
+)
+
+const helpline = `
+domain: test
+node: test
+data_dir: unused
+http: {address: "127.0.0.1:8080"}
+sip:
+  listeners: [{network: udp, address: "127.0.0.1:5060"}]
+  trunks: [{name: carrier, addresses: [127.0.0.0/8]}]
+media: {ports: 46000-48999, silence: 2s, shards: 1}
+languages: [en, es]
+skills: [claims]
+queues:
+  claims: {requires: {claims: 1}, ring: 1s, wrap_up: 0s}
+numbers:
+  helpline: {flow: main, language: en}
+  goodbye: {flow: bye, language: en}
+flows:
+  main:
+    start: menu
+    steps:
+      menu: {menu: {prompts: [long], keys: {1: {next: wait}}, else: wait}}
+      wait: {queue: {name: claims, announce: [short]}}
+  bye:
+    start: end
+    steps:
+      end: {hangup: {prompts: [short]}}
+agents:
+  anna: {name: Anna, languages: {en: 5}, skills: {claims: 3}}
+  ben: {name: Ben, languages: {en: 5}, skills: {claims: 3}}
+`
+
+// house is a node's rooms on loopback, and a telephone exchange of the test's
+// own: callers and agents whose every move the test makes itself.
+type house struct {
+	t      *testing.T
+	facts  *facts
+	queue  *queue.Queue
+	router *router.Router
+	media  *media.Engine
+	calls  *Conductor
+	sip    *sip.Server
+	lines  *sip.Server   // callers' telephones outside
+	phones *sip.Server   // agents' telephones outside: what comes from where one is registered is an agent's
+	ears   *media.Engine // and their media
+	rung   chan *sip.Leg // what rings there
+}
+
+func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
+	t.Helper()
+	leaks := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, leaks) })
+	c, err := config.Parse([]byte(helpline), "test.yaml")
+	must(t, err)
+	c.SIP.Listeners[0].Address = netip.MustParseAddrPort("127.0.0.1:0")
+	for _, e := range edit {
+		e(c)
+	}
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	h := &house{t: t, facts: newFacts(), rung: make(chan *sip.Leg, 8)}
+	h.queue, err = queue.Open(t.Context(), c.Redis, c.Domain, c.Node, log)
+	must(t, err)
+	h.router = router.New(router.Options{Queue: h.queue, Events: h.facts, Agents: c.Agents, Queues: c.Queues, Log: log})
+	h.media, err = media.New(c.Media, log)
+	must(t, err)
+	phones := &bindings{kept: map[string]sip.Binding{}}
+	h.calls = New(Options{
+		Config: c, Music: media.Tone(300, time.Second), Media: h.media, Router: h.router, Events: h.facts, Log: log,
+		Prompts: map[ivr.Prompt]*media.Clip{
+			{Language: "en", Name: "long"}:  media.Tone(400, 20*time.Second),
+			{Language: "en", Name: "short"}: media.Tone(500, 100*time.Millisecond),
+		},
+		Dial:     func(target sip.Target, s sip.Session) (*sip.Leg, error) { return h.sip.Dial(target, s) },
+		Bindings: phones,
+	})
+	h.sip = h.serve(sip.Options{Config: c.SIP, Handler: h.calls, Credentials: secrets{}, Bindings: phones, Log: log})
+
+	outside := config.SIP{
+		Listeners: []config.Listener{{Network: "udp", Address: netip.MustParseAddrPort("127.0.0.1:0")}},
+		Trunks:    []config.Trunk{{Name: "bugle", Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}},
+		MaxCalls:  100,
+	}
+	h.phones = h.serve(sip.Options{Config: outside, Handler: exchange{h.rung}, Log: slog.New(slog.DiscardHandler)})
+	h.lines = h.serve(sip.Options{Config: outside, Handler: exchange{h.rung}, Log: slog.New(slog.DiscardHandler)})
+	h.ears, err = media.New(config.Media{Address: netip.MustParseAddr("127.0.0.1"), Ports: config.PortRange{First: 49000, Last: 49999}, Shards: 1}, log)
+	must(t, err)
+	t.Cleanup(h.close)
+	return h
+}
+
+func (h *house) serve(o sip.Options) *sip.Server {
+	h.t.Helper()
+	s, err := sip.New(o)
+	must(h.t, err)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(context.Background()) }()
+	h.t.Cleanup(func() { <-served })
+	return s
+}
+
+// close shuts the rooms in the order of a node, and asserts that each goes.
+func (h *house) close() {
+	h.calls.Close()
+	for _, room := range []interface{ Close() error }{h.lines, h.phones, h.ears, h.sip, h.media} {
+		if err := room.Close(); err != nil {
+			h.t.Errorf("close %T: %v", room, err)
+		}
+	}
+	h.router.Close()
+	if err := h.queue.Close(); err != nil {
+		h.t.Errorf("close queue: %v", err)
+	}
+}
+
+// party is a telephone outside with its leg.
+type party struct {
+	leg   *sip.Leg
+	media *media.Leg
+}
+
+// dial calls a number of the helpline.
+func (h *house) dial(number string) party {
+	h.t.Helper()
+	side, err := h.ears.NewLeg(media.LegOptions{})
+	must(h.t, err)
+	h.t.Cleanup(side.Close)
+	leg, err := h.lines.Dial(sip.Target{URI: "sip:" + number + "@" + h.address(), From: "+4915112345678"}, side)
+	must(h.t, err)
+	return party{leg, side}
+}
+
+// join calls and goes on until the caller waits in the queue.
+func (h *house) join() party {
+	h.t.Helper()
+	caller := h.dial("helpline")
+	h.await("the answer", caller.leg.Answered())
+	must(h.t, caller.media.SendKeys("1"))
+	h.facts.await(h.t, "visit.joined")
+	return caller
+}
+
+// register puts an agent's phone on the line and makes him ready.
+func (h *house) register(id string) {
+	h.t.Helper()
+	r, err := h.phones.Register(h.t.Context(), sip.Registration{
+		Registrar: "sip:" + h.address(), User: id, Password: "pw-" + id, Expires: time.Minute,
+	})
+	must(h.t, err)
+	_ = r // ended with h.phones
+	h.facts.await(h.t, "agent.changed")
+	must(h.t, h.router.SetState(h.t.Context(), id, router.Ready, "test"))
+	h.state(id, router.Ready)
+}
+
+// ringing gives the leg on which an agent is rung.
+func (h *house) ringing() party {
+	h.t.Helper()
+	select {
+	case leg := <-h.rung:
+		side, err := h.ears.NewLeg(media.LegOptions{Latch: true})
+		must(h.t, err)
+		h.t.Cleanup(side.Close)
+		return party{leg, side}
+	case <-time.After(10 * time.Second):
+		h.t.Fatal("no agent is rung")
+		return party{}
+	}
+}
+
+// talk brings a caller and an agent together.
+func (h *house) talk() (caller, agent party) {
+	h.t.Helper()
+	caller = h.join()
+	agent = h.ringing()
+	must(h.t, agent.leg.Answer(agent.media))
+	h.facts.await(h.t, "visit.ended")
+	return caller, agent
+}
+
+func (h *house) address() string { return h.sip.Addrs()[0].Address.String() }
+
+func (h *house) await(what string, c <-chan struct{}) {
+	h.t.Helper()
+	select {
+	case <-c:
+	case <-time.After(10 * time.Second):
+		h.t.Fatalf("%s did not come", what)
+	}
+}
+
+// state waits until the agent is in the state.
+func (h *house) state(id string, want router.State) {
+	h.t.Helper()
+	h.poll("agent "+id+" is "+string(want), func() bool {
+		all, err := h.router.Agents(h.t.Context())
+		must(h.t, err)
+		i := slices.IndexFunc(all, func(a router.AgentInfo) bool { return a.ID == id })
+		return all[i].State == want
+	})
+}
+
+// nothingLeft waits until no trace of any call is left.
+func (h *house) nothingLeft() {
+	h.t.Helper()
+	h.poll("nothing is left of the calls", func() bool {
+		live, err := h.queue.Snapshot(context.Background())
+		must(h.t, err)
+		for _, line := range live.Lines {
+			if line.Waiting != 0 {
+				return false
+			}
+		}
+		return h.calls.Active() == 0 && h.media.PortsInUse() == 0 &&
+			live.Agents[queue.Reserved] == 0 && live.Agents[queue.Talking] == 0
+	})
+}
+
+func (h *house) poll(what string, holds func() bool) {
+	h.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(10 * time.Second); !holds(); {
+		select {
+		case <-tick.C:
+		case <-limit:
+			h.t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// exchange hands what rings outside to the test.
+type exchange struct{ rung chan *sip.Leg }
+
+func (e exchange) Invite(leg *sip.Leg) {
+	_ = leg.Ringing()
+	e.rung <- leg
+	<-leg.Done()
+}
+func (exchange) Registered(string, sip.Binding) {}
+func (exchange) Unregistered(string)            {}
+
+// secrets makes every agent's password "pw-ID".
+type secrets struct{}
+
+func (secrets) HA1(user, algorithm string) (string, bool) {
+	sum := md5.Sum([]byte(user + ":127.0.0.1:pw-" + user))
+	return hex.EncodeToString(sum[:]), algorithm == "MD5" && (user == "anna" || user == "ben")
+}
+
+// bindings keeps registrations in memory.
+type bindings struct {
+	mu   sync.Mutex
+	kept map[string]sip.Binding
+}
+
+func (b *bindings) Put(_ context.Context, n sip.Binding) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kept[n.User+" "+n.Contact] = n
+	return nil
+}
+
+func (b *bindings) Get(_ context.Context, user string) (all []sip.Binding, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, n := range b.kept {
+		if n.User == user {
+			all = append(all, n)
+		}
+	}
+	return all, nil
+}
+
+func (b *bindings) Remove(_ context.Context, user, contact string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.kept, user+" "+contact)
+	return nil
+}
+
+// facts keeps every event and lets a test wait for the next of a kind.
+type facts struct {
+	mu    sync.Mutex
+	all   []event.Event
+	taken map[string]int // how many of a kind await has given
+	more  chan struct{}
+	trap  func(event.Fact) // may panic
+}
+
+func newFacts() *facts { return &facts{taken: map[string]int{}, more: make(chan struct{})} }
+
+func (f *facts) Emit(call string, fact event.Fact) {
+	f.mu.Lock()
+	f.all = append(f.all, event.Event{Call: call, Fact: fact})
+	close(f.more)
+	f.more = make(chan struct{})
+	trap := f.trap
+	f.mu.Unlock()
+	if trap != nil {
+		trap(fact)
+	}
+}
+
+// await gives the next fact of a kind that no await has given yet.
+func (f *facts) await(t *testing.T, kind string) event.Fact {
+	t.Helper()
+	limit := time.After(10 * time.Second)
+	for {
+		f.mu.Lock()
+		n := 0
+		for _, e := range f.all {
+			if e.Fact.Kind() != kind {
+				continue
+			}
+			if n++; n > f.taken[kind] {
+				f.taken[kind]++
+				f.mu.Unlock()
+				return e.Fact
+			}
+		}
+		more := f.more
+		f.mu.Unlock()
+		select {
+		case <-more:
+		case <-limit:
+			text, _ := json.Marshal(f.all)
+			t.Fatalf("no %s came; saw %s", kind, text)
+		}
+	}
+}
+
+// ended waits for the end of a call and checks how it ended.
+func (h *house) ended(want Termination) {
+	h.t.Helper()
+	got := h.facts.await(h.t, "call.ended").(event.CallEnded)
+	if got.Class != string(want.Class) || got.Reason != want.Reason {
+		h.t.Errorf("the call ended as %s %s, want %s %s", got.Class, got.Reason, want.Class, want.Reason)
+	}
+}
+
+func (h *house) visitEnded(want event.VisitResult) {
+	h.t.Helper()
+	if got := h.facts.await(h.t, "visit.ended").(event.VisitEnded); got.Result != want {
+		h.t.Errorf("the visit ended %s, want %s", got.Result, want)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

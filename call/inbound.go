@@ -1,0 +1,158 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/ivr"
+	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// inbound is one caller's visit. It belongs to the goroutine that conducts it.
+type inbound struct {
+	*Conductor
+	id    string
+	leg   *sip.Leg
+	media *media.Leg // nil until the call is answered
+	log   *slog.Logger
+
+	play media.PlayID // what ivr had spoken last
+}
+
+// inbound conducts a caller's leg: from here to the end of run, the way of a call.
+func (c *Conductor) inbound(leg *sip.Leg) {
+	call := &inbound{Conductor: c, id: leg.ID(), leg: leg, log: c.Log.With("call", leg.ID())}
+	began := time.Now()
+	c.Events.Emit(call.id, event.CallStarted{Number: leg.Number(), Caller: Shorten(leg.Caller()), Trunk: leg.Trunk()})
+	end := call.guarded()
+	call.release(end)
+	took := time.Since(began)
+	c.Events.Emit(call.id, event.CallEnded{Class: string(end.Class), Reason: end.Reason, Duration: took})
+	call.log.Info("call ended", "class", end.Class, "reason", end.Reason, "duration", took.Round(time.Millisecond))
+}
+
+// guarded runs the call; a panic ends this call and no other.
+func (c *inbound) guarded() (end Termination) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("panic in a call", "panic", p, "stack", string(debug.Stack()))
+			end = Crashed
+		}
+	}()
+	return c.run()
+}
+
+func (c *inbound) run() Termination {
+	number, known := c.Config.Numbers[c.leg.Number()]
+	if !known {
+		return UnknownNumber
+	}
+	c.log.Info("call", "number", c.leg.Number(), "caller", Shorten(c.leg.Caller()), "trunk", c.leg.Trunk())
+	if err := c.answer(); err != nil {
+		return c.ended(err)
+	}
+	outcome, err := ivr.Run(c.ctx, c.Config.Flows, number, c, c.entered)
+	if err != nil {
+		return c.ended(err)
+	}
+	if outcome.Kind == ivr.Hangup {
+		return FlowEnded
+	}
+	return c.wait(outcome)
+}
+
+// answer gives the caller 180, then 200 with our side of the media.
+func (c *inbound) answer() error {
+	if err := c.leg.Ringing(); err != nil {
+		return LeftRinging
+	}
+	leg, err := c.Media.NewLeg(media.LegOptions{})
+	if err != nil {
+		c.log.Warn("no media for a call", "error", err)
+		return NoPort
+	}
+	c.media = leg
+	switch err := c.leg.Answer(leg); {
+	case errors.Is(err, media.ErrNoCodec):
+		return NoCodec
+	case err != nil && c.left():
+		return LeftRinging
+	case err != nil:
+		c.log.Warn("answering a call", "error", err)
+		return Signalling
+	}
+	c.Events.Emit(c.id, event.CallAnswered{})
+	return nil
+}
+
+// release gives back what the call holds: the leg and its media.
+func (c *inbound) release(end Termination) {
+	if c.media == nil && !c.left() {
+		_ = c.leg.Reject(end.Code, "")
+	}
+	c.leg.Hangup()
+	if c.media != nil {
+		c.media.Close()
+	}
+	<-c.leg.Done()
+}
+
+// ended turns what stopped the flow into the call's end.
+func (c *inbound) ended(err error) Termination {
+	var end Termination
+	if errors.As(err, &end) {
+		return end
+	}
+	if errors.Is(err, context.Canceled) {
+		return Drained
+	}
+	c.log.Error("flow broke off", "error", err)
+	return FlowBroken
+}
+
+// left says whether the caller's leg is over.
+func (c *inbound) left() bool {
+	select {
+	case <-c.leg.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// hungUp is how the caller's leg ended, where it means the given end if he
+// hung up himself.
+func (c *inbound) hungUp(himself Termination) Termination {
+	if c.leg.End().By == sip.ByFailure {
+		return Signalling
+	}
+	return himself
+}
+
+func (c *inbound) entered(step event.StepEntered) { c.Events.Emit(c.id, step) }
+
+// clips gives the recordings of what is to be said. What is missing was told
+// of by the check before start.
+func (c *inbound) clips(prompts []ivr.Prompt) []*media.Clip {
+	clips := make([]*media.Clip, 0, len(prompts))
+	for _, p := range prompts {
+		if clip, ok := c.Prompts[p]; ok {
+			clips = append(clips, clip)
+		}
+	}
+	return clips
+}
+
+// Shorten gives a caller number as it may stand in logs and events: its last
+// two digits.
+func Shorten(number string) string {
+	if len(number) <= 4 {
+		return "…"
+	}
+	return "…" + number[len(number)-2:]
+}

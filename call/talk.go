@@ -1,0 +1,90 @@
+package call
+
+import (
+	"time"
+
+	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// talk bridges caller and agent until either hangs up. The caller of talk
+// releases the agent's leg.
+func (c *inbound) talk(agent *ring, talk *router.Talk) Termination {
+	clock := newHoldClock(time.Now())
+	defer func() { talk.End(clock.stop(time.Now())) }()
+	agent.limit.Stop()
+	if err := c.media.Bridge(agent.media); err != nil {
+		c.log.Error("bridging", "agent", agent.offer.Agent, "error", err)
+		return Signalling
+	}
+	c.log.Info("talking", "agent", agent.offer.Agent)
+	for {
+		select {
+		case <-c.leg.Done():
+			return c.hungUp(CallerHungUp)
+		case <-agent.leg.Done():
+			return AgentHungUp
+		case <-c.ctx.Done():
+			return Drained
+		case info := <-c.leg.Infos():
+			pass(info, agent.media)
+		case info := <-agent.leg.Infos():
+			pass(info, c.media)
+		case e := <-c.media.Events():
+			switch e.(type) {
+			case media.Held: // whoever is put on hold hears music in place of the other
+				agent.media.PlayMusic(c.Music)
+			case media.Resumed:
+				agent.media.Silence()
+			case media.Lost:
+				return MediaLost
+			}
+		case e := <-agent.media.Events():
+			switch e.(type) {
+			case media.Held:
+				clock.hold(time.Now())
+				c.media.PlayMusic(c.Music)
+			case media.Resumed:
+				clock.resume(time.Now())
+				c.media.Silence()
+			case media.Lost:
+				return MediaLost
+			}
+		}
+	}
+}
+
+// pass hands a key that came by SIP INFO to the other side's media.
+func pass(info sip.Info, to *media.Leg) {
+	if key, ok := sip.ParseInfoKey(info); ok {
+		_ = to.SendKeys(string(key)) // a phone that takes none hears none
+	}
+}
+
+// holdClock tells talk from hold.
+type holdClock struct {
+	began, held time.Time // held is zero while talking
+	onHold      time.Duration
+}
+
+func newHoldClock(now time.Time) *holdClock { return &holdClock{began: now} }
+
+func (h *holdClock) hold(now time.Time) {
+	if h.held.IsZero() {
+		h.held = now
+	}
+}
+
+func (h *holdClock) resume(now time.Time) {
+	if !h.held.IsZero() {
+		h.onHold += now.Sub(h.held)
+		h.held = time.Time{}
+	}
+}
+
+// stop gives the time talked and the time on hold.
+func (h *holdClock) stop(now time.Time) (talk, hold time.Duration) {
+	h.resume(now)
+	return now.Sub(h.began) - h.onHold, h.onHold
+}

@@ -1,0 +1,200 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/ivr"
+	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// wait keeps the caller in line, rings the agents the router offers, one at a
+// time, and goes on to the talk with the one who answers.
+func (c *inbound) wait(o ivr.Outcome) Termination {
+	waiting, err := c.join(o)
+	if err != nil {
+		c.log.Error("joining a queue", "queue", o.Queue, "error", err)
+		return Routing
+	}
+	// Whatever ends this, also a panic, takes the caller out of the line and
+	// the agent's phone off the hook; after an ordinary end both do nothing.
+	defer waiting.Leave(event.FlowedOut)
+	var ringing *ring
+	defer func() { ringing.stop() }()
+
+	announced := c.media.Play(c.clips(o.Announce)...)
+	for {
+		select {
+		case offer := <-waiting.Offers():
+			if ringing, err = c.ring(offer); err != nil {
+				c.log.Warn("an agent cannot be rung", "agent", offer.Agent, "error", err)
+				waiting.Refused(offer, event.OfferDeclined)
+			}
+		case <-ringing.answered():
+			if c.left() || ringing.gone() {
+				continue // the case that tells of it is ready too
+			}
+			talk, err := waiting.Answered(ringing.offer)
+			if err == nil {
+				return c.talk(ringing, talk)
+			}
+			c.log.Warn("an agent answered too late", "agent", ringing.offer.Agent, "error", err)
+			ringing = c.refuse(waiting, ringing, event.OfferWithdrawn)
+		case <-ringing.refused():
+			ringing = c.refuse(waiting, ringing, event.OfferDeclined)
+		case <-ringing.late():
+			ringing = c.refuse(waiting, ringing, event.OfferTimedOut)
+
+		case <-c.leg.Done():
+			waiting.Leave(event.Abandoned)
+			return c.hungUp(LeftQueue)
+		case <-c.ctx.Done():
+			return Drained
+		case <-c.leg.Infos():
+		case e := <-c.media.Events():
+			switch e := e.(type) {
+			case media.PlayDone:
+				if e.Play == announced {
+					c.media.PlayMusic(c.Music)
+				}
+			case media.Lost:
+				waiting.Leave(event.Abandoned)
+				return MediaLost
+			}
+		}
+	}
+}
+
+func (c *inbound) join(o ivr.Outcome) (*router.Waiting, error) {
+	return c.Router.Join(c.ctx, router.Visit{ID: c.id + "-1", Call: c.id, Queue: o.Queue, Language: o.Language})
+}
+
+// refuse ends a ringing that came to nothing. The phone is silent before the
+// router hears of it, so that no other caller rings it meanwhile.
+func (c *inbound) refuse(w *router.Waiting, r *ring, how event.OfferResult) *ring {
+	c.log.Info("not taken", "agent", r.offer.Agent, "result", how)
+	offer := r.offer
+	r = r.stop()
+	w.Refused(offer, how)
+	return r
+}
+
+// ring is one agent's phone being rung, with media ready for the answer. A nil
+// *ring is nobody being rung: its channels never deliver.
+type ring struct {
+	offer router.Offer
+	leg   *sip.Leg
+	media *media.Leg
+	limit *time.Timer
+}
+
+// ring begins to ring the agent of an offer.
+func (c *inbound) ring(o router.Offer) (*ring, error) {
+	binding, err := c.phoneOf(o.Agent)
+	if err != nil {
+		return nil, err
+	}
+	side, err := c.Media.NewLeg(media.LegOptions{
+		Prefer: media.Preferring(c.media.Codec()),
+		Near:   c.media,
+		Latch:  true,
+		Flow:   sourceOf(binding),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("media for agent %s: %w", o.Agent, err)
+	}
+	leg, err := c.Dial(sip.Target{
+		Binding: &binding,
+		From:    c.leg.Caller(),
+		Display: fmt.Sprintf("%s %s", o.Visit.Queue, o.Visit.Language),
+		Call:    c.id,
+	}, side)
+	if err != nil {
+		side.Close()
+		return nil, fmt.Errorf("dial agent %s: %w", o.Agent, err)
+	}
+	c.log.Info("ringing", "agent", o.Agent, "why", o.Why)
+	return &ring{offer: o, leg: leg, media: side, limit: time.NewTimer(o.Ring)}, nil
+}
+
+// errNoPhone is an agent without a phone, though the router thought him ready.
+var errNoPhone = errors.New("no phone is registered")
+
+// phoneOf gives the phone an agent registered last.
+func (c *inbound) phoneOf(agent string) (sip.Binding, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, 2*time.Second)
+	defer cancel()
+	all, err := c.Bindings.Get(ctx, agent)
+	if err != nil {
+		return sip.Binding{}, fmt.Errorf("look up the phone of %s: %w", agent, err)
+	}
+	var latest sip.Binding
+	for _, b := range all {
+		if b.Expires.After(latest.Expires) {
+			latest = b
+		}
+	}
+	if latest.Contact == "" {
+		return sip.Binding{}, errNoPhone
+	}
+	return latest, nil
+}
+
+// sourceOf gives the address a phone's signalling comes from, where its sound
+// most likely comes from too.
+func sourceOf(b sip.Binding) netip.Addr {
+	_, address, _ := strings.Cut(b.Source, ":")
+	source, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return source.Addr()
+}
+
+func (r *ring) answered() <-chan struct{} {
+	if r == nil {
+		return nil
+	}
+	return r.leg.Answered()
+}
+
+func (r *ring) refused() <-chan struct{} {
+	if r == nil {
+		return nil
+	}
+	return r.leg.Done()
+}
+
+func (r *ring) late() <-chan time.Time {
+	if r == nil {
+		return nil
+	}
+	return r.limit.C
+}
+
+// gone says whether the agent's leg is over.
+func (r *ring) gone() bool {
+	select {
+	case <-r.leg.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// stop silences the phone, or ends the talk on it, and gives nil.
+func (r *ring) stop() *ring {
+	if r != nil {
+		r.limit.Stop()
+		r.leg.Hangup()
+		r.media.Close()
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/bugle-voice/bugle/queue"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+	"github.com/bugle-voice/bugle/web"
+)
+
+// bindings keeps sip's bindings in room queue, which knows nothing of SIP.
+type bindings struct{ queue *queue.Queue }
+
+func (b bindings) Put(ctx context.Context, binding sip.Binding) error {
+	value, err := json.Marshal(binding)
+	if err != nil {
+		return fmt.Errorf("write out a binding: %w", err)
+	}
+	return b.queue.PutBinding(ctx, binding.User, binding.Contact, binding.Expires, value)
+}
+
+func (b bindings) Get(ctx context.Context, user string) ([]sip.Binding, error) {
+	values, err := b.queue.Bindings(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]sip.Binding, len(values))
+	for i, v := range values {
+		if err := json.Unmarshal(v, &all[i]); err != nil {
+			return nil, fmt.Errorf("read a binding: %w", err)
+		}
+	}
+	return all, nil
+}
+
+func (b bindings) Remove(ctx context.Context, user, contact string) error {
+	return b.queue.RemoveBinding(ctx, user, contact)
+}
+
+// agents shows the router's agents to the API.
+type agents struct{ router *router.Router }
+
+func (a agents) Agents(ctx context.Context) ([]web.Agent, error) {
+	all, err := a.router.Agents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]web.Agent, len(all))
+	for i, agent := range all {
+		shown[i] = web.Agent{
+			ID: agent.ID, Name: agent.Name, State: string(agent.State), Reason: agent.Reason, Since: agent.Since,
+			Languages: agent.Languages, Skills: agent.Skills,
+		}
+	}
+	return shown, nil
+}
+
+func (a agents) SetState(ctx context.Context, id, state, reason string) error {
+	return explain(a.router.SetState(ctx, id, router.State(state), reason))
+}
+
+func (a agents) WrapUpDone(ctx context.Context, id string) error {
+	return explain(a.router.WrapUpDone(ctx, id))
+}
+
+// explain puts the router's errors into the API's words.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, router.ErrUnknownAgent):
+		return fmt.Errorf("%w: %w", web.ErrUnknownAgent, err)
+	case errors.Is(err, router.ErrNotRegistered), errors.Is(err, router.ErrNotInWrapUp):
+		return fmt.Errorf("%w: %w", web.ErrNotNow, err)
+	}
+	return err
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/ivr"
+	"github.com/bugle-voice/bugle/media"
+)
+
+// defaultConfig is the file read where -c is not given.
+const defaultConfig = "bugle.yaml"
+
+// errFaulty is a configuration whose problems have been printed.
+var errFaulty = errors.New("the configuration has errors")
+
+// check says what is wrong with a configuration: the file itself, its flows,
+// and whether every prompt can be decoded.
+func check(env environment, args []string) error {
+	flags := flag.NewFlagSet("check", flag.ContinueOnError)
+	path := flags.String("c", defaultConfig, "configuration `file`")
+	if _, err := parse(flags, env, args, 0); err != nil {
+		return err
+	}
+	site, err := loadSite(*path, env.err)
+	if err != nil {
+		return err
+	}
+	c := site.config
+	_, err = fmt.Fprintf(env.out, "%s: %d numbers, %d flows, %d queues, %d agents, %d prompts: well\n",
+		*path, len(c.Numbers), len(c.Flows), len(c.Queues), len(c.Agents), len(site.prompts))
+	return err
+}
+
+// site is a helpline ready to be served: its configuration, found in order,
+// and its sounds.
+type site struct {
+	config  *config.Config
+	prompts map[ivr.Prompt]*media.Clip
+	music   *media.Clip
+}
+
+// loadSite reads a configuration file and the prompts it names. Problems are
+// written to report, one a line; warnings alone don't fail.
+func loadSite(path string, report io.Writer) (*site, error) {
+	c, err := config.Load(path)
+	if err != nil {
+		return nil, tell(report, err)
+	}
+	return newSite(c, os.DirFS(c.Prompts.Dir), report)
+}
+
+// newSite checks the flows of a configuration against its prompts and decodes them.
+func newSite(c *config.Config, prompts fs.FS, report io.Writer) (*site, error) {
+	set, err := ivr.LoadPrompts(prompts)
+	if err != nil {
+		return nil, err
+	}
+	problems := ivr.Check(c, set)
+	for _, p := range problems {
+		fmt.Fprintln(report, p)
+	}
+	if problems.Err() != nil {
+		return nil, errFaulty
+	}
+	s := &site{config: c}
+	if s.prompts, err = ivr.Decode(set, media.LoadClip); err != nil {
+		return nil, err
+	}
+	if s.music, err = loadMusic(prompts, c.Prompts.Music); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// loadMusic reads the file that a site names, or music.wav among its prompts.
+func loadMusic(prompts fs.FS, path string) (*media.Clip, error) {
+	var file fs.File
+	var err error
+	if path == "" {
+		path = "music.wav"
+		file, err = prompts.Open(path)
+	} else {
+		file, err = os.Open(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("music: %w", err)
+	}
+	defer file.Close()
+	clip, err := media.LoadClip(file)
+	if err != nil {
+		return nil, fmt.Errorf("music %s: %w", path, err)
+	}
+	return clip, nil
+}
+
+// tell prints the problems of a configuration, if that is what the error is.
+func tell(report io.Writer, err error) error {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	fmt.Fprintln(report, problems)
+	return errFaulty
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
+)
+
+// events prints what happened on this node, oldest first.
+func events(env environment, args []string) error {
+	flags := flag.NewFlagSet("events", flag.ContinueOnError)
+	path := flags.String("c", defaultConfig, "configuration `file`")
+	call := flags.String("call", "", "only those of this call `id`")
+	if _, err := parse(flags, env, args, 0); err != nil {
+		return err
+	}
+	c, err := config.Load(*path)
+	if err != nil {
+		return tell(env.err, err)
+	}
+	out := json.NewEncoder(env.out)
+	for e, err := range event.Read(filepath.Join(c.DataDir, eventDir)) {
+		if err != nil {
+			return fmt.Errorf("read the event log: %w", err)
+		}
+		if *call != "" && e.Call != *call {
+			continue
+		}
+		line := struct {
+			Seq  uint64     `json:"seq"`
+			At   time.Time  `json:"at"`
+			Kind string     `json:"kind"`
+			Call string     `json:"call,omitempty"`
+			Fact event.Fact `json:"fact"`
+		}{e.Seq, e.At, e.Fact.Kind(), e.Call, e.Fact}
+		if err := out.Encode(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}

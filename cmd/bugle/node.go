@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/bugle-voice/bugle/call"
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/queue"
+	"github.com/bugle-voice/bugle/report"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+	"github.com/bugle-voice/bugle/web"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// What lies in data_dir.
+const (
+	eventDir = "events"
+	ha1Name  = "agents.ha1"
+)
+
+// node is the rooms of one running server, in the order in which they are
+// opened; they are closed the other way round.
+type node struct {
+	log     *slog.Logger
+	secrets *HA1File
+	events  *event.Log
+	figures *report.Figures
+	queue   *queue.Queue
+	router  *router.Router
+	media   *media.Engine
+	calls   *call.Conductor
+	sip     *sip.Server
+	web     *web.Server
+
+	failed chan error // a server that ended by itself
+	cancel context.CancelFunc
+	undo   []func() error // closes what has been opened, last first
+}
+
+// newNode opens every room of a site: sockets are bound, nothing is served yet.
+func newNode(site *site, log *slog.Logger) (n *node, err error) {
+	c := site.config
+	n = &node{log: log, failed: make(chan error, 2)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data_dir: %w", err)
+	}
+	if n.secrets, err = openSecrets(c); err != nil {
+		return nil, err
+	}
+	if n.events, err = event.Open(event.Options{
+		Dir: filepath.Join(c.DataDir, eventDir), Node: c.Node, Version: version, Log: log,
+	}); err != nil {
+		return nil, err
+	}
+	n.undo = append(n.undo, n.events.Close)
+	n.figures = report.New(c.Queues, c.Languages)
+	n.events.Subscribe(n.figures.Observe)
+
+	opening, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if n.queue, err = queue.Open(opening, c.Redis, c.Domain, c.Node, log); err != nil {
+		return nil, err
+	}
+	n.undo = append(n.undo, n.queue.Close)
+	n.router = router.New(router.Options{
+		Queue: n.queue, Events: n.events, Agents: c.Agents, Queues: c.Queues,
+		ReadyOnRegister: c.SIP.ReadyOnRegister, Log: log,
+	})
+	n.undo = append(n.undo, func() error { n.router.Close(); return nil })
+	if n.media, err = media.New(c.Media, log); err != nil {
+		return nil, err
+	}
+	n.undo = append(n.undo, n.media.Close)
+
+	phones := bindings{n.queue}
+	n.calls = call.New(call.Options{
+		Config: c, Prompts: site.prompts, Music: site.music,
+		Media: n.media, Router: n.router, Events: n.events, Bindings: phones, Log: log,
+		Dial: func(t sip.Target, s sip.Session) (*sip.Leg, error) { return n.sip.Dial(t, s) },
+	})
+	if n.sip, err = sip.New(sip.Options{
+		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: n.secrets, Bindings: phones, Log: log,
+	}); err != nil {
+		return nil, err
+	}
+	n.undo = append(n.undo, n.sip.Close)
+	if n.web, err = web.New(web.Options{
+		Config: c.HTTP, Metrics: n.registry(), Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures, Log: log,
+	}); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// start serves: from here on calls come in.
+func (n *node) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	served := make(chan struct{})
+	n.undo = append(n.undo, func() error { cancel(); <-served; return nil })
+	go func() {
+		defer close(served)
+		if err := n.sip.Serve(ctx); err != nil && ctx.Err() == nil {
+			n.failed <- err
+		}
+	}()
+	go func() {
+		if err := n.web.Serve(); err != nil {
+			n.failed <- err
+		}
+	}()
+}
+
+// stop ends the node. What brings new work stops first, then the calls end, by
+// themselves until limit is over; then what they needed is closed, last opened
+// first. HTTP stays to the end, so that the drain can be watched.
+func (n *node) stop(limit context.Context) error {
+	n.sip.Drain()
+	if err := n.calls.Drain(limit); err != nil {
+		n.log.Warn("ending the calls that are left", "calls", n.calls.Active())
+	}
+	n.calls.Close()
+	closing, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	return errors.Join(n.web.Close(closing), n.close())
+}
+
+func (n *node) close() (err error) {
+	for i := len(n.undo) - 1; i >= 0; i-- {
+		err = errors.Join(err, n.undo[i]())
+	}
+	n.undo = nil
+	return err
+}
+
+// registry gathers the figures of every room.
+func (n *node) registry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n.figures)
+	for _, room := range [][]prometheus.Collector{
+		n.events.Collectors(), n.queue.Collectors(), n.media.Collectors(), n.sip.Collectors(),
+	} {
+		r.MustRegister(room...)
+	}
+	return r
+}
+
+// checks are what must hold for the node to take calls.
+func (n *node) checks() []web.Check {
+	return []web.Check{
+		{Name: "events", Check: func(context.Context) error { return n.events.Healthy() }},
+		{Name: "redis", Check: n.queue.Ping},
+		{Name: "secrets", Check: func(context.Context) error { return n.secrets.Healthy() }},
+	}
+}

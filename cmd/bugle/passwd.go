@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/bugle-voice/bugle/config"
+)
+
+// passwd sets an agent's password. A running node takes it up by itself.
+func passwd(env environment, args []string) error {
+	flags := flag.NewFlagSet("passwd", flag.ContinueOnError)
+	path := flags.String("c", defaultConfig, "configuration `file`")
+	rest, err := parse(flags, env, args, 1)
+	if err != nil {
+		return err
+	}
+	c, err := config.Load(*path)
+	if err != nil {
+		return tell(env.err, err)
+	}
+	id := rest[0]
+	if _, known := c.Agents[id]; !known {
+		return fmt.Errorf("%s has no agent %q", *path, id)
+	}
+	password, err := bufio.NewReader(env.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the password: %w", err)
+	}
+	if password = strings.TrimRight(password, "\r\n"); password == "" {
+		return fmt.Errorf("%w: no password on standard input", errUsage)
+	}
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make data_dir: %w", err)
+	}
+	secrets, err := OpenHA1(filepath.Join(c.DataDir, ha1Name), c.SIP.Domain)
+	if err != nil {
+		return err
+	}
+	return secrets.Set(id, password)
+}
+
+// openSecrets opens the agents' secrets of a node. Passwords that were printed
+// for a demo are good enough on loopback and nowhere else.
+func openSecrets(c *config.Config) (*HA1File, error) {
+	secrets, err := OpenHA1(filepath.Join(c.DataDir, ha1Name), c.SIP.Domain)
+	if err != nil {
+		return nil, err
+	}
+	if !secrets.HasDemo() {
+		return secrets, nil
+	}
+	for _, l := range c.SIP.Listeners {
+		if !l.Address.Addr().IsLoopback() {
+			return nil, fmt.Errorf("sip listener %s is not on loopback, and %s holds demo passwords: give each agent a password with `bugle passwd AGENT`, or remove the file",
+				l.Address, filepath.Join(c.DataDir, ha1Name))
+		}
+	}
+	return secrets, nil
+}

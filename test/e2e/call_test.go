@@ -1,0 +1,190 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bugle-voice/bugle/test/peer"
+)
+
+// backends are the two Redis the same call runs on.
+var backends = []struct {
+	name  string
+	redis func(testing.TB) string // further configuration
+}{
+	{"embedded Redis", func(testing.TB) string { return "" }},
+	{"real Redis", func(t testing.TB) string { return "redis: {addr: " + peer.StartRedis(t) + "}\n" }},
+}
+
+const ports = "media: {ports: 50000-52999}\n"
+
+// A Spanish caller hears Spanish and reaches the agent who has Spanish, while
+// one who has not is idle; each hears the other's tone unbroken.
+func TestSpanishCallerReachesTheAgentWithSpanish(t *testing.T) {
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			bugle := peer.StartBugle(t, peer.DemoConfig(t, ports+b.redis(t)), "anna", "sofia")
+			anna := softphone(t, bugle, "anna", 440, "udp")
+			sofia := softphone(t, bugle, "sofia", 600, "tcp")
+			bugle.SetState(t, "anna", "ready")
+			bugle.SetState(t, "sofia", "ready")
+
+			wav := filepath.Join(t.TempDir(), "heard.wav")
+			out, code := peer.Run(t, "", "call", "sip:helpline@"+bugle.SIP, "--press", "2,1", "--every", "4s",
+				"--tone", "1000", "--record", wav, "--for", "20s")
+			if code != 0 {
+				t.Fatalf("bugle call: exit %d\n%s", code, out)
+			}
+			heard := peer.ReadWAV(t, wav)
+			if !heard.Holds(0, peer.DemoPrompt(t, "es/subject")) {
+				t.Error("the caller was not asked for his subject in Spanish")
+			}
+			if heard.Holds(0, peer.DemoPrompt(t, "en/subject")) {
+				t.Error("the caller was asked for his subject in English")
+			}
+			if got := heard.Tone(0, 600); got < 5*time.Second {
+				t.Errorf("the caller heard the agent's tone for %v without a gap, want 5s", got)
+			}
+			sofia.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+			if got := theOneRecording(t, sofia).Tone(0, 1000); got < 5*time.Second {
+				t.Errorf("the agent heard the caller's tone for %v without a gap, want 5s", got)
+			}
+			for _, e := range anna.Events() {
+				if e.Type == "CALL_INCOMING" {
+					t.Error("the agent without Spanish was rung")
+				}
+			}
+			nothingLeft(t, bugle)
+		})
+	}
+}
+
+// baresip as the caller, over UDP and TCP, PCMA on his side and PCMU on the
+// agent's: translated by table.
+func TestSoftphoneCallsSoftphone(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna")
+			anna := softphone(t, bugle, "anna", 440, "udp")
+			bugle.SetState(t, "anna", "ready")
+			caller := peer.StartBaresip(t, peer.Phone{
+				User: "caller", Server: bugle.SIP, Transport: transport, Tone: 800, Codec: "PCMA", NoRegister: true, Domain: "caller.invalid",
+			})
+			caller.Do(t, "dial", fmt.Sprintf("sip:helpline@%s;transport=%s", bugle.SIP, transport))
+			caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 10*time.Second)
+			press(t, bugle, caller, "1", "1")
+			anna.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
+			peer.Eventually(t, 20*time.Second, "seven seconds of talk", func() bool {
+				return peer.Sum(bugle.Metrics(t), "bugle_queue_answered_total") == 1 && talked(t, anna, 7*time.Second)
+			})
+			caller.Do(t, "hangup", "")
+			anna.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+			caller.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+			if got := theOneRecording(t, anna).Tone(0, 800); got < 5*time.Second {
+				t.Errorf("the agent heard the caller's tone for %v without a gap, want 5s", got)
+			}
+			if got := theOneRecording(t, caller).Tone(0, 440); got < 5*time.Second {
+				t.Errorf("the caller heard the agent's tone for %v without a gap, want 5s", got)
+			}
+			nothingLeft(t, bugle)
+		})
+	}
+}
+
+// An agent makes himself ready and pauses with the keys of his phone.
+func TestAgentDialsHisState(t *testing.T) {
+	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna")
+	anna := softphone(t, bugle, "anna", 440, "udp")
+	for i, c := range []struct{ code, state string }{{"*70", "ready"}, {"*71", "paused"}, {"*70", "ready"}} {
+		anna.Do(t, "dial", "sip:"+c.code+"@"+bugle.SIP)
+		anna.AwaitEvent(t, "CALL_CLOSED", i+1, 10*time.Second)
+		peer.Eventually(t, 5*time.Second, "anna is "+c.state, func() bool {
+			return bugle.Metrics(t)[fmt.Sprintf("bugle_agents{state=%q}", c.state)] == 1
+		})
+	}
+}
+
+// No answer in time: that agent is paused, the caller keeps his place, and the
+// next agent gets him.
+func TestAgentWhoDoesNotAnswerIsPausedAndTheCallerGoesOn(t *testing.T) {
+	config := strings.Replace(peer.DemoConfig(t, ports), "requires: {claims: 1}", "requires: {claims: 1}\n    ring: 3s", 1)
+	bugle := peer.StartBugle(t, config, "anna", "sofia")
+	anna := peer.StartBaresip(t, peer.Phone{User: "anna", Password: "pw-anna", Server: bugle.SIP, Manual: true})
+	bugle.SetState(t, "anna", "ready")
+	sofia := softphone(t, bugle, "sofia", 600, "udp")
+	bugle.SetState(t, "sofia", "ready") // after anna: she is rung first
+
+	out, code := peer.Run(t, "", "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "500ms", "--for", "12s")
+	if code != 0 {
+		t.Fatalf("bugle call: exit %d\n%s", code, out)
+	}
+	anna.AwaitEvent(t, "CALL_INCOMING", 1, time.Second)
+	sofia.AwaitEvent(t, "CALL_ESTABLISHED", 1, time.Second)
+	peer.Eventually(t, 5*time.Second, "anna is paused", func() bool {
+		return bugle.Metrics(t)[`bugle_agents{state="paused"}`] == 1
+	})
+	figures := bugle.Metrics(t)
+	if got := figures[`bugle_offers_total{queue="claims",result="timed_out"}`]; got != 1 {
+		t.Errorf("%v offers timed out, want 1", got)
+	}
+	if got := peer.Sum(figures, "bugle_queue_offered_total"); got != 1 {
+		t.Errorf("%v visits were offered, want 1: a ring without answer keeps the visit", got)
+	}
+	nothingLeft(t, bugle)
+}
+
+func softphone(t *testing.T, bugle *peer.Bugle, id string, tone int, transport string) *peer.Baresip {
+	t.Helper()
+	return peer.StartBaresip(t, peer.Phone{
+		User: id, Password: "pw-" + id, Server: bugle.SIP, Tone: tone, Transport: transport, Codec: "PCMU,PCMA",
+	})
+}
+
+// press presses keys as a listener does: one at each step the flow has entered.
+func press(t *testing.T, bugle *peer.Bugle, phone *peer.Baresip, keys ...string) {
+	t.Helper()
+	for i, step := range []string{"language", "subject"}[:len(keys)] {
+		peer.Eventually(t, 20*time.Second, "the flow to reach "+step, func() bool {
+			out, code := peer.Run(t, "", "events", "-c", filepath.Join(bugle.Dir, "bugle.yaml"))
+			return code == 0 && strings.Contains(out, fmt.Sprintf("%q", step))
+		})
+		phone.Do(t, "sndcode", keys[i])
+	}
+}
+
+// talked says whether the phone has heard something for so long.
+func talked(t *testing.T, phone *peer.Baresip, atLeast time.Duration) bool {
+	t.Helper()
+	for _, file := range phone.Heard(t) {
+		if info, err := os.Stat(file); err == nil && info.Size() > int64(atLeast.Seconds()*8000*2) {
+			return true
+		}
+	}
+	return false
+}
+
+func theOneRecording(t *testing.T, phone *peer.Baresip) peer.Sound {
+	t.Helper()
+	files := phone.Heard(t)
+	if len(files) != 1 {
+		t.Fatalf("%d recordings, want 1: %v", len(files), files)
+	}
+	return peer.ReadWAV(t, files[0])
+}
+
+// nothingLeft waits until the node is as it was before its calls.
+func nothingLeft(t *testing.T, bugle *peer.Bugle) {
+	t.Helper()
+	peer.Eventually(t, 10*time.Second, "nothing to be left of the calls", func() bool {
+		figures := bugle.Metrics(t)
+		return figures["bugle_calls_active"] == 0 &&
+			figures["bugle_media_legs"] == 0 &&
+			peer.Sum(figures, "bugle_queue_waiting") == 0 &&
+			figures[`bugle_agents{state="talking"}`] == 0 &&
+			figures[`bugle_agents{state="reserved"}`] == 0
+	})
+}
