@@ -59,10 +59,12 @@ func readJSON(r *http.Request, v any) *apiError {
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
 	if err == nil {
-		if _, err = d.Token(); err == io.EOF {
+		switch _, err = d.Token(); err {
+		case io.EOF:
 			return nil
+		case nil:
+			err = errors.New("there is more after the JSON value")
 		}
-		err = errors.New("there is more after the JSON value")
 	}
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {
 		return &apiError{http.StatusRequestEntityTooLarge, "too_long", "the body is longer than " + strconv.Itoa(maxBody) + " bytes"}
