@@ -31,7 +31,6 @@ func (l *Leg) Ringing() error {
 	}
 	res := response(l.invite, l.dlg.via, 180, "Ringing", l.dlg.localTag)
 	res.AppendHeader(l.dlg.via.contact())
-	res.SetBody(nil)
 	return l.tx.respond(res)
 }
 
@@ -166,7 +165,6 @@ func (l *Leg) Reject(code int, reason string) error {
 // refuse sends a failure to the INVITE and ends the leg; l.mu is held.
 func (l *Leg) refuse(code int, reason string, end End) {
 	res := response(l.invite, l.dlg.via, code, reason, l.dlg.localTag)
-	res.SetBody(nil)
 	if err := l.tx.respond(res); err != nil {
 		l.log.Debug("refusal could not be sent", "error", err)
 	}

@@ -55,7 +55,6 @@ func (l *Leg) reply(tx *serverTx, req *gosip.Request, code int, extra gosip.Head
 	if extra != nil {
 		res.AppendHeader(extra)
 	}
-	res.SetBody(nil)
 	if err := tx.respond(res); err != nil {
 		l.log.Debug("answer could not be sent", "method", req.Method, "error", err)
 	}

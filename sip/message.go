@@ -63,6 +63,7 @@ func response(req *gosip.Request, f flow, code int, reason, toTag string) *gosip
 		}
 	}
 	res.SetTransport(strings.ToUpper(f.at.network))
+	res.SetBody(nil) // a stream needs Content-Length in every message
 	return res
 }
 
@@ -136,7 +137,7 @@ func mediaType(m gosip.Message) string {
 	return strings.ToLower(strings.TrimSpace(t))
 }
 
-// ack builds the ACK of a failed INVITE, which belongs to the INVITE's own
+// ackFailure builds the ACK of a failed INVITE, which belongs to the INVITE's own
 // transaction (RFC 3261 section 17.1.1.3).
 func ackFailure(invite *gosip.Request, res *gosip.Response) *gosip.Request {
 	req := sameHop(gosip.ACK, invite)

@@ -89,7 +89,6 @@ func (r *registrar) answer(ctx context.Context, user string, req *gosip.Request,
 	case fault.extra != nil:
 		res.AppendHeader(fault.extra)
 	}
-	res.SetBody(nil)
 	return res
 }
 

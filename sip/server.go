@@ -296,7 +296,6 @@ func (s *Server) reply(req *gosip.Request, f flow, code int, reason string, extr
 			res.AppendHeader(h)
 		}
 	}
-	res.SetBody(nil)
 	s.metrics.response(res)
 	if err := f.send(res); err != nil {
 		s.metrics.sendFailed.Inc()

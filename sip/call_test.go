@@ -1,0 +1,303 @@
+package sip
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/bugle-voice/bugle/config"
+)
+
+// pair is two servers, one calling the other.
+func pair(t *testing.T, network string, d *desk) (caller, callee *Server) {
+	return start(t, Options{Config: openConfig("udp")}), start(t, Options{Config: openConfig(network), Handler: d})
+}
+
+func eachNetwork(t *testing.T, f func(t *testing.T, network string)) {
+	for _, network := range []string{"udp", "tcp"} {
+		t.Run(network, func(t *testing.T) { f(t, network) })
+	}
+}
+
+func TestCall(t *testing.T) {
+	for _, hangsUp := range []string{"caller", "callee"} {
+		eachNetwork(t, func(t *testing.T, network string) {
+			d := newDesk(nil)
+			a, b := pair(t, network, d)
+			ours, theirs := &media{}, &media{}
+			out, err := a.Dial(Target{URI: b.uri("helpline", network), From: "+15550001", Call: "call1",
+				Headers: map[string]string{"X-Bugle-Call": "call1"}}, ours)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := next(t, "INVITE", d.legs)
+			if in.Number() != "helpline" || in.Caller() != "+15550001" || in.Trunk() != "loop" || in.Agent() != "" {
+				t.Errorf("leg is %q from %q over %q agent %q", in.Number(), in.Caller(), in.Trunk(), in.Agent())
+			}
+			if in.Header("X-Bugle-Call") != "call1" || out.ID() != "call1" || len(in.ID()) != 16 || in.SIPCallID() != out.SIPCallID() {
+				t.Errorf("ids: %q %q %q", in.Header("X-Bugle-Call"), out.ID(), in.ID())
+			}
+			if err := in.Ringing(); err != nil {
+				t.Fatal(err)
+			}
+			wait(t, "ringing", out.Progress())
+			if err := in.Answer(theirs); err != nil {
+				t.Fatal(err)
+			}
+			wait(t, "inbound answered", in.Answered())
+			wait(t, "outbound answered", out.Answered())
+			if theirs.answered[0] != "v=0\r\ns=offer 1\r\n" || ours.accepted[0] != "v=0\r\ns=answer 1\r\n" {
+				t.Errorf("descriptions: %q, %q", theirs.answered, ours.accepted)
+			}
+			if err := in.Answer(theirs); !errors.Is(err, ErrState) {
+				t.Errorf("answering twice: %v", err)
+			}
+			if hangsUp == "caller" {
+				out.Hangup()
+				wantEnd(t, out, 200, ByLocal)
+				wantEnd(t, in, 200, ByRemote)
+			} else {
+				in.Hangup()
+				wantEnd(t, in, 200, ByLocal)
+				wantEnd(t, out, 200, ByRemote)
+			}
+			out.Hangup()
+			if err := in.Ringing(); !errors.Is(err, ErrOver) {
+				t.Errorf("ringing afterwards: %v", err)
+			}
+		})
+	}
+}
+
+func TestReject(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, network string) {
+		d := newDesk(func(l *Leg) {
+			if err := l.Reject(200, ""); err == nil {
+				t.Error("200 taken for a refusal")
+			}
+			if err := l.Reject(486, ""); err != nil {
+				t.Error(err)
+			}
+		})
+		a, b := pair(t, network, d)
+		out, err := a.Dial(Target{URI: b.uri("x", network)}, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEnd(t, out, 486, ByRemote)
+		if out.End().Reason != "Busy Here" {
+			t.Errorf("reason %q", out.End().Reason)
+		}
+	})
+}
+
+func TestCancel(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, network string) {
+		for _, rung := range []bool{true, false} {
+			d := newDesk(nil)
+			a, b := pair(t, network, d)
+			out, err := a.Dial(Target{URI: b.uri("x", network)}, &media{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := next(t, "INVITE", d.legs)
+			if rung {
+				if err := in.Ringing(); err != nil {
+					t.Fatal(err)
+				}
+				wait(t, "ringing", out.Progress())
+			}
+			out.Hangup()
+			wantEnd(t, in, 487, ByRemote)
+			wantEnd(t, out, 487, ByLocal)
+			if err := in.Answer(&media{}); !errors.Is(err, ErrOver) {
+				t.Errorf("answering a cancelled call: %v", err)
+			}
+		}
+	})
+}
+
+func TestHangupBeforeInviteLeaves(t *testing.T) {
+	a := start(t, Options{Config: openConfig("udp")})
+	for range 50 {
+		out, err := a.Dial(Target{URI: "sip:x@127.0.0.1:9"}, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Hangup()
+		wantEnd(t, out, 487, ByLocal)
+	}
+}
+
+func TestInboundHangupWhileRinging(t *testing.T) {
+	d := newDesk(func(l *Leg) { l.Hangup() })
+	a, b := pair(t, "udp", d)
+	out, _ := a.Dial(Target{URI: b.uri("x", "udp")}, &media{})
+	wantEnd(t, out, 480, ByRemote)
+
+	forgot := newDesk(func(*Leg) {})
+	a, b = pair(t, "udp", forgot)
+	out, _ = a.Dial(Target{URI: b.uri("x", "udp")}, &media{})
+	wantEnd(t, out, 480, ByRemote)
+}
+
+func TestSessionRefuses(t *testing.T) {
+	refused := make(chan error, 1)
+	for _, c := range []struct {
+		err  error
+		code int
+	}{{errors.New("cannot"), 488}, {fmt.Errorf("wrapped: %w", busy{}), 486}} {
+		d := newDesk(func(l *Leg) { refused <- l.Answer(&media{fail: c.err}) })
+		a, b := pair(t, "udp", d)
+		out, err := a.Dial(Target{URI: b.uri("x", "udp")}, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEnd(t, out, c.code, ByRemote)
+		if err := next(t, "refusal", refused); !errors.Is(err, c.err) {
+			t.Errorf("Answer gave %v", err)
+		}
+	}
+	// The dialled side: 200 is acknowledged all the same, then BYE.
+	d := newDesk(nil)
+	a, b := pair(t, "udp", d)
+	refuser := &acceptFails{}
+	out, err := a.Dial(Target{URI: b.uri("x", "udp")}, refuser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := next(t, "INVITE", d.legs)
+	if err := in.Answer(&media{}); err != nil {
+		t.Fatal(err)
+	}
+	wantEnd(t, in, 200, ByRemote)
+	wantEnd(t, out, 488, ByFailure)
+}
+
+type acceptFails struct{ media }
+
+func (*acceptFails) Accept([]byte) error { return errors.New("no") }
+
+func TestPanicEndsOneCall(t *testing.T) {
+	d := newDesk(func(l *Leg) {
+		if l.Number() == "answered" {
+			if err := l.Answer(&media{}); err != nil {
+				t.Error(err)
+			}
+		}
+		panic("in a flow")
+	})
+	a, b := pair(t, "udp", d)
+	out, _ := a.Dial(Target{URI: b.uri("ringing", "udp")}, &media{})
+	wantEnd(t, out, 500, ByRemote)
+	out, _ = a.Dial(Target{URI: b.uri("answered", "udp")}, &media{})
+	wantEnd(t, out, 200, ByRemote)
+	if got := counter(t, b.metrics.panics); got != 2 {
+		t.Errorf("%v panics counted", got)
+	}
+}
+
+func TestDialRefusesWhatWouldBreakAMessage(t *testing.T) {
+	a := start(t, Options{Config: openConfig("udp")})
+	for _, target := range []Target{
+		{URI: ""}, {URI: "tel:+1555"}, {URI: "sip:x@127.0.0.1\r\nX: y"},
+		{URI: "sip:x@127.0.0.1", Headers: map[string]string{"Contact": "x"}},
+		{URI: "sip:x@127.0.0.1", Headers: map[string]string{"X-A": "b\nVia: c"}},
+		{URI: "sip:x@127.0.0.1", Headers: map[string]string{"X-A:b": "c"}},
+		{Binding: &Binding{Contact: "sip:x@h", Path: []string{"nonsense"}}},
+	} {
+		if _, err := a.Dial(target, &media{}); err == nil {
+			t.Errorf("%+v was dialled", target)
+		}
+	}
+}
+
+func TestDialUnreachable(t *testing.T) {
+	a := start(t, Options{Config: openConfig("udp")})
+	for _, c := range []struct {
+		target Target
+		code   int
+	}{
+		{Target{URI: "sip:x@127.0.0.1:9"}, 408},
+		{Target{URI: "sip:x@127.0.0.1:9;transport=tcp"}, 503},
+		{Target{Binding: &Binding{Contact: "sip:x@192.168.7.7:5060;transport=tcp", Source: "tcp:127.0.0.1:9"}}, 480},
+	} {
+		out, err := a.Dial(c.target, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEnd(t, out, c.code, ByFailure)
+	}
+}
+
+func TestCapacityAndDrain(t *testing.T) {
+	cfg := openConfig("udp")
+	cfg.MaxCalls = 1
+	d := newDesk(nil)
+	a, b := start(t, Options{Config: openConfig("udp")}), start(t, Options{Config: cfg, Handler: d})
+	dial := func() *Leg {
+		l, err := a.Dial(Target{URI: b.uri("x", "udp")}, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	first := dial()
+	in := next(t, "INVITE", d.legs)
+	wantEnd(t, dial(), 503, ByRemote)
+	first.Hangup()
+	wantEnd(t, in, 487, ByRemote)
+	second := dial()
+	in = next(t, "INVITE", d.legs)
+	b.Drain()
+	if err := in.Answer(&media{}); err != nil { // what is here goes on
+		t.Fatal(err)
+	}
+	wait(t, "answered", second.Answered())
+	second.Hangup()
+	wantEnd(t, second, 200, ByLocal)
+	wantEnd(t, dial(), 503, ByRemote)
+	for reason, want := range map[string]float64{refusedCapacity: 1, refusedDraining: 1} {
+		if got := counter(t, b.metrics.rejected.WithLabelValues(reason)); got != want {
+			t.Errorf("rejected for %s: %v", reason, got)
+		}
+	}
+}
+
+func TestCloseEndsCalls(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, network string) {
+		d := newDesk(nil)
+		a, b := pair(t, network, d)
+		out, err := a.Dial(Target{URI: b.uri("x", network)}, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := next(t, "INVITE", d.legs)
+		if err := in.Answer(&media{}); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, "answered", out.Answered())
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wantEnd(t, in, 200, ByLocal)
+		wantEnd(t, out, 200, ByRemote)
+		if _, err := b.Dial(Target{URI: a.uri("x", "udp")}, &media{}); !errors.Is(err, ErrClosed) && err == nil {
+			t.Error("a closed server dialled")
+		}
+	})
+}
+
+func TestNewNamesTheListener(t *testing.T) {
+	a := start(t, Options{Config: openConfig("udp")})
+	taken := a.Addrs()[0]
+	cfg := config.SIP{Listeners: []config.Listener{{Network: "tcp", Address: netip.MustParseAddrPort("127.0.0.1:0")}, {Network: taken.Network, Address: taken.Address}}}
+	_, err := New(Options{Config: cfg})
+	if err == nil || !contains(err.Error(), "udp "+taken.Address.String()) {
+		t.Errorf("error %v does not name the listener", err)
+	}
+	if _, err := New(Options{Config: config.SIP{Listeners: []config.Listener{{Network: "sctp"}}}}); err == nil {
+		t.Error("an unknown network was taken")
+	}
+}
