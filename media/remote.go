@@ -105,7 +105,8 @@ func readAddress(d *sdp.SessionDescription, m *sdp.MediaDescription) (netip.Addr
 	if connection == nil || connection.Address == nil {
 		return netip.AddrPort{}, malformed("no connection address")
 	}
-	address, err := netip.ParseAddr(connection.Address.Address)
+	host, _, _ := strings.Cut(connection.Address.Address, "/") // what follows is for multicast
+	address, err := netip.ParseAddr(host)
 	if err != nil {
 		return netip.AddrPort{}, &SDPError{488, "the connection address is not an IP address"}
 	}

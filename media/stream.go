@@ -3,8 +3,9 @@ package media
 import "net/netip"
 
 // turnReads bounds how many datagrams a leg takes in one turn. A call sends
-// one; the rest are a flood, and the kernel drops what it cannot hold.
-const turnReads = 2 * inboxSize
+// one. Somebody who floods the port must send some thousands a second before
+// the kernel drops the call's own packets; what he costs ends there.
+const turnReads = 8 * inboxSize
 
 // stream is a leg as its shard sees it. Only the shard's goroutine touches it,
 // except for the channels.

@@ -1,0 +1,68 @@
+package media
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+func TestCollectors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testEngine(t)
+		registry := prometheus.NewPedanticRegistry()
+		for _, c := range e.Collectors() {
+			if err := registry.Register(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		leg, far := call(t, e, PCMU, LegOptions{})
+		gone, err := e.NewLeg(LegOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone.Close()
+		far.say(PCMU, make([]byte, frameSize))
+		stranger := newFarEnd(t)
+		stranger.to = far.to
+		time.Sleep(5 * frameTime)
+		stranger.say(PCMU, make([]byte, frameSize))
+		stranger.send(header{payloadType: 18}, make([]byte, 10)) // G.729
+		if !send(far.fd, []byte("nonsense"), &far.to) {
+			t.Fatal("cannot send")
+		}
+		time.Sleep(5 * frameTime)
+		leg.Close()
+		synctest.Wait()
+		want := `
+			# HELP bugle_media_dropped_total Datagrams not heard or not sent: from strangers, no RTP, or refused by the kernel.
+			# TYPE bugle_media_dropped_total counter
+			bugle_media_dropped_total{reason="malformed"} 1
+			bugle_media_dropped_total{reason="stranger"} 2
+			bugle_media_dropped_total{reason="unsent"} 0
+			# HELP bugle_media_legs Legs being served.
+			# TYPE bugle_media_legs gauge
+			bugle_media_legs 0
+			# HELP bugle_media_ports Pairs of RTP ports by state.
+			# TYPE bugle_media_ports gauge
+			bugle_media_ports{state="ready"} 2498
+			bugle_media_ports{state="resting"} 2
+			bugle_media_ports{state="used"} 0
+			# HELP bugle_media_late_beats_total Beats served more than 5 ms late.
+			# TYPE bugle_media_late_beats_total counter
+			bugle_media_late_beats_total 0
+		`
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(want),
+			"bugle_media_dropped_total", "bugle_media_legs", "bugle_media_ports", "bugle_media_late_beats_total"); err != nil {
+			t.Error(err)
+		}
+		counted, err := testutil.GatherAndCount(registry, "bugle_media_packets_total", "bugle_media_beat_late_seconds",
+			"bugle_media_skipped_beats_total", "bugle_media_events_dropped_total")
+		if err != nil || counted != 5 {
+			t.Errorf("%d further series, error %v", counted, err)
+		}
+	})
+}
