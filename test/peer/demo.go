@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ func DemoConfig(t testing.TB, more string) string {
 		"127.0.0.1:8080", "HTTP_ADDR",
 		"data_dir: demo-data", "data_dir: DATA_DIR",
 	).Replace(string(demo.Config))
-	return text + "\nprompts: {dir: " + prompts + "}\n" + more
+	return text + fmt.Sprintf("\nprompts: {dir: %q}\n%s", prompts, more)
 }
 
 // DemoPrompt gives a spoken prompt of the demo: "es/subject".

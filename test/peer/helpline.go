@@ -43,7 +43,7 @@ sip:
   ready_on_register: true
   register_expires: 1h
 media: {ports: 10000-19999}
-prompts: {dir: %s}
+prompts: {dir: %q}
 languages: [en]
 skills: [claims]
 queues: {claims: {requires: {claims: 1}, wrap_up: 0s}}

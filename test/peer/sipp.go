@@ -57,12 +57,12 @@ func StartCallers(t testing.TB, c Callers) *SippCallers {
 	}
 	var keys []key
 	for i, p := range c.Keys {
-		file := filepath.Join(dir, fmt.Sprintf("key%d.pcap", i))
-		write(t, file, string(keyPress(p.Key, uint16(1000*(i+1)))))
+		file := fmt.Sprintf("key%d.pcap", i)
+		write(t, filepath.Join(dir, file), string(keyPress(p.Key, uint16(1000*(i+1)))))
 		keys = append(keys, key{p.Wait.Milliseconds(), file})
 	}
-	voice := filepath.Join(dir, "voice.ulaw")
-	write(t, voice, string(speechLike(20*time.Second)))
+	const voice = "voice.ulaw" // sipp splits what it is told at commas: no folder
+	write(t, filepath.Join(dir, voice), string(speechLike(20*time.Second)))
 	scenario := filepath.Join(dir, "caller.xml")
 	var text bytes.Buffer
 	err := template.Must(template.ParseFS(scenarios, "scenarios/caller.xml.tmpl")).Execute(&text, map[string]any{
