@@ -15,6 +15,9 @@ import (
 )
 
 // Config is a whole configuration file with every default filled in.
+//
+// Secrets (http.token, redis.password) need not stand in the file: "${NAME}" in
+// them is taken from the environment, and "file:PATH" is read from a file.
 type Config struct {
 	Domain    string            `yaml:"domain"`   // routing domain: one helpline. Part of every Redis key
 	Node      string            `yaml:"node"`     // this node's name, unique in the domain; default: the host's name

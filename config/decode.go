@@ -159,13 +159,12 @@ func (d *decoder) structure(n ast.Node, v reflect.Value, path []string) {
 		}
 		child := extend(path, key)
 		d.src.keys[pathKey(child)] = position(e.Key)
-		d.decode(e.Value, v.Field(i), child)
-		if v.Field(i).Kind() != reflect.String {
-			continue
-		}
 		if v.Type().Field(i).Tag.Get("secret") != "" {
 			d.secret(e.Value, v.Field(i), child)
-		} else if variable.MatchString(v.Field(i).String()) {
+			continue
+		}
+		d.decode(e.Value, v.Field(i), child)
+		if v.Field(i).Kind() == reflect.String && variable.MatchString(v.Field(i).String()) {
 			d.bad(e.Value, fmt.Sprintf("%s holds an environment variable", name(child)),
 				"they are only read in http.token and redis.password: write the value itself")
 		}
@@ -253,7 +252,12 @@ var variable = regexp.MustCompile(`\$\{([^}]*)\}`)
 // secret resolves "file:PATH" and ${NAME}, so that no secret has to stand in
 // the file itself. What it finds is never part of a problem's text.
 func (d *decoder) secret(n ast.Node, v reflect.Value, path []string) {
-	s := v.String()
+	d.locate(n, path)
+	s, ok := stringOf(n)
+	if !ok {
+		d.bad(n, name(path)+" is not text", "put it in quotes")
+		return
+	}
 	if file, ok := strings.CutPrefix(s, "file:"); ok {
 		b, err := d.readFile(file)
 		if err != nil {

@@ -23,7 +23,7 @@ type Step struct {
 // Play speaks and goes on.
 type Play struct {
 	Prompts []string `yaml:"prompts"`
-	Barge   *bool    `yaml:"barge"` // a key stops it (and is kept for the next step); default true
+	Barge   *bool    `yaml:"barge"` // a key stops it and is kept for the next step; default true. If false, keys before its end are not kept
 	Next    string   `yaml:"next"`
 }
 
@@ -44,7 +44,8 @@ type Choice struct {
 	Next     string `yaml:"next"`
 }
 
-// Collect speaks and takes several digits.
+// Collect speaks and takes several digits. A star, unless it finishes, lets the
+// caller begin anew; a finishing key right after a full entry is not heard.
 type Collect struct {
 	Prompts    []string `yaml:"prompts"`
 	Name       string   `yaml:"name"` // under which the digits go with the call
