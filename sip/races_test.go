@@ -1,0 +1,381 @@
+package sip
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The races of RFC 5407 and SIPGO.md, made by hand from the caller's side.
+
+func answering(t *testing.T, m *media) *desk {
+	d := newDesk(nil)
+	d.conduct = func(l *Leg) {
+		if err := l.Answer(m); err != nil {
+			t.Log(err)
+		}
+		d.legs <- l
+		<-l.Done()
+	}
+	return d
+}
+
+func TestLostAckEndsWithBye(t *testing.T) {
+	d := answering(t, &media{})
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	c := newCaller(t, s, "lost-ack")
+	first := c.dial()
+	l := next(t, "leg", d.legs)
+	if again := c.recv("SIP/2.0 200"); again != first {
+		t.Errorf("the repeated 200 differs:\n%s\n%s", first, again)
+	}
+	bye := c.recv("BYE")
+	c.answer(bye, "200 OK", "")
+	wantEnd(t, l, 408, ByFailure)
+	if l.End().Reason != "no ACK" {
+		t.Errorf("reason %q", l.End().Reason)
+	}
+}
+
+func TestAckStopsRepetition(t *testing.T) {
+	d := answering(t, &media{})
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	c := newCaller(t, s, "ack")
+	c.dial()
+	l := next(t, "leg", d.legs)
+	c.request("ACK", 1)
+	c.request("ACK", 1)
+	l.Hangup()
+	bye := c.recv("BYE")
+	if !strings.HasPrefix(bye, "BYE sip:caller@"+c.addr()+" SIP/2.0\r\n") {
+		t.Errorf("BYE not to the Contact: %s", bye)
+	}
+	if field(bye, "To") != "<sip:+15550001@carrier.example>;tag=theirs" || field(bye, "From") != c.to {
+		t.Errorf("BYE from %s to %s", field(bye, "From"), field(bye, "To"))
+	}
+	c.answer(bye, "200 OK", "")
+	wantEnd(t, l, 200, ByLocal)
+}
+
+func TestHangupBeforeAckWaitsForIt(t *testing.T) {
+	d := answering(t, &media{})
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	c := newCaller(t, s, "early-hangup")
+	c.dial()
+	l := next(t, "leg", d.legs)
+	l.Hangup()
+	c.recv("SIP/2.0 200") // still repeating, no BYE yet
+	for _, m := range c.seen {
+		if strings.HasPrefix(m, "BYE") {
+			t.Error("BYE before ACK")
+		}
+	}
+	c.request("ACK", 1)
+	c.answer(c.recv("BYE"), "200 OK", "")
+	wantEnd(t, l, 200, ByLocal)
+}
+
+func TestByeBeforeAck(t *testing.T) {
+	d := answering(t, &media{})
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	c := newCaller(t, s, "bye-before-ack")
+	c.dial()
+	l := next(t, "leg", d.legs)
+	c.request("BYE", 2)
+	wantEnd(t, l, 200, ByRemote)
+	for { // the 200 of the BYE, after repeated ones of the INVITE
+		if field(c.recv("SIP/2.0 200"), "CSeq") == "2 BYE" {
+			break
+		}
+	}
+	c.request("ACK", 1) // comes after all: nobody minds
+}
+
+func TestByeWhileRinging(t *testing.T) {
+	d := newDesk(nil)
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	c := newCaller(t, s, "bye-early")
+	c.request("INVITE", 1, offer...)
+	l := next(t, "leg", d.legs)
+	if err := l.Ringing(); err != nil {
+		t.Fatal(err)
+	}
+	c.to = field(c.recv("SIP/2.0 180"), "To")
+	c.request("BYE", 2)
+	wantEnd(t, l, 200, ByRemote)
+	c.recv("SIP/2.0 200")
+	c.recv("SIP/2.0 487")
+	c.resend("ACK", 1, 1)
+}
+
+func TestLostByeAnswer(t *testing.T) {
+	d := answering(t, &media{})
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	c := newCaller(t, s, "lost-bye-answer")
+	c.dial()
+	l := next(t, "leg", d.legs)
+	c.request("ACK", 1)
+	// Ours is lost: the far end repeats its BYE and hears the same again.
+	c.request("BYE", 2)
+	first := c.recv("SIP/2.0 200")
+	wantEnd(t, l, 200, ByRemote)
+	c.resend("BYE", 2, c.branch)
+	if again := c.recv("SIP/2.0 200"); again != first {
+		t.Errorf("second answer to a BYE differs:\n%s", again)
+	}
+	// A new BYE for what is gone.
+	c.request("BYE", 3)
+	c.recv("SIP/2.0 481")
+
+	// Theirs is lost: ours is repeated, then given up.
+	c = newCaller(t, s, "lost-bye-answer-2")
+	c.dial()
+	l = next(t, "leg", d.legs)
+	c.request("ACK", 1)
+	l.Hangup()
+	if first := c.recv("BYE"); c.recv("BYE") != first {
+		t.Error("the repeated BYE differs")
+	}
+	wantEnd(t, l, 200, ByLocal)
+}
+
+func TestOrphanCancel(t *testing.T) {
+	d := newDesk(nil)
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	c := newCaller(t, s, "orphan")
+	c.resend("CANCEL", 1, 1)
+	c.recv("SIP/2.0 481")
+	c.resend("INVITE", 1, 1, offer...)
+	c.recv("SIP/2.0 487")
+	if n := s.Legs(); n != 0 {
+		t.Errorf("%d legs", n)
+	}
+}
+
+func TestRepeatedInviteIsOneCall(t *testing.T) {
+	d := newDesk(nil)
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	c := newCaller(t, s, "twice")
+	c.resend("INVITE", 1, 1, offer...)
+	l := next(t, "leg", d.legs)
+	if err := l.Ringing(); err != nil {
+		t.Fatal(err)
+	}
+	first := c.recv("SIP/2.0 180")
+	c.resend("INVITE", 1, 1, offer...)
+	if again := c.recv("SIP/2.0 180"); again != first {
+		t.Error("the repeated 180 differs")
+	}
+	c.resend("INVITE", 1, 2, offer...) // by another way
+	c.recv("SIP/2.0 482")
+	c.resend("CANCEL", 1, 1)
+	c.recv("SIP/2.0 200")
+	refusal := c.recv("SIP/2.0 487")
+	if again := c.recv("SIP/2.0 487"); again != refusal {
+		t.Error("the repeated 487 differs")
+	}
+	c.to = field(refusal, "To")
+	c.resend("ACK", 1, 1)
+	wantEnd(t, l, 487, ByRemote)
+}
+
+// The same from the callee's side.
+
+func callWire(t *testing.T, s *Server, w *wire) (*Leg, string) {
+	t.Helper()
+	l, err := s.Dial(Target{URI: "sip:agent@" + w.addr(), From: "bugle"}, &media{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, w.recv("INVITE")
+}
+
+var answerSDP = []string{"Content-Type: application/sdp", "", "v=0", "s=theirs"}
+
+func TestLate200AfterCancel(t *testing.T) {
+	s := start(t, Options{Config: openConfig("udp")})
+	w := newWire(t, s)
+	l, invite := callWire(t, s, w)
+	w.answer(invite, "180 Ringing", "callee")
+	wait(t, "ringing", l.Progress())
+	l.Hangup()
+	cancel := w.recv("CANCEL")
+	if field(cancel, "Via") != field(invite, "Via") || field(cancel, "CSeq") != "1 CANCEL" {
+		t.Errorf("CANCEL does not match its INVITE: %s", cancel)
+	}
+	w.answer(invite, "200 OK", "callee", answerSDP...) // they cross
+	w.answer(cancel, "200 OK", "callee")
+	if ack := w.recv("ACK"); field(ack, "CSeq") != "1 ACK" {
+		t.Errorf("ACK %s", field(ack, "CSeq"))
+	}
+	w.answer(w.recv("BYE"), "200 OK", "")
+	wantEnd(t, l, 487, ByLocal)
+}
+
+func TestHangupBeforeProvisional(t *testing.T) {
+	s := start(t, Options{Config: openConfig("udp")})
+	w := newWire(t, s)
+	l, invite := callWire(t, s, w)
+	l.Hangup()
+	if _, ok := w.within("CANCEL", 50*time.Millisecond); ok {
+		t.Error("CANCEL before any answer")
+	}
+	w.answer(invite, "100 Trying", "")
+	w.answer(w.recv("CANCEL"), "200 OK", "callee")
+	w.answer(invite, "487 Request Terminated", "callee")
+	w.recv("ACK")
+	wantEnd(t, l, 487, ByLocal)
+}
+
+func TestCancelWithoutFinalAnswer(t *testing.T) {
+	s := start(t, Options{Config: openConfig("udp")})
+	w := newWire(t, s)
+	l, invite := callWire(t, s, w)
+	w.answer(invite, "180 Ringing", "callee")
+	wait(t, "ringing", l.Progress())
+	l.Hangup()
+	w.recv("CANCEL")
+	wantEnd(t, l, 487, ByLocal) // after 64*T1
+}
+
+func TestRepeated200IsAcknowledgedAgain(t *testing.T) {
+	s := start(t, Options{Config: openConfig("udp")})
+	w := newWire(t, s)
+	l, invite := callWire(t, s, w)
+	w.answer(invite, "200 OK", "callee", answerSDP...)
+	first := w.recv("ACK")
+	wait(t, "answered", l.Answered())
+	w.answer(invite, "200 OK", "callee", answerSDP...)
+	if again := w.recv("ACK"); again != first {
+		t.Errorf("second ACK differs:\n%s\n%s", first, again)
+	}
+	l.Hangup()
+	w.answer(w.recv("BYE"), "200 OK", "")
+	wantEnd(t, l, 200, ByLocal)
+}
+
+func TestForkedAnswerIsEnded(t *testing.T) {
+	s := start(t, Options{Config: openConfig("udp")})
+	w := newWire(t, s)
+	l, invite := callWire(t, s, w)
+	w.answer(invite, "200 OK", "one", answerSDP...)
+	w.recv("ACK")
+	w.answer(invite, "200 OK", "two", answerSDP...)
+	ack := w.recv("ACK")
+	bye := w.recv("BYE")
+	for _, m := range []string{ack, bye} {
+		if !strings.HasSuffix(field(m, "To"), ";tag=two") {
+			t.Errorf("not to the second branch: %s", m)
+		}
+	}
+	w.answer(bye, "200 OK", "")
+	select {
+	case <-l.Done():
+		t.Error("the first branch ended too")
+	default:
+	}
+	l.Hangup()
+	w.answer(w.recv("BYE"), "200 OK", "")
+	wantEnd(t, l, 200, ByLocal)
+}
+
+func TestByeOvertakes200(t *testing.T) {
+	s := start(t, Options{Config: openConfig("udp")})
+	w := newWire(t, s)
+	l, invite := callWire(t, s, w)
+	w.answer(invite, "100 Trying", "")
+	w.send("BYE sip:bugle@"+w.to.String()+" SIP/2.0",
+		"Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bK-overtakes",
+		"From: "+field(invite, "To")+";tag=callee", "To: "+field(invite, "From"),
+		"Call-ID: "+field(invite, "Call-ID"), "CSeq: 1 BYE")
+	w.recv("SIP/2.0 200")
+	w.answer(invite, "200 OK", "callee", answerSDP...)
+	w.recv("ACK")
+	wantEnd(t, l, 200, ByRemote)
+}
+
+func TestRefusalIsAcknowledgedEachTime(t *testing.T) {
+	s := start(t, Options{Config: openConfig("udp")})
+	w := newWire(t, s)
+	l, invite := callWire(t, s, w)
+	w.answer(invite, "486 Busy Here", "callee")
+	w.recv("ACK")
+	wantEnd(t, l, 486, ByRemote)
+	w.answer(invite, "486 Busy Here", "callee")
+	w.recv("ACK")
+}
+
+func TestAnswerWithoutDescription(t *testing.T) {
+	s := start(t, Options{Config: openConfig("udp")})
+	w := newWire(t, s)
+	l, invite := callWire(t, s, w)
+	w.answer(invite, "200 OK", "callee")
+	w.recv("ACK")
+	w.answer(w.recv("BYE"), "200 OK", "")
+	wantEnd(t, l, 488, ByFailure)
+}
+
+func TestEarlyDescriptionServesABare200(t *testing.T) {
+	s := start(t, Options{Config: openConfig("udp")})
+	w := newWire(t, s)
+	l, invite := callWire(t, s, w)
+	w.answer(invite, "183 Session Progress", "callee", answerSDP...)
+	w.answer(invite, "200 OK", "callee")
+	w.recv("ACK")
+	wait(t, "answered", l.Answered())
+	l.Hangup()
+	w.answer(w.recv("BYE"), "481 Gone", "")
+	wantEnd(t, l, 200, ByLocal)
+}
+
+// TestAnyOrder throws a call's messages at the server in many orders; whatever
+// comes of it, nothing may stay.
+func TestAnyOrder(t *testing.T) {
+	d := answering(t, &media{})
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	steps := []func(c *caller){
+		func(c *caller) { c.resend("INVITE", 1, 1, offer...) },
+		func(c *caller) { c.resend("CANCEL", 1, 1) },
+		func(c *caller) { c.resend("ACK", 1, 3) },
+		func(c *caller) { c.resend("BYE", 2, 4) },
+		func(c *caller) { c.resend("INVITE", 3, 5, offer...) },
+	}
+	n := 0
+	permute(len(steps), func(order []int) {
+		n++
+		c := newCaller(t, s, fmt.Sprintf("order-%d", n))
+		for _, i := range order {
+			steps[i](c)
+		}
+	})
+	deadline := time.After(patience)
+	for s.Legs() > 0 {
+		select {
+		case <-d.legs:
+		case <-s.legs.empty():
+		case <-deadline:
+			t.Fatalf("%d legs left", s.Legs())
+		}
+	}
+}
+
+func permute(n int, f func([]int)) {
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	var rec func(k int)
+	rec = func(k int) {
+		if k == n {
+			f(order)
+			return
+		}
+		for i := k; i < n; i++ {
+			order[k], order[i] = order[i], order[k]
+			rec(k + 1)
+			order[k], order[i] = order[i], order[k]
+		}
+	}
+	rec(0)
+}
