@@ -67,7 +67,7 @@ func (q *Queue) Register(ctx context.Context, agent string, skills Skills, ready
 	if ready {
 		flag = "1"
 	}
-	_, err := q.run(ctx, registerScript, agent, q.node, skills.String(), flag, now())
+	_, err := q.run(ctx, registerScript, agent, q.node, skills.String(), flag, q.now())
 	return err
 }
 
@@ -75,7 +75,7 @@ func (q *Queue) Register(ctx context.Context, agent string, skills Skills, ready
 // or when the ringing or talk he is in is over. It does nothing if his session
 // is another node's.
 func (q *Queue) Unregister(ctx context.Context, agent string) error {
-	_, err := q.run(ctx, unregisterScript, agent, q.node, now())
+	_, err := q.run(ctx, unregisterScript, agent, q.node, q.now())
 	return err
 }
 
@@ -83,19 +83,19 @@ func (q *Queue) Unregister(ctx context.Context, agent string) error {
 // talks it only takes back a pause asked for. ErrNotRegistered if he has no
 // phone.
 func (q *Queue) SetReady(ctx context.Context, agent string) error {
-	return registeredOnly(q.run(ctx, readyScript, agent, now()))
+	return registeredOnly(q.run(ctx, readyScript, agent, q.now()))
 }
 
 // SetPaused pauses an agent; a wrap-up ends with it. While he is rung or talks
 // it waits until he would be ready again. ErrNotRegistered if he has no phone.
 func (q *Queue) SetPaused(ctx context.Context, agent, reason string) error {
-	return registeredOnly(q.run(ctx, pauseScript, agent, reason, now()))
+	return registeredOnly(q.run(ctx, pauseScript, agent, reason, q.now()))
 }
 
 // EndWrapUp ends an agent's wrap-up: the one that followed the talk with this
 // token, or any if token is empty. ErrNotInWrapUp if he is in no such one.
 func (q *Queue) EndWrapUp(ctx context.Context, agent, token string) error {
-	word, err := q.run(ctx, wrapupScript, agent, token, now())
+	word, err := q.run(ctx, wrapupScript, agent, token, q.now())
 	if word == "stale" {
 		return ErrNotInWrapUp
 	}

@@ -20,7 +20,7 @@ var (
 // PutBinding remembers where a user can be reached until a binding expires.
 // The value is the registrar's own; a contact's earlier value is replaced.
 func (q *Queue) PutBinding(ctx context.Context, user, contact string, expires time.Time, value []byte) error {
-	_, err := q.run(ctx, bindScript, user, contact, millis(expires), value, now())
+	_, err := q.run(ctx, bindScript, user, contact, millis(expires), value, q.now())
 	return err
 }
 
@@ -31,7 +31,7 @@ func (q *Queue) Bindings(ctx context.Context, user string) ([][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("queue: reading bindings: %w", err)
 	}
-	at := now()
+	at := q.now()
 	var values [][]byte
 	for _, contact := range slices.Sorted(maps.Keys(all)) {
 		expires, value, _ := strings.Cut(all[contact], " ")

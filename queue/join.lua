@@ -6,9 +6,8 @@
 
 local id, node, epoch, call, group, score, joined, now = unpack(ARGV)
 
-if redis.call('HEXISTS', P .. 'visits', id) == 1 then return false end
+if redis.call('SADD', P .. 'node:' .. node .. ':visits', id) == 0 then return false end
 
-redis.call('SADD', P .. 'node:' .. node .. ':visits', id)
 match_visit({
   id = id, node = node, epoch = epoch, call = call, group = group,
   score = score, joined = joined, without = '',

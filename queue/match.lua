@@ -14,15 +14,19 @@ local function enter(set, group, id, score)
   redis.call('ZADD', P .. set, 'LT', score, group)
 end
 
-local function leave(set, group, id)
-  local line = P .. set .. ':' .. group
-  redis.call('ZREM', line, id)
-  local head = redis.call('ZRANGE', line, 0, 0, 'WITHSCORES')
-  if head[2] then
-    redis.call('ZADD', P .. set, head[2], group)
+-- Scores a group as its new head; without one the line is empty.
+local function behead(set, group, score)
+  if score then
+    redis.call('ZADD', P .. set, score, group)
   else
     redis.call('ZREM', P .. set, group)
   end
+end
+
+local function leave(set, group, id)
+  local line = P .. set .. ':' .. group
+  redis.call('ZREM', line, id)
+  behead(set, group, redis.call('ZRANGE', line, 0, 0, 'WITHSCORES')[2])
 end
 
 -- '1' if the profile has every skill of the group's requirement.
@@ -40,6 +44,7 @@ end
 -- Which of names fit, as a list of '1' and '0'; pair(name) gives profile and
 -- group. What was worked out once is remembered in the hash "fits".
 local function fitting(names, pair)
+  if #names == 0 then return {} end
   local fields = {}
   for i, name in ipairs(names) do
     local profile, group = pair(name)
@@ -55,39 +60,49 @@ local function fitting(names, pair)
   return known
 end
 
--- The first in all lines of SET that fit. load(id) gives the record and
--- whether this agent and this visit have failed each other before: such a pair
--- is taken only when there is no other, told by a second result of true.
-local function first(set, pair, load)
-  local best, best_score, again, again_score
-  local from = 0
-  while true do
+-- Takes the first that fits out of all lines of SET. load(id) gives the record
+-- and whether this agent and this visit have failed each other before: such a
+-- pair is taken only when there is no other, told by a second result of true.
+local function take(set, pair, load)
+  local best, again -- {record, score, group, heads, place among heads}
+  local from, more = 0, true
+  while more do
     local index = redis.call('ZRANGE', P .. set, from, from + CHUNK - 1, 'WITHSCORES')
-    if #index == 0 then break end
     local names = {}
     for i = 1, #index, 2 do names[#names + 1] = index[i] end
     local fits = fitting(names, pair)
     for i, name in ipairs(names) do
-      -- Groups come in the order of their heads: none after can be better.
-      if best and tonumber(index[2 * i]) >= best_score then return best, false end
+      -- Groups come in the order of their heads: none from here on is better.
+      if best and tonumber(index[2 * i]) >= best.score then
+        more = false
+        break
+      end
       if fits[i] == '1' then
         local heads = redis.call('ZRANGE', P .. set .. ':' .. name, 0, HEADS - 1, 'WITHSCORES')
         for h = 1, #heads, 2 do
           local score = tonumber(heads[h + 1])
-          if best and score >= best_score then break end
+          if best and score >= best.score then break end
           local record, failed = load(heads[h])
+          local found = { record = record, score = score, group = name, heads = heads, at = h }
           if not failed then
-            best, best_score = record, score
+            best = found
             break
-          elseif not again or score < again_score then
-            again, again_score = record, score
+          elseif not again or score < again.score then
+            again = found
           end
         end
       end
     end
+    more = more and #names == CHUNK
     from = from + CHUNK
   end
-  return best or again, not best and again ~= nil
+  local found = best or again
+  if not found then return nil end
+  redis.call('ZREM', P .. set .. ':' .. found.group, found.record.id)
+  if found.at == 1 then
+    behead(set, found.group, found.heads[3] and found.heads[4])
+  end
+  return found.record, not best
 end
 
 local function failed(v, agent)
@@ -116,11 +131,10 @@ end
 -- Rings the longest-ready agent for a visit that stands in no line, or puts it
 -- in its line.
 local function match_visit(v, now)
-  local a, again = first('ready',
+  local a, again = take('ready',
     function(profile) return profile, v.group end,
     function(id) return get_agent(id), failed(v, id) end)
   if a then
-    leave('ready', a.profile, a.id)
     offer(v, a, again and 'again' or 'agent', now)
     return
   end
@@ -132,14 +146,13 @@ end
 -- Gives a ready agent who stands in no line the first visit he fits, or puts
 -- him in his line.
 local function match_agent(a, now)
-  local v, again = first('waiting',
+  local v, again = take('waiting',
     function(group) return a.profile, group end,
     function(id)
       local v = get_visit(id)
       return v, failed(v, a.id)
     end)
   if v then
-    leave('waiting', v.group, v.id)
     offer(v, a, again and 'again' or 'line', now)
     return
   end

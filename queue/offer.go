@@ -45,7 +45,7 @@ var (
 // Answer makes a talk of an offer. ErrStale means that the caller is gone, or
 // belongs to another agent by now: this one's phone is to be hung up.
 func (q *Queue) Answer(ctx context.Context, visit, token string) error {
-	return staleUnlessOK(q.run(ctx, answerScript, visit, token, now()))
+	return staleUnlessOK(q.run(ctx, answerScript, visit, token, q.now()))
 }
 
 // Refuse ends an offer that was not taken: the agent is paused with the reason
@@ -53,7 +53,7 @@ func (q *Queue) Answer(ctx context.Context, visit, token string) error {
 // agent gets it again only when there is no other. ErrStale if the token is
 // no longer in force.
 func (q *Queue) Refuse(ctx context.Context, visit, token, reason string) error {
-	return staleUnlessOK(q.run(ctx, refuseScript, visit, token, reason, now()))
+	return staleUnlessOK(q.run(ctx, refuseScript, visit, token, reason, q.now()))
 }
 
 // Hangup ends a talk. With wrapUp the agent is in wrap-up afterwards, until
@@ -64,7 +64,7 @@ func (q *Queue) Hangup(ctx context.Context, visit, token string, wrapUp bool) (b
 	if wrapUp {
 		flag = "1"
 	}
-	word, err := q.run(ctx, hangupScript, visit, token, flag, now())
+	word, err := q.run(ctx, hangupScript, visit, token, flag, q.now())
 	if word == "stale" {
 		return false, ErrStale
 	}

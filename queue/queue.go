@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,6 +40,7 @@ type Queue struct {
 	log      *slog.Logger
 	seconds  *prometheus.HistogramVec
 	inbox    *inbox
+	clock    func() time.Time // gives every time written to Redis
 
 	closing sync.Once
 	closed  error
@@ -49,6 +51,11 @@ type Queue struct {
 // the sessions of its agents, its inbox. Domain and node may hold any
 // printable characters but braces.
 func Open(ctx context.Context, cfg config.Redis, domain, node string, log *slog.Logger) (*Queue, error) {
+	return openAt(ctx, cfg, domain, node, log, time.Now)
+}
+
+// openAt is Open with a clock of the test's.
+func openAt(ctx context.Context, cfg config.Redis, domain, node string, log *slog.Logger, clock func() time.Time) (*Queue, error) {
 	if strings.ContainsAny(domain+node, "{}") || !printable(domain, node) || domain == "" || node == "" {
 		return nil, fmt.Errorf("queue: domain %q and node %q must be non-empty, printable and without braces", domain, node)
 	}
@@ -60,6 +67,7 @@ func Open(ctx context.Context, cfg config.Redis, domain, node string, log *slog.
 		node:     node,
 		log:      log,
 		seconds:  newSeconds(),
+		clock:    clock,
 	}
 	q.inbox = newInbox(q)
 	if err := q.start(ctx); err != nil {
@@ -92,6 +100,7 @@ func (q *Queue) purge(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("queue: purging agents of node %s: %w", q.node, err)
 	}
+	slices.Sort(agents) // any order will do, but always the same
 	for _, agent := range agents {
 		if err := q.Unregister(ctx, agent); err != nil {
 			return fmt.Errorf("queue: purging agents of node %s: %w", q.node, err)
@@ -101,6 +110,7 @@ func (q *Queue) purge(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("queue: purging visits of node %s: %w", q.node, err)
 	}
+	slices.Sort(visits)
 	for _, visit := range visits {
 		if err := q.leave(ctx, visit, interrupted); err != nil {
 			return fmt.Errorf("queue: purging visits of node %s: %w", q.node, err)

@@ -70,4 +70,4 @@ func newSeconds() *prometheus.HistogramVec {
 // millis is how times are written in Redis.
 func millis(t time.Time) int64 { return t.UnixMilli() }
 
-func now() int64 { return millis(time.Now()) }
+func (q *Queue) now() int64 { return millis(q.clock()) }

@@ -37,7 +37,7 @@ const interrupted = "interrupted"
 func (q *Queue) Join(ctx context.Context, v Visit) error {
 	joined := millis(v.Joined)
 	_, err := q.run(ctx, joinScript, v.ID, q.node, q.epoch, v.Call, group(v),
-		joined-v.HeadStart.Milliseconds(), joined, now())
+		joined-v.HeadStart.Milliseconds(), joined, q.now())
 	return err
 }
 
@@ -50,6 +50,6 @@ func (q *Queue) Leave(ctx context.Context, visit string) error {
 
 // leave gives an agent who was talking a pause with this reason, if any.
 func (q *Queue) leave(ctx context.Context, visit, pause string) error {
-	_, err := q.run(ctx, leaveScript, visit, pause, now())
+	_, err := q.run(ctx, leaveScript, visit, pause, q.now())
 	return err
 }
