@@ -132,7 +132,7 @@ func (e *Engine) bind() (socketPair, uint16, error) {
 		if !errors.Is(err, syscall.EADDRINUSE) || try == bindTries {
 			return socketPair{}, 0, fmt.Errorf("media: %w", err)
 		}
-		e.log.Warn("another program has a port of media.ports", "port", port)
+		e.log.Debug("another program has a port of media.ports", "port", port)
 	}
 }
 

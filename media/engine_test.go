@@ -88,8 +88,26 @@ func TestCloseLeavesNothing(t *testing.T) {
 	legs[0].Stats()
 }
 
+// freePorts gives a range of so many pairs that no other program has just now.
+func freePorts(t *testing.T, pairs int) config.PortRange {
+	t.Helper()
+search:
+	for first := uint16(44000); first < 44900; first += 2 {
+		for n := range pairs {
+			pair, err := openPair(loopback, first+uint16(2*n))
+			if err != nil {
+				continue search
+			}
+			pair.close()
+		}
+		return config.PortRange{First: first, Last: first + uint16(2*pairs) - 1}
+	}
+	t.Fatalf("no %d free pairs of ports", pairs)
+	return config.PortRange{}
+}
+
 func TestLegsRunOutOfPorts(t *testing.T) {
-	e, err := New(config.Media{Address: loopback, Ports: config.PortRange{First: 44990, Last: 44993}}, slog.New(slog.DiscardHandler))
+	e, err := New(config.Media{Address: loopback, Ports: freePorts(t, 2)}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,18 +128,19 @@ func TestLegsRunOutOfPorts(t *testing.T) {
 
 // Another program on our ports costs a try, not the call.
 func TestLegsStepAsideForOtherPrograms(t *testing.T) {
-	fd, err := openPair(loopback, 44980)
+	ports := freePorts(t, 2)
+	other, err := openPair(loopback, ports.First)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer fd.close()
-	e, err := New(config.Media{Address: loopback, Ports: config.PortRange{First: 44980, Last: 44983}}, slog.New(slog.DiscardHandler))
+	defer other.close()
+	e, err := New(config.Media{Address: loopback, Ports: ports}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer e.Close()
 	leg, err := e.NewLeg(LegOptions{})
-	if err != nil || leg.LocalAddr().Port() != 44982 {
+	if err != nil || leg.LocalAddr().Port() != ports.First+2 {
 		t.Fatalf("leg %v, error %v", leg, err)
 	}
 	if _, err := e.NewLeg(LegOptions{}); !errors.Is(err, ErrNoPorts) {
@@ -130,7 +149,7 @@ func TestLegsStepAsideForOtherPrograms(t *testing.T) {
 }
 
 func TestLegsSpreadOverShards(t *testing.T) {
-	e, err := New(config.Media{Address: loopback, Ports: config.PortRange{First: 44900, Last: 44979}, Shards: 3}, slog.New(slog.DiscardHandler))
+	e, err := New(config.Media{Address: loopback, Ports: freePorts(t, 40), Shards: 3}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,6 @@ type stereoWriter struct {
 	window  [stereoWindow][2]int16 // samples not yet written; position p is at p % stereoWindow
 	written int64                  // position of the first of them
 	newest  int64                  // end of the recording so far
-	err     error
 }
 
 // track says where on the time line a stream's timestamps lie.
@@ -88,7 +87,7 @@ type track struct {
 
 func newStereoWriter(file io.WriteSeeker) *stereoWriter {
 	w := &stereoWriter{file: file, out: bufio.NewWriter(file)}
-	w.header(w.out, 0)
+	_ = writeHeader(w.out, 0) // an error stays in out until Flush
 	return w
 }
 
@@ -131,7 +130,7 @@ func (w *stereoWriter) flush(to int64) {
 		binary.LittleEndian.PutUint16(sample[0:], uint16(s[0]))
 		binary.LittleEndian.PutUint16(sample[2:], uint16(s[1]))
 		*s = [2]int16{}
-		_, _ = w.out.Write(sample[:]) // the error stays in out until Flush
+		_, _ = w.out.Write(sample[:]) // an error stays in out until Flush
 	}
 }
 
@@ -144,15 +143,15 @@ func (w *stereoWriter) finish() error {
 	if _, err := w.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	if err := w.header(w.file, w.written*4); err != nil {
+	if err := writeHeader(w.file, w.written*4); err != nil {
 		return err
 	}
 	_, err := w.file.Seek(0, io.SeekEnd)
 	return err
 }
 
-// header writes a WAV header for so many bytes of samples.
-func (w *stereoWriter) header(to io.Writer, size int64) error {
+// writeHeader writes a WAV header for so many bytes of samples.
+func writeHeader(to io.Writer, size int64) error {
 	const rest = 36 // bytes of the header after the first size
 	h := make([]byte, 0, rest+8)
 	h = append(h, "RIFF"...)

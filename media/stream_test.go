@@ -22,14 +22,14 @@ func standing(t testing.TB, pairs int) (*shard, []*stream, []*farEnd) {
 	sh := newShard(time.Now(), 30*time.Second, pool, lateness)
 	var streams []*stream
 	var ends []*farEnd
-	for range 2 * pairs {
+	for len(streams) < 2*pairs {
 		port, err := pool.take()
 		if err != nil {
 			t.Fatal(err)
 		}
 		pair, err := openPair(loopback, port)
 		if err != nil {
-			t.Fatal(err)
+			continue // another program has it
 		}
 		st := &stream{shard: sh, socket: pair, port: port, out: newSender(0), events: make(chan Event, eventBuffer), gone: make(chan struct{})}
 		st.tell = st.post
