@@ -171,8 +171,8 @@ func TestAgentsNameIsNotBorrowed(t *testing.T) {
 		code  int
 		agent string
 	}{
-		{"anna@help.example", nil, 401, ""},              // even from a trunk's address
-		{"anna@127.0.0.1", nil, 401, ""},                 // a listener's host is ours too
+		{"anna@help.example", nil, 401, ""},                 // even from a trunk's address
+		{"anna@127.0.0.1", nil, 401, ""},                    // a listener's host is ours too
 		{"anna@help.example", &Auth{"sofia", "b"}, 403, ""}, // her proof, his name
 		{"anna@help.example", &Auth{"anna", "x"}, 403, ""},
 		{"anna@elsewhere.example", nil, 486, ""},
@@ -202,8 +202,8 @@ func TestAssertedCaller(t *testing.T) {
 	for value, want := range map[string]string{
 		`"Ann" <sip:+15559@carrier.example;user=phone>`: "+15559",
 		`<tel:+15558;phone-context=x>, <sip:a@b>`:       "+15558",
-		`sip:%2B15557@h`:                                "+15557",
-		`nonsense`:                                      "+15550001",
+		`sip:%2B15557@h`: "+15557",
+		`nonsense`:       "+15550001",
 	} {
 		c := newCaller(t, s, token())
 		c.request("INVITE", 1, append([]string{"P-Asserted-Identity: " + value}, offer...)...)
