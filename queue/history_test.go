@@ -20,7 +20,7 @@ import (
 // Redis must be the same.
 func TestHistories(t *testing.T) {
 	queuetest.Each(t, func(t *testing.T, cfg config.Redis) {
-		for seed := range uint64(12) {
+		for seed := range uint64(8) {
 			t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 				h := newHistory(t, cfg, seed)
 				for range 250 {
@@ -127,33 +127,14 @@ func (h *history) step() {
 	h.model.at += int64(pick(h, []int{0, 1, 7, 40}))
 	node := pick(h, nodeNames)
 	q, agent := h.nodes[node], pick(h, agentNames)
-	visit := "none"
-	if len(h.visits) > 0 {
-		visit = pick(h, h.visits[max(0, len(h.visits)-12):])
-	}
-	token, current := h.token(visit)
 
 	switch kind := h.rand.IntN(100); {
 	case kind < 20:
 		h.join(q, node)
-	case kind < 27:
-		h.did("leave %s", visit)
-		h.same(nil, q.Leave(ctx, visit))
-		h.model.leave(visit, "")
-	case kind < 42:
-		h.did("answer %s %s", visit, token)
-		h.same(h.model.answer(visit, current), q.Answer(ctx, visit, token))
-	case kind < 52:
-		h.did("refuse %s %s", visit, token)
-		h.same(h.model.refuse(visit, current, "no_answer"), q.Refuse(ctx, visit, token, "no_answer"))
 	case kind < 64:
-		wrap := h.rand.IntN(4) > 0
-		h.did("hangup %s %s wrap-up %v", visit, token, wrap)
-		want, wantErr := h.model.hangup(visit, current, wrap)
-		got, err := q.Hangup(ctx, visit, token, wrap)
-		h.same(wantErr, err)
-		compare(h.t, want, got, h.done)
+		h.visitStep(q, kind)
 	case kind < 72:
+		agent = h.agentIn(WrapUp)
 		h.did("end wrap-up %s", agent)
 		h.same(h.model.endWrapUp(agent), q.EndWrapUp(ctx, agent, ""))
 	case kind < 82:
@@ -161,14 +142,15 @@ func (h *history) step() {
 		h.did("register %s at %s with %s ready %v", agent, node, skills, ready)
 		h.model.register(node, agent, skills, ready)
 		h.same(nil, q.Register(ctx, agent, skills, ready))
-	case kind < 86:
+	case kind < 84:
 		h.did("unregister %s at %s", agent, node)
 		h.model.unregister(node, agent)
 		h.same(nil, q.Unregister(ctx, agent))
-	case kind < 94:
+	case kind < 95:
+		agent = h.agentIn(Paused)
 		h.did("ready %s", agent)
 		h.same(h.model.setReady(agent), q.SetReady(ctx, agent))
-	case kind < 99:
+	case kind < 99 || h.rand.IntN(3) > 0:
 		reason := pick(h, []string{"key", "api"})
 		h.did("pause %s %s", agent, reason)
 		h.same(h.model.setPaused(agent, reason), q.SetPaused(ctx, agent, reason))
@@ -179,6 +161,63 @@ func (h *history) step() {
 		h.model.purge(node)
 		h.start(node)
 	}
+}
+
+// visitStep does something about a visit: leave, answer, refuse or hang up.
+func (h *history) visitStep(q *Queue, kind int) {
+	ctx := context.Background()
+	visit := h.visitIn("offered", "talking")
+	token, current := h.token(visit)
+	switch {
+	case kind < 25:
+		visit = h.visitIn("waiting", "offered", "talking", "wrapup")
+		h.did("leave %s", visit)
+		h.same(nil, q.Leave(ctx, visit))
+		h.model.leave(visit, "")
+	case kind < 42:
+		h.did("answer %s %s", visit, token)
+		h.same(h.model.answer(visit, current), q.Answer(ctx, visit, token))
+	case kind < 52:
+		h.did("refuse %s %s", visit, token)
+		h.same(h.model.refuse(visit, current, "no_answer"), q.Refuse(ctx, visit, token, "no_answer"))
+	default:
+		wrap := h.rand.IntN(4) > 0
+		h.did("hangup %s %s wrap-up %v", visit, token, wrap)
+		want, wantErr := h.model.hangup(visit, current, wrap)
+		got, err := q.Hangup(ctx, visit, token, wrap)
+		h.same(wantErr, err)
+		compare(h.t, want, got, h.done)
+	}
+}
+
+// visitIn gives a visit in one of these states or, now and then or if there is
+// none, any.
+func (h *history) visitIn(states ...string) string {
+	if len(h.visits) == 0 {
+		return "none"
+	}
+	recent := h.visits[max(0, len(h.visits)-20):]
+	fit := slices.DeleteFunc(slices.Clone(recent), func(id string) bool {
+		v := h.model.visits[id]
+		return v == nil || !slices.Contains(states, v.state)
+	})
+	if len(fit) == 0 || h.rand.IntN(6) == 0 {
+		return pick(h, recent)
+	}
+	return pick(h, fit)
+}
+
+// agentIn gives an agent in this state or, now and then or if there is none,
+// any.
+func (h *history) agentIn(state State) string {
+	fit := slices.DeleteFunc(slices.Clone(agentNames), func(id string) bool {
+		a := h.model.agents[id]
+		return a == nil || a.state != state
+	})
+	if len(fit) == 0 || h.rand.IntN(6) == 0 {
+		return pick(h, agentNames)
+	}
+	return pick(h, fit)
 }
 
 func (h *history) join(q *Queue, node string) {

@@ -228,7 +228,7 @@ func (w *world) answer(id string, current bool) error {
 
 func (w *world) refuse(id string, current bool, reason string) error {
 	v := w.visits[id]
-	if v == nil || !current || v.state != "offered" {
+	if v == nil || !current || v.state != "offered" && v.state != "talking" {
 		return ErrStale
 	}
 	a := v.agent

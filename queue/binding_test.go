@@ -1,0 +1,63 @@
+package queue
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/queue/queuetest"
+)
+
+func TestBindings(t *testing.T) {
+	queuetest.Each(t, func(t *testing.T, cfg config.Redis) {
+		ctx := context.Background()
+		clock := time.UnixMilli(1_000_000)
+		q, err := openAt(ctx, cfg, "test", "n1", testLog, func() time.Time { return clock })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		put := func(contact, value string, lasts time.Duration) {
+			t.Helper()
+			if err := q.PutBinding(ctx, "anna", contact, clock.Add(lasts), []byte(value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expect := func(when string, want ...string) {
+			t.Helper()
+			values, err := q.Bindings(ctx, "anna")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, v := range values {
+				got = append(got, string(v))
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", when, diff)
+			}
+		}
+
+		expect("at first")
+		put("sip:anna@10.0.0.2", "desk \x00\n phone", time.Minute)
+		put("sip:anna@10.0.0.1", "mobile", time.Second)
+		expect("two phones", "mobile", "desk \x00\n phone")
+		put("sip:anna@10.0.0.2", "desk again", time.Minute)
+		expect("registered again", "mobile", "desk again")
+		clock = clock.Add(time.Second)
+		expect("one has expired", "desk again")
+		put("sip:anna@10.0.0.3", "third", time.Minute)
+		if n := q.client.HLen(ctx, q.prefix+"bind:anna").Val(); n != 2 {
+			t.Errorf("%d bindings are kept, the expired one too", n)
+		}
+		for range 2 {
+			if err := q.RemoveBinding(ctx, "anna", "sip:anna@10.0.0.2"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expect("one removed", "third")
+	})
+}
