@@ -21,10 +21,16 @@ func (c *inbound) Silence() {
 	c.media.Silence()
 }
 
+// over is a time limit that is over.
+var over = func() <-chan time.Time { c := make(chan time.Time); close(c); return c }()
+
 // Next implements ivr.Phone. The errors are Terminations.
 func (c *inbound) Next(ctx context.Context, within time.Duration) (ivr.Signal, error) {
 	var limit <-chan time.Time
-	if within >= 0 {
+	switch {
+	case within == 0:
+		limit = over
+	case within > 0:
 		timer := time.NewTimer(within)
 		defer timer.Stop()
 		limit = timer.C
@@ -36,7 +42,10 @@ func (c *inbound) Next(ctx context.Context, within time.Duration) (ivr.Signal, e
 		case <-ctx.Done():
 			return ivr.Signal{}, Drained
 		case <-limit:
-			return ivr.Signal{Kind: ivr.TimedOut}, nil
+			limit = over
+			if len(c.leg.Infos()) == 0 && len(c.media.Events()) == 0 {
+				return ivr.Signal{Kind: ivr.TimedOut}, nil
+			} // what is there already comes before the time-out
 		case info := <-c.leg.Infos():
 			if key, ok := sip.ParseInfoKey(info); ok {
 				return ivr.Signal{Kind: ivr.Key, Key: key}, nil

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/bugle-voice/bugle/call"
@@ -41,9 +42,9 @@ type node struct {
 	sip     *sip.Server
 	web     *web.Server
 
-	failed chan error // a server that ended by itself
-	cancel context.CancelFunc
-	undo   []func() error // closes what has been opened, last first
+	draining atomic.Bool
+	failed   chan error     // a server that ended by itself
+	undo     []func() error // closes what has been opened, last first
 }
 
 // newNode opens every room of a site: sockets are bound, nothing is served yet.
@@ -98,18 +99,19 @@ func newNode(site *site, log *slog.Logger) (n *node, err error) {
 		return nil, err
 	}
 	n.undo = append(n.undo, n.sip.Close)
+	metrics := n.registry()
 	if n.web, err = web.New(web.Options{
-		Config: c.HTTP, Metrics: n.registry(), Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures, Log: log,
+		Config: c.HTTP, Metrics: metrics, Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures, Log: log,
 	}); err != nil {
 		return nil, err
 	}
+	metrics.MustRegister(n.web.Collectors()...)
 	return n, nil
 }
 
 // start serves: from here on calls come in.
 func (n *node) start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	n.cancel = cancel
 	served := make(chan struct{})
 	n.undo = append(n.undo, func() error { cancel(); <-served; return nil })
 	go func() {
@@ -129,6 +131,7 @@ func (n *node) start() {
 // themselves until limit is over; then what they needed is closed, last opened
 // first. HTTP stays to the end, so that the drain can be watched.
 func (n *node) stop(limit context.Context) error {
+	n.draining.Store(true)
 	n.sip.Drain()
 	if err := n.calls.Drain(limit); err != nil {
 		n.log.Warn("ending the calls that are left", "calls", n.calls.Active())
@@ -159,11 +162,21 @@ func (n *node) registry() *prometheus.Registry {
 	return r
 }
 
+// errDraining keeps a load balancer from sending calls to a node that is
+// about to go.
+var errDraining = errors.New("the node takes no new calls")
+
 // checks are what must hold for the node to take calls.
 func (n *node) checks() []web.Check {
 	return []web.Check{
 		{Name: "events", Check: func(context.Context) error { return n.events.Healthy() }},
 		{Name: "redis", Check: n.queue.Ping},
 		{Name: "secrets", Check: func(context.Context) error { return n.secrets.Healthy() }},
+		{Name: "draining", Check: func(context.Context) error {
+			if n.draining.Load() {
+				return errDraining
+			}
+			return nil
+		}},
 	}
 }

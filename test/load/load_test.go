@@ -83,7 +83,7 @@ func snapshot(t *testing.T, bugle *peer.Bugle, redis string) left {
 	return left{
 		udp:        udpSockets(t, bugle.PID()),
 		legs:       figures["bugle_media_legs"],
-		ports:      figures["bugle_media_ports_in_use"],
+		ports:      figures[`bugle_media_ports{state="used"}`],
 		keys:       dbsize(t, redis),
 		goroutines: figures["go_goroutines"] < 80,
 	}

@@ -87,7 +87,7 @@ func StartBaresip(t testing.TB, phone Phone) *Baresip {
 	write(t, filepath.Join(dir, "contacts"), "")
 
 	b := &Baresip{dir: dir, more: make(chan struct{})}
-	b.Process = start(t, exec.Command("baresip", "-4", "-n", "lo", "-f", dir))
+	b.Process = start(t, exec.Command("baresip", "-4", "-n", "127.0.0.1", "-f", dir))
 	Eventually(t, 10*time.Second, "baresip's control socket", func() bool {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", control))
 		b.conn = conn
