@@ -1,0 +1,340 @@
+package sip
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Calls with sipp (Debian's 3.6) as the other side. Its scenarios are written
+// here as what is sent and received, step by step; sipp fails when anything
+// else comes.
+
+type step string
+
+func sends(lines ...string) step {
+	return step("<send" + retrans(lines[0]) + "><![CDATA[\n" + strings.Join(lines, "\n") + "\n]]></send>\n")
+}
+
+// retrans lets sipp repeat a request that is answered, as UDP needs it.
+func retrans(first string) string {
+	if strings.HasPrefix(first, "ACK") || strings.HasPrefix(first, "SIP/2.0") {
+		return ""
+	}
+	return ` retrans="200"`
+}
+
+func gets(code int, attrs ...string) step {
+	return step(fmt.Sprintf("<recv response=%q %s/>\n", fmt.Sprint(code), strings.Join(attrs, " ")))
+}
+
+func hears(method string) step { return step(fmt.Sprintf("<recv request=%q/>\n", method)) }
+
+func pauses(d time.Duration) step {
+	return step(fmt.Sprintf("<pause milliseconds=\"%d\"/>\n", d.Milliseconds()))
+}
+
+const (
+	optional = `optional="true"`
+	keepsRR  = `rrs="true"`
+	asksAuth = `auth="true"`
+)
+
+// request is one of the caller's requests.
+func request(method string, seq int, extra ...string) step {
+	to := "To: <sip:[service]@[remote_ip]:[remote_port]>[peer_tag_param]"
+	via := "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]"
+	switch method {
+	case "INVITE":
+		if seq == 1 {
+			to = "To: <sip:[service]@[remote_ip]:[remote_port]>"
+		}
+		extra = append(extra, "Content-Type: application/sdp", "Content-Length: [len]", "", "v=0", "o=- 1 1 IN IP4 [local_ip]", "s=-",
+			"c=IN IP4 [local_ip]", "t=0 0", "m=audio 40000 RTP/AVP 0")
+	case "CANCEL":
+		via = "[last_Via:]"
+		to = "To: <sip:[service]@[remote_ip]:[remote_port]>"
+		extra = append(extra, "Content-Length: 0", "")
+	default:
+		extra = append(extra, "Content-Length: 0", "")
+	}
+	return sends(append([]string{
+		method + " sip:[service]@[remote_ip]:[remote_port] SIP/2.0", via,
+		"From: <sip:+15550001@[local_ip]:[local_port]>;tag=[pid]SIPp[call_number]", to,
+		"Call-ID: [call_id]", fmt.Sprintf("CSeq: %d %s", seq, method),
+		"Contact: <sip:+15550001@[local_ip]:[local_port];transport=[transport]>", "Max-Forwards: 70",
+	}, extra...)...)
+}
+
+// answers replies to the last request.
+func answers(status string, sdp bool) step {
+	lines := []string{
+		"SIP/2.0 " + status, "[last_Via:]", "[last_From:]", "[last_To:];tag=[pid]SIPp[call_number]", "[last_Call-ID:]", "[last_CSeq:]",
+		"Contact: <sip:agent@[local_ip]:[local_port];transport=[transport]>",
+	}
+	if sdp {
+		lines = append(lines, "Content-Type: application/sdp", "Content-Length: [len]", "", "v=0", "o=- 1 1 IN IP4 [local_ip]", "s=-",
+			"c=IN IP4 [local_ip]", "t=0 0", "m=audio 40000 RTP/AVP 0")
+	} else {
+		lines = append(lines, "Content-Length: 0", "")
+	}
+	return sends(lines...)
+}
+
+// closes answers a request of an established dialog, whose To has a tag.
+func closes() step {
+	return sends("SIP/2.0 200 OK", "[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]", "[last_CSeq:]", "Content-Length: 0", "")
+}
+
+// sipp runs a scenario to its end in the background; the channel tells how it
+// went. as is extra arguments.
+func sipp(t *testing.T, network, name string, steps []step, as ...string) <-chan error {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, name+".xml")
+	var xml strings.Builder
+	xml.WriteString("<?xml version=\"1.0\"?>\n<scenario name=\"" + name + "\">\n")
+	for _, s := range steps {
+		xml.WriteString(string(s))
+	}
+	xml.WriteString("</scenario>\n")
+	if err := os.WriteFile(file, []byte(xml.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	args := append([]string{"-sf", file, "-m", "1", "-i", "127.0.0.1", "-t", map[string]string{"udp": "u1", "tcp": "t1"}[network],
+		"-nostdin", "-timeout", "15", "-timeout_error", "-trace_err", "-error_file", filepath.Join(dir, "errors")}, as...)
+	cmd := exec.CommandContext(ctx, "sipp", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "TERM=dumb")
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatalf("sipp (package sip-tester) is needed: %v", err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer cancel()
+		err := cmd.Wait()
+		if err != nil {
+			trace, _ := os.ReadFile(filepath.Join(dir, "errors"))
+			err = fmt.Errorf("sipp %s: %w\n%s", name, err, trace)
+		}
+		done <- err
+	}()
+	return done
+}
+
+func succeeds(t *testing.T, done <-chan error) {
+	t.Helper()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("sipp does not end")
+	}
+}
+
+const sippT1 = 40 * time.Millisecond // 64*T1 is 2.6 s
+
+func TestSippCalls(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		steps []step
+		after func(*testing.T, *Leg) // what the conductor does once it has answered, or nil
+		code  int
+		by    By
+		rings bool // it rings and never answers
+	}{
+		{name: "caller-hangs-up", code: 200, by: ByRemote, steps: []step{
+			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1),
+			pauses(100 * time.Millisecond), request("BYE", 2), gets(200)}},
+		{name: "we-hang-up", code: 200, by: ByLocal, steps: []step{
+			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1), hears("BYE"), closes()},
+			after: func(_ *testing.T, l *Leg) { l.Hangup() }},
+		{name: "cancelled", code: 487, by: ByRemote, rings: true, steps: []step{
+			request("INVITE", 1), gets(100, optional), gets(180), request("CANCEL", 1), gets(200), gets(487),
+			sends("ACK sip:[service]@[remote_ip]:[remote_port] SIP/2.0", "[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]", "CSeq: 1 ACK", "Content-Length: 0", "")}},
+		{name: "bye-before-ack", code: 200, by: ByRemote, steps: []step{
+			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("BYE", 2), gets(200), request("ACK", 1)}},
+		{name: "lost-ack", code: 408, by: ByFailure, steps: []step{
+			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR),
+			"<label id=\"1\"/>\n", gets(200, optional, `next="1"`), hears("BYE"), closes()}},
+		{name: "bye-answered-late", code: 200, by: ByLocal, steps: []step{
+			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1), hears("BYE"),
+			pauses(200 * time.Millisecond), closes()},
+			after: func(_ *testing.T, l *Leg) { l.Hangup() }},
+		{name: "bye-never-answered", code: 200, by: ByLocal, steps: []step{
+			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1), hears("BYE")},
+			after: func(_ *testing.T, l *Leg) { l.Hangup() }},
+		{name: "changes-and-asks", code: 200, by: ByRemote, steps: []step{
+			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1),
+			request("INVITE", 2), gets(100, optional), gets(200), request("ACK", 2), request("OPTIONS", 3), gets(200), request("BYE", 4), gets(200)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			eachNetwork(t, func(t *testing.T, network string) {
+				d := newDesk(nil)
+				d.conduct = func(l *Leg) {
+					if err := l.Ringing(); err != nil {
+						t.Error(err)
+					}
+					if !c.rings {
+						if err := l.Answer(&media{}); err != nil {
+							t.Error(err)
+						}
+					}
+					if c.after != nil {
+						c.after(t, l)
+					}
+					d.legs <- l
+					<-l.Done()
+				}
+				s := start(t, Options{Config: openConfig(network), Handler: d, T1: sippT1})
+				done := sipp(t, network, c.name, c.steps, "-p", fmt.Sprint(freePort(t, network)), "-s", "helpline", s.Addrs()[0].Address.String())
+				wantEnd(t, next(t, "call", d.legs), c.code, c.by)
+				succeeds(t, done)
+			})
+		})
+	}
+}
+
+func TestSippAnswers(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		steps []step
+		act   func(*testing.T, *Leg)
+		code  int
+		by    By
+	}{
+		{"agent-hangs-up", []step{
+			hears("INVITE"), answers("180 Ringing", false), answers("200 OK", true),
+			`<recv request="ACK"><action><ereg regexp=".*" search_in="hdr" header="From:" assign_to="1"/></action></recv>` + "\n",
+			pauses(100 * time.Millisecond),
+			sends("BYE sip:bugle@[remote_ip]:[remote_port] SIP/2.0", "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]",
+				"From: <sip:agent@[local_ip]:[local_port]>;tag=[pid]SIPp[call_number]", "To:[$1]", "[last_Call-ID:]", "CSeq: 1 BYE", "Content-Length: 0", ""),
+			gets(200)}, nil, 200, ByRemote},
+		{"we-hang-up", []step{
+			hears("INVITE"), answers("180 Ringing", false), answers("200 OK", true), hears("ACK"), hears("BYE"), closes()},
+			func(t *testing.T, l *Leg) { wait(t, "answered", l.Answered()); l.Hangup() }, 200, ByLocal},
+		{"late-200-after-cancel", []step{
+			hears("INVITE"), answers("180 Ringing", false), hears("CANCEL"),
+			sends("SIP/2.0 200 OK", "[last_Via:]", "[last_From:]", "[last_To:];tag=[pid]SIPp[call_number]", "[last_Call-ID:]", "CSeq: 1 INVITE",
+				"Contact: <sip:agent@[local_ip]:[local_port];transport=[transport]>", "Content-Length: 0", ""),
+			hears("ACK"), hears("BYE"), closes()},
+			func(t *testing.T, l *Leg) { wait(t, "ringing", l.Progress()); l.Hangup() }, 487, ByLocal},
+		{"busy", []step{hears("INVITE"), answers("486 Busy Here", false), hears("ACK")}, nil, 486, ByRemote},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			eachNetwork(t, func(t *testing.T, network string) {
+				s := start(t, Options{Config: openConfig("udp"), T1: sippT1})
+				port := freePort(t, network)
+				done := sipp(t, network, c.name, c.steps, "-p", fmt.Sprint(port))
+				l := ring(t, s, fmt.Sprintf("sip:agent@127.0.0.1:%d;transport=%s", port, network))
+				if c.act != nil {
+					c.act(t, l)
+				}
+				wantEnd(t, l, c.code, c.by)
+				succeeds(t, done)
+			})
+		})
+	}
+}
+
+// ring calls a sipp that may not listen yet: over UDP the INVITE is repeated,
+// over TCP the call is tried again.
+func ring(t *testing.T, s *Server, uri string) *Leg {
+	t.Helper()
+	deadline, again := time.After(patience), time.NewTicker(50*time.Millisecond)
+	defer again.Stop()
+	for {
+		l, err := s.Dial(Target{URI: uri, From: "bugle"}, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-l.Progress():
+			return l
+		case <-l.Done():
+			if l.End().Code != 503 {
+				return l
+			}
+		case <-deadline:
+			t.Fatal("sipp does not listen")
+		}
+		<-again.C
+	}
+}
+
+func freePort(t *testing.T, network string) int {
+	t.Helper()
+	if network == "tcp" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		return l.Addr().(*net.TCPAddr).Port
+	}
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	return c.LocalAddr().(*net.UDPAddr).Port
+}
+
+// TestSippRegisters registers with digest and calls a feature code, as an agent.
+func TestSippRegisters(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, network string) {
+		t.Parallel()
+		s, d, store := agents(t, "md5", network)
+		reg := func(seq int, auth string) step {
+			return sends("REGISTER sip:help.example SIP/2.0", "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]",
+				"From: <sip:anna@help.example>;tag=[pid]SIPp[call_number]", "To: <sip:anna@help.example>", "Call-ID: [call_id]",
+				fmt.Sprintf("CSeq: %d REGISTER", seq), "Contact: <sip:anna@[local_ip]:[local_port];transport=[transport]>", "Expires: 120",
+				auth+"Content-Length: 0", "")
+		}
+		proof := "[authentication username=anna password=secret]\n"
+		port := fmt.Sprint(freePort(t, network))
+		done := sipp(t, network, "register", []step{reg(1, ""), gets(401, asksAuth), reg(2, proof), gets(200)}, "-p", port, s.Addrs()[0].Address.String())
+		if ev := next(t, "registration", d.events); ev != "registered anna" {
+			t.Error(ev)
+		}
+		succeeds(t, done)
+		bs, _ := store.Get(t.Context(), "anna")
+		if len(bs) != 1 || !strings.HasPrefix(bs[0].Source, network+":127.0.0.1:") {
+			t.Errorf("bindings %+v", bs)
+		}
+
+		invite := func(seq int, auth string) step {
+			return sends("INVITE sip:*70@help.example SIP/2.0", "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]",
+				"From: <sip:anna@help.example>;tag=[pid]SIPp[call_number]", "To: <sip:*70@help.example>", "Call-ID: [call_id]",
+				fmt.Sprintf("CSeq: %d INVITE", seq), "Contact: <sip:anna@[local_ip]:[local_port];transport=[transport]>",
+				auth+"Content-Length: 0", "")
+		}
+		ack := func(via string, seq int, tag string) step {
+			return sends("ACK sip:*70@help.example SIP/2.0", via, "From: <sip:anna@help.example>;tag=[pid]SIPp[call_number]",
+				"To: <sip:*70@help.example>"+tag, "Call-ID: [call_id]", fmt.Sprintf("CSeq: %d ACK", seq), "Content-Length: 0", "")
+		}
+		done = sipp(t, network, "feature-code", []step{
+			invite(1, ""), gets(401, asksAuth), ack("[last_Via:]", 1, "[peer_tag_param]"), invite(2, proof), gets(100, optional), gets(486),
+			ack("[last_Via:]", 2, "[peer_tag_param]")}, "-p", port, s.Addrs()[0].Address.String())
+		in := next(t, "call", d.legs)
+		if in.Agent() != "anna" || in.Number() != "*70" {
+			t.Errorf("agent %q dialled %q", in.Agent(), in.Number())
+		}
+		if err := in.Reject(486, ""); err != nil {
+			t.Error(err)
+		}
+		succeeds(t, done)
+	})
+}
