@@ -46,7 +46,7 @@ func (r *Router) Registered(agent string) {
 		r.log.Warn("registration of an agent who is not configured", "agent", agent)
 		return
 	}
-	r.insist("register agent", func(ctx context.Context) error {
+	r.insist(agent, "register agent", func(ctx context.Context) error {
 		return r.queue.Register(ctx, agent, skills(a), r.readyOnRegister)
 	})
 }
@@ -57,7 +57,7 @@ func (r *Router) Unregistered(agent string) {
 	if _, err := r.agent(agent); err != nil {
 		return
 	}
-	r.insist("unregister agent", func(ctx context.Context) error {
+	r.insist(agent, "unregister agent", func(ctx context.Context) error {
 		return r.queue.Unregister(ctx, agent)
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
-	"time"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
@@ -59,6 +58,7 @@ type Router struct {
 	closed  bool
 	waiting map[string]*Waiting // by visit
 	wrapUps map[string]*wrapUp  // by agent: those whose limit this node watches
+	retries map[string]*retry   // by agent or visit: the step that is tried again
 }
 
 // New makes a router on an open queue and begins to read the node's inbox. The
@@ -76,6 +76,7 @@ func New(o Options) *Router {
 		stop:            stop,
 		waiting:         make(map[string]*Waiting),
 		wrapUps:         make(map[string]*wrapUp),
+		retries:         make(map[string]*retry),
 	}
 	o.Queue.Listen(inbox{r})
 	return r
@@ -93,61 +94,6 @@ func (r *Router) Close() {
 	r.mu.Unlock()
 	r.stop()
 	r.work.Wait()
-}
-
-// Redis is given this long for one step.
-const stepTimeout = 3 * time.Second
-
-// retryEvery is the pace at which a step that must happen is tried again.
-const retryEvery = time.Second
-
-// insist takes a step that must not be left undone, such as taking a caller
-// who has hung up out of line: if Redis fails it is tried again, beside the
-// call, until it is done or the router closes. The step must bear repetition.
-func (r *Router) insist(what string, step func(context.Context) error) {
-	if err := r.attempt(r.ctx, step); err == nil || !r.begin() {
-		return
-	} else {
-		r.log.Warn("step failed; trying on", "step", what, "err", err)
-	}
-	go func() {
-		defer r.work.Done()
-		for {
-			select {
-			case <-r.ctx.Done():
-				return
-			case <-time.After(retryEvery):
-			}
-			if r.attempt(r.ctx, step) == nil {
-				r.log.Info("step done at last", "step", what)
-				return
-			}
-		}
-	}()
-}
-
-// attempt takes a step once. An answer from Redis that there is nothing to do
-// counts as done.
-func (r *Router) attempt(ctx context.Context, step func(context.Context) error) error {
-	// Also after Close: a call that ends late still takes its one step.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
-	defer cancel()
-	err := step(ctx)
-	if errors.Is(err, ErrStale) || errors.Is(err, ErrNotInWrapUp) {
-		return nil
-	}
-	return err
-}
-
-// begin announces work beside the callers' goroutines; false after Close.
-func (r *Router) begin() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return false
-	}
-	r.work.Add(1)
-	return true
 }
 
 // inbox takes what the domain decided about this node's calls and agents.

@@ -30,11 +30,11 @@ func (t *Talk) End(talk, hold time.Duration) {
 			Visit: v.ID, Queue: v.Queue, Language: v.Language, Agent: t.agent, Talk: talk, Hold: hold,
 		})
 		limit := t.r.wrapUpLimit(v.Queue)
-		if limit > 0 {
-			t.r.watchWrapUp(t.agent, t.token, v.ID, limit)
-		}
-		t.r.insist("end talk", func(ctx context.Context) error {
-			_, err := t.r.queue.Hangup(ctx, v.ID, t.token, limit > 0)
+		t.r.insist(v.ID, "end talk", func(ctx context.Context) error {
+			wraps, err := t.r.queue.Hangup(ctx, v.ID, t.token, limit > 0)
+			if wraps {
+				t.r.watchWrapUp(t.agent, t.token, v.ID, limit)
+			}
 			return err
 		})
 	})
@@ -47,9 +47,9 @@ type wrapUp struct {
 	timer *time.Timer
 }
 
-// watchWrapUp begins before Redis is told, so that the limit holds even if
-// the wrap-up is over before we hear of it. A timer too many does no harm: the
-// token it shows is stale.
+// watchWrapUp ends a wrap-up when its limit has passed. If it is over already,
+// because the agent was quicker than we are, the timer does no harm: the token
+// it shows is stale.
 func (r *Router) watchWrapUp(agent, token, visit string, limit time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,7 +63,8 @@ func (r *Router) watchWrapUp(agent, token, visit string, limit time.Duration) {
 	w := &wrapUp{visit: visit}
 	w.timer = time.AfterFunc(limit, func() {
 		defer r.work.Done()
-		r.insist("end wrap-up", func(ctx context.Context) error {
+		r.wrapUpOver(agent, visit)
+		r.insist(visit, "end wrap-up", func(ctx context.Context) error {
 			return r.queue.EndWrapUp(ctx, agent, token)
 		})
 	})

@@ -77,7 +77,7 @@ func (r *Router) Join(ctx context.Context, v Visit) (*Waiting, error) {
 	})
 	if err != nil {
 		r.lost(w)
-		r.insist("undo join", func(ctx context.Context) error { return r.queue.Leave(ctx, v.ID) })
+		r.insist(v.ID, "undo join", func(ctx context.Context) error { return r.queue.Leave(ctx, v.ID) })
 		return nil, fmt.Errorf("router: joining queue %s: %w", v.Queue, err)
 	}
 	w.begin()
@@ -166,7 +166,7 @@ func (w *Waiting) Refused(o Offer, res event.OfferResult) {
 		return
 	}
 	w.offerOver(o.Token, res)
-	w.r.insist("refuse offer", func(ctx context.Context) error {
+	w.r.insist(w.visit.ID, "refuse offer", func(ctx context.Context) error {
 		return w.r.queue.Refuse(ctx, w.visit.ID, o.Token, pauseReason(res))
 	})
 }
@@ -181,7 +181,7 @@ func (w *Waiting) Leave(result event.VisitResult) {
 		return
 	}
 	w.end(result, "")
-	w.r.insist("leave queue", func(ctx context.Context) error {
+	w.r.insist(w.visit.ID, "leave queue", func(ctx context.Context) error {
 		return w.r.queue.Leave(ctx, w.visit.ID)
 	})
 }
