@@ -26,8 +26,10 @@ var rooms = map[string][]string{
 	"router": {"queue"},
 	"call":   {"sip", "media", "ivr", "router", "queue"},
 	"phone":  {"sip", "media"},
-	"report": {},
-	"web":    {"report", "router", "call"},
+	"vault":  {},
+	"store":  {"vault"},
+	"report": {"store"},
+	"web":    {"report", "store", "router", "call", "vault"},
 
 	"deployments": {},
 }

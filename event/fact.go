@@ -24,6 +24,9 @@ type CallStarted struct {
 	Number string `json:"number"` // dialled
 	Caller string `json:"caller"` // shortened: never the whole number
 	Trunk  string `json:"trunk"`
+
+	CallerHash   string `json:"caller_hash,omitempty"`   // keyed hash of the number: tells who calls again
+	CallerSealed []byte `json:"caller_sealed,omitempty"` // the number, for those who hold the key
 }
 
 // CallAnswered is our 200 to the caller.
