@@ -105,12 +105,16 @@ func (l *Leg) acceptSession(res *gosip.Response) error {
 }
 
 // acknowledge sends the ACK of a 2xx, made once and sent for each of its
-// repetitions (section 13.2.2.4).
+// repetitions (section 13.2.2.4). l.mu is let go meanwhile: a connection may have
+// to be opened.
 func (l *Leg) acknowledge() {
 	if l.out.ack == nil {
 		l.out.ack = l.ackIn(&l.dlg)
 	}
-	l.write(&l.dlg, l.out.ack)
+	d, ack := l.dlg, l.out.ack
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	l.write(&d, ack)
 }
 
 func (l *Leg) ackIn(d *dialog) *gosip.Request {

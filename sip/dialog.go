@@ -7,9 +7,12 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
 )
+
+const lookupTimeout = 3 * time.Second
 
 // dialog is what two ends of a leg share (RFC 3261 section 12), seen from ours,
 // and what is needed to send requests within it. Its leg's lock guards it.
@@ -168,6 +171,8 @@ func resolve(ctx context.Context, u *gosip.Uri, network string) (string, error) 
 	if host == "" {
 		return "", fmt.Errorf("a URI of scheme %q has no host to send to", u.Scheme)
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
 	if err != nil {
 		return "", fmt.Errorf("looking up %s: %w", host, err)
@@ -195,7 +200,7 @@ func recordRoutes(m gosip.Message) []gosip.Uri {
 	return routes
 }
 
-// Transport of a URI: udp, tcp, or the fallback if it says nothing we have.
+// transportOf gives the transport a URI asks for: udp, tcp, or the fallback if it says nothing we have.
 func transportOf(u *gosip.Uri, fallback string) string {
 	t, _ := u.UriParams.Get("transport")
 	switch t = strings.ToLower(t); t {

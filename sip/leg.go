@@ -178,6 +178,9 @@ func (l *Leg) refuseHungUp() {
 // bye ends an answered dialog. The leg is over when the far end has answered,
 // or has not for 64*T1.
 func (l *Leg) bye(end End) {
+	if l.state == legOver {
+		return
+	}
 	l.state = legEnding
 	l.final = end
 	l.stopPending()

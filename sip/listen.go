@@ -160,6 +160,17 @@ func (f flow) conn() (gosip.Connection, error) {
 	if err != nil {
 		return nil, errFlowGone
 	}
+	return f.verify(c)
+}
+
+// verify makes sure that a connection leads to the flow's far end. sipgo finds
+// connections by their near end too, so that a Contact or Record-Route naming
+// an address of ours would lead to whoever connected to it last.
+func (f flow) verify(c gosip.Connection) (gosip.Connection, error) {
+	if peer, ok := c.(interface{ RemoteAddr() net.Addr }); ok && peer.RemoteAddr().String() != f.remote {
+		_, _ = c.TryClose()
+		return nil, fmt.Errorf("%s is our own address", f.remote)
+	}
 	return c, nil
 }
 
@@ -171,7 +182,11 @@ func (f flow) dial(ctx context.Context, req *gosip.Request) (gosip.Connection, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, tcpDialTimeout)
 	defer cancel()
-	return f.at.layer.ClientRequestConnection(ctx, req)
+	c, err := f.at.layer.ClientRequestConnection(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return f.verify(c)
 }
 
 // contact gives our Contact for messages over the flow: the listener's, or, if

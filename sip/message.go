@@ -252,7 +252,7 @@ func escapeUser(user string) string {
 }
 
 // clean reports whether a value can stand in a header line: no CR, LF, NUL.
-func clean(s string) bool { return strings.IndexAny(s, "\r\n\x00") < 0 }
+func clean(s string) bool { return !strings.ContainsAny(s, "\r\n\x00") }
 
 // displayName makes a name fit for a quoted string.
 func displayName(s string) string {

@@ -26,7 +26,6 @@ type Registered struct {
 	r      Registration
 	uri    gosip.Uri
 	ln     *listener
-	dest   string
 	callID gosip.CallIDHeader
 	tag    string
 	seq    uint32

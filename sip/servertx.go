@@ -105,7 +105,9 @@ func (t *serverTx) respond(res *gosip.Response) error {
 		t.state = txProceeding
 	case invite && res.IsSuccess():
 		t.state = txAccepted
-		t.last = nil // the leg repeats its 200 itself (section 13.3.1.4)
+		// The leg repeats its 200 itself (section 13.3.1.4). What stays for 64*T1,
+		// to absorb repetitions of the INVITE, is small.
+		t.last, t.req, t.cancel = nil, nil, nil
 		t.end = t.s.after(64*t.s.t1, t.terminate)
 	case invite:
 		t.state = txCompleted
@@ -152,7 +154,7 @@ func (t *serverTx) acknowledged() bool {
 	switch t.state {
 	case txCompleted:
 		t.state = txConfirmed
-		t.last = nil
+		t.last, t.req, t.cancel = nil, nil, nil
 		stop(t.again)
 		stop(t.end)
 		if t.flow.at.reliable() {
