@@ -48,24 +48,26 @@ type node struct {
 }
 
 // newNode opens every room of a site: sockets are bound, nothing is served yet.
-func newNode(site *site, log *slog.Logger) (n *node, err error) {
-	c := site.config
-	n = &node{log: log, failed: make(chan error, 2)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, n.close())
-		}
-	}()
+func newNode(site *site, log *slog.Logger) (*node, error) {
+	n := &node{log: log, failed: make(chan error, 2)}
+	if err := n.open(site); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	return n, nil
+}
+
+func (n *node) open(site *site) (err error) {
+	c, log := site.config, n.log
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data_dir: %w", err)
+		return fmt.Errorf("make data_dir: %w", err)
 	}
 	if n.secrets, err = openSecrets(c); err != nil {
-		return nil, err
+		return err
 	}
 	if n.events, err = event.Open(event.Options{
 		Dir: filepath.Join(c.DataDir, eventDir), Node: c.Node, Version: version, Log: log,
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	n.undo = append(n.undo, n.events.Close)
 	n.figures = report.New(c.Queues, c.Languages)
@@ -74,7 +76,7 @@ func newNode(site *site, log *slog.Logger) (n *node, err error) {
 	opening, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if n.queue, err = queue.Open(opening, c.Redis, c.Domain, c.Node, log); err != nil {
-		return nil, err
+		return err
 	}
 	n.undo = append(n.undo, n.queue.Close)
 	n.router = router.New(router.Options{
@@ -83,7 +85,7 @@ func newNode(site *site, log *slog.Logger) (n *node, err error) {
 	})
 	n.undo = append(n.undo, func() error { n.router.Close(); return nil })
 	if n.media, err = media.New(c.Media, log); err != nil {
-		return nil, err
+		return err
 	}
 	n.undo = append(n.undo, n.media.Close)
 
@@ -96,17 +98,17 @@ func newNode(site *site, log *slog.Logger) (n *node, err error) {
 	if n.sip, err = sip.New(sip.Options{
 		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: n.secrets, Bindings: phones, Log: log,
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	n.undo = append(n.undo, n.sip.Close)
 	metrics := n.registry()
 	if n.web, err = web.New(web.Options{
 		Config: c.HTTP, Metrics: metrics, Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures, Log: log,
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	metrics.MustRegister(n.web.Collectors()...)
-	return n, nil
+	return nil
 }
 
 // start serves: from here on calls come in.

@@ -18,7 +18,7 @@ import (
 // Bugle is a running node: the built binary, as a user runs it.
 type Bugle struct {
 	*Process
-	Dir  string // where its configuration and data_dir are
+	Dir  string // where bugle.yaml and data_dir are
 	SIP  string // host:port
 	HTTP string // http://host:port
 }
@@ -84,9 +84,31 @@ func StartBugle(t testing.TB, config string, agents ...string) *Bugle {
 			t.Fatalf("bugle passwd %s: exit %d\n%s", id, code, out)
 		}
 	}
-	b.Process = start(t, exec.Command(Binary(t), "serve", "-c", path))
-	b.awaitReady(t)
+	b.Restart(t)
 	return b
+}
+
+// Restart runs the node again, after it has ended, and waits until it is ready.
+func (b *Bugle) Restart(t testing.TB) {
+	t.Helper()
+	b.Process = start(t, exec.Command(Binary(t), "serve", "-c", filepath.Join(b.Dir, "bugle.yaml")))
+	b.awaitReady(t)
+}
+
+// Start runs a bugle subcommand that goes on until the test ends.
+func Start(t testing.TB, args ...string) *Process {
+	t.Helper()
+	return start(t, exec.Command(Binary(t), args...))
+}
+
+// Ready says whether the node takes calls.
+func (b *Bugle) Ready() bool {
+	resp, err := http.Get(b.HTTP + "/readyz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 func (b *Bugle) awaitReady(t testing.TB) {
@@ -97,12 +119,7 @@ func (b *Bugle) awaitReady(t testing.TB) {
 			t.Fatalf("bugle ended: %v\n%s", b.err, b.Output())
 		default:
 		}
-		resp, err := http.Get(b.HTTP + "/readyz")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
+		return b.Ready()
 	})
 }
 

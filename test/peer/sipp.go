@@ -84,6 +84,23 @@ func StartCallers(t testing.TB, c Callers) *SippCallers {
 	return s
 }
 
+// Play runs one of our small sipp scenarios as a single call to a number of
+// Bugle and fails the test if the scenario does not go as written.
+func Play(t testing.TB, scenario, server, number string) {
+	t.Helper()
+	text, err := scenarios.ReadFile("scenarios/" + scenario)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, scenario), string(text))
+	cmd := exec.Command("sipp", append(sippArgs("udp", FreePort(t)), "-s", number, "-sf", scenario, "-m", "1", server)...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("sipp %s: %v\n%s", scenario, err, out)
+	}
+}
+
 // Done waits for the load's end and gives sipp's own count.
 func (s *SippCallers) Done(t testing.TB, limit time.Duration) Counts {
 	t.Helper()
