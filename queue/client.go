@@ -14,39 +14,11 @@ import (
 	"github.com/bugle-voice/bugle/config"
 )
 
-// embedded is a Redis inside the process, for demos and small sites of one
-// node. It has no listener: its only clients are in-memory pipes of ours.
-//
-// Its clock for key lifetimes stays off: nothing here rests on one, and it
-// would sort all keys at every command.
-type embedded struct{ server *miniredis.Miniredis }
-
-// The embedded Redis makes a Lua state for every run of a script. Our scripts
-// are shallow, and most of the cost of a run was clearing its stacks.
-//
-// The client's own log goes nowhere: what it reports comes back as an error
-// from the command, and is handled there.
-func init() {
-	redis.SetLogger(silent{})
-	lua.RegistrySize = 1024 // values; the default is 5120
-	lua.CallStackSize = 64  // calls; the default is 256
-}
-
-type silent struct{}
-
-func (silent) Printf(context.Context, string, ...any) {}
-
-func newEmbedded() *embedded { return &embedded{miniredis.NewMiniRedis()} }
-
-func (e *embedded) dial(context.Context, string, string) (net.Conn, error) { return e.server.Dial() }
-
-func (e *embedded) close() { e.server.Close() }
-
 // connect makes the client, and the embedded server if cfg names no address.
 // Nothing is sent yet.
 func connect(cfg config.Redis) (*redis.Client, *embedded) {
 	o := &redis.Options{
-		Addr:                  cfg.Addr,
+		Addr:                  cfg.Addr, // host:port, or the path of a Unix socket
 		Username:              cfg.Username,
 		Password:              cfg.Password,
 		DB:                    cfg.DB,
@@ -58,21 +30,40 @@ func connect(cfg config.Redis) (*redis.Client, *embedded) {
 			Mode: maintnotifications.ModeDisabled,
 		},
 	}
+	if cfg.Addr == "" {
+		e := &embedded{miniredis.NewMiniRedis()}
+		o.Addr, o.Dialer, o.Username, o.Password = "embedded", e.dial, "", ""
+		return redis.NewClient(o), e
+	}
 	if cfg.TLS {
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	var e *embedded
-	if cfg.Addr == "" {
-		e = newEmbedded()
-		*o = redis.Options{
-			Addr:                     "embedded",
-			Dialer:                   e.dial,
-			Protocol:                 2,
-			ReadTimeout:              o.ReadTimeout,
-			ContextTimeoutEnabled:    true,
-			DisableIdentity:          true,
-			MaintNotificationsConfig: o.MaintNotificationsConfig,
-		}
-	}
-	return redis.NewClient(o), e
+	return redis.NewClient(o), nil
 }
+
+// embedded is a Redis inside the process, for demos and small sites of one
+// node. It has no listener: its only clients are in-memory pipes of ours.
+//
+// Its clock for key lifetimes stays off: nothing here rests on one, and it
+// would sort all keys at every command.
+type embedded struct{ server *miniredis.Miniredis }
+
+func (e *embedded) dial(context.Context, string, string) (net.Conn, error) { return e.server.Dial() }
+
+func (e *embedded) close() { e.server.Close() }
+
+// init gives the embedded Redis smaller Lua stacks. It makes a Lua state for
+// every run of a script, and clearing its stacks was a third of the cost of a
+// run; our scripts are shallow.
+func init() {
+	lua.RegistrySize = 1024 // values; the default is 5120
+	lua.CallStackSize = 64  // calls; the default is 256
+}
+
+// The client's own log goes nowhere: what it reports comes back as an error
+// from the command, and is handled there.
+func init() { redis.SetLogger(silent{}) }
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}

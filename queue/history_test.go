@@ -20,10 +20,10 @@ import (
 // Redis must be the same.
 func TestHistories(t *testing.T) {
 	queuetest.Each(t, func(t *testing.T, cfg config.Redis) {
-		for seed := range uint64(8) {
+		for seed := range uint64(6) {
 			t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 				h := newHistory(t, cfg, seed)
-				for range 250 {
+				for range 180 {
 					h.step()
 					h.check()
 				}
