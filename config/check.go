@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // checker looks for what is well-formed YAML and still cannot be served.
@@ -21,6 +22,7 @@ type checker struct {
 func (c *Config) check() Problems {
 	k := &checker{Config: c}
 	k.node()
+	k.vault()
 	k.sip()
 	k.media()
 	k.ports()
@@ -115,6 +117,20 @@ func (k *checker) node() {
 		k.hostPort(k.Redis.Addr, at("redis", "addr"))
 	}
 	k.between(k.Redis.DB, 0, 1<<16, at("redis", "db"))
+}
+
+func (k *checker) vault() {
+	v := k.Vault
+	if v.Keyset != "" && len(v.Command) > 0 {
+		k.bad(at("vault", "command"), "vault.keyset is given too, and a keyset has one source", "remove one")
+	}
+	if len(v.Command) > 0 && v.Command[0] == "" {
+		k.bad(at("vault", "command"), "vault.command begins with no program", `write it as ["/usr/local/bin/unwrap", "keyset.enc"]`)
+	}
+	if kind, place, ok := strings.Cut(v.Keyset, ":"); v.Keyset != "" && (!ok || place == "" || kind != "file" && kind != "env") {
+		// Not quoted: it may be the keyset itself, put there by mistake.
+		k.bad(at("vault", "keyset"), "vault.keyset does not say where the keyset is", "write file:PATH or env:NAME")
+	}
 }
 
 func (k *checker) hostPort(address string, path []string) {

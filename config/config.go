@@ -25,6 +25,7 @@ type Config struct {
 	Log       Log               `yaml:"log"`
 	HTTP      HTTP              `yaml:"http"`
 	Redis     Redis             `yaml:"redis"`
+	Vault     Vault             `yaml:"vault"`
 	SIP       SIP               `yaml:"sip"`
 	Media     Media             `yaml:"media"`
 	Prompts   Prompts           `yaml:"prompts"`
@@ -64,6 +65,13 @@ type Redis struct {
 	Password string `yaml:"password" secret:"yes"`
 	DB       int    `yaml:"db"`
 	TLS      bool   `yaml:"tls"`
+}
+
+// Vault says where the keyset is read from that private values are sealed with.
+// Without either key it is keyset.json in data_dir.
+type Vault struct {
+	Keyset  string   `yaml:"keyset"`  // file:PATH, a file of mode 0600; env:NAME, an environment variable
+	Command []string `yaml:"command"` // a program with its arguments that prints the keyset, such as a key service's client
 }
 
 // SIP is the signalling side.

@@ -14,7 +14,7 @@ import (
 )
 
 // Load reads the configuration in a file. Relative paths in it (data_dir,
-// prompts) start at the folder the file is in. An error is either of the file
+// vault.keyset, prompts) start at the folder the file is in. An error is either of the file
 // system or a Problems, which lists every mistake found.
 func Load(path string) (*Config, error) {
 	b, err := os.ReadFile(path)
@@ -30,6 +30,9 @@ func Load(path string) (*Config, error) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
+	}
+	if path, ok := strings.CutPrefix(c.Vault.Keyset, "file:"); ok && !filepath.IsAbs(path) {
+		c.Vault.Keyset = "file:" + filepath.Join(dir, path)
 	}
 	return c, nil
 }
