@@ -21,7 +21,6 @@ const (
 // refused, so that the phone shows it.
 func (c *Conductor) feature(leg *sip.Leg) {
 	log := c.Log.With("call", leg.ID(), "agent", leg.Agent(), "code", leg.Number())
-	defer func() { <-leg.Done() }()
 	defer leg.Hangup()
 	notes, err := c.carryOut(leg.Agent(), leg.Number())
 	if err != nil {

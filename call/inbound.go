@@ -90,7 +90,8 @@ func (c *inbound) answer() error {
 	return nil
 }
 
-// release gives back what the call holds: the leg and its media.
+// release gives back what the call holds: its media, and the leg, which sees to
+// its own last messages.
 func (c *inbound) release(end Termination) {
 	if c.media == nil && !c.left() {
 		_ = c.leg.Reject(end.Code, "")
@@ -99,7 +100,6 @@ func (c *inbound) release(end Termination) {
 	if c.media != nil {
 		c.media.Close()
 	}
-	<-c.leg.Done()
 }
 
 // ended turns what stopped the flow into the call's end.
