@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"time"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/media"
@@ -106,6 +105,3 @@ func (h handler) Invite(leg *sip.Leg) {
 
 func (handler) Registered(string, sip.Binding) {}
 func (handler) Unregistered(string)            {}
-
-// silenceClip gives the pause a person makes.
-func silenceClip(d time.Duration) *media.Clip { return media.Tone(0, d) }
