@@ -23,6 +23,7 @@ func (c *Config) check() Problems {
 	k := &checker{Config: c}
 	k.node()
 	k.vault()
+	k.events()
 	k.sip()
 	k.media()
 	k.ports()

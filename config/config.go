@@ -25,6 +25,7 @@ type Config struct {
 	Log       Log               `yaml:"log"`
 	HTTP      HTTP              `yaml:"http"`
 	Redis     Redis             `yaml:"redis"`
+	Events    Events            `yaml:"events"`
 	Vault     Vault             `yaml:"vault"`
 	SIP       SIP               `yaml:"sip"`
 	Media     Media             `yaml:"media"`

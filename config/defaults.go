@@ -11,6 +11,7 @@ func (c *Config) defaults() {
 	c.Drain = Duration(5 * time.Minute)
 	c.Log.defaults()
 	c.HTTP.defaults()
+	c.Events.defaults()
 	c.SIP.defaults()
 	c.Media.defaults()
 	c.Prompts.defaults()

@@ -5,81 +5,133 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Options is what a Log needs to know.
 type Options struct {
 	Dir     string       // made if missing; belongs to this node alone
-	Node    string       // the node's name, for NodeStarted
-	Version string       // the program's version, likewise
+	Node    string       // the node's name, for NodeStarted and a new log's id
+	Version string       // the program's version, for NodeStarted
 	Log     *slog.Logger // default: slog.Default()
+
+	Seal         Sealer        // seals every event; nil: they are written plain
+	SegmentBytes int64         // a segment that would grow longer is ended; default 64 MiB
+	Keep         time.Duration // events every reader has passed are kept so long; default 0
+	ReserveBytes int64         // disk space set aside for when the disk is full; default none
 }
+
+const defaultSegment = 64 << 20
 
 // Log is a node's event log, open for writing. Its methods are safe for
 // concurrent use.
 //
-// The file is written at an offset that the Log keeps itself, not in append
+// A segment is written at an offset that the Log keeps itself, not in append
 // mode: half a record left by a full disk is overwritten by the next one.
 type Log struct {
+	id      string
 	node    string
+	dir     string
 	log     *slog.Logger
-	file    file
+	disk    volume
 	metrics *metrics
 	syncer  *syncer
+	keeper  *keeper
+	full    atomic.Bool // the reserve was given up
+	limit   int64       // of a segment's size
+
+	dropping sync.Mutex // held while segments are deleted; taken before mu
 
 	mu       sync.Mutex
 	enc      *encoder
-	seq      uint64 // of the last record written
-	size     int64  // where the next record goes
+	file     file          // the segment being written
+	end      place         // where the next record goes, and the last one's number
+	endAt    int64         // the segment is ended when it would grow longer
+	ragged   bool          // half a record stands behind end
+	retired  []file        // segments ended since the last sync
+	renewed  bool          // and names made
+	synced   place         // the disk has everything before it
+	moved    chan struct{} // closed when synced moves
+	readers  map[string]*offset
 	sinks    []func(Event)
 	lost     uint64 // facts not written since the last that was
 	writeErr error  // why; nil once writing works again
 	closed   bool
+	ended    bool // and synced the last time
 }
 
-// file is what a Log needs of an *os.File. Tests put a failing disk here.
+// volume is what a Log needs of its directory. Tests put a failing disk here.
+type volume interface {
+	create(first uint64) (f file, size int64, err error) // a segment with its title
+	sync() error                                         // makes the names of new segments last
+	reserve() error                                      // sets the reserve aside; ErrFull if there is no room
+	release() bool                                       // gives the reserve up; false if there was none
+	dropBefore(seq uint64, t time.Time) error            // deletes old segments without an event after either
+	close() error
+}
+
+// file is what a Log needs of an *os.File.
 type file interface {
 	WriteAt(p []byte, off int64) (int, error)
+	Truncate(size int64) error
 	Sync() error
 	Close() error
 }
 
 var errClosed = errors.New("event log is closed")
 
-// Open opens the log in a directory, or starts one. What a crash left behind
-// the last whole record is cut off, kept in a file beside it, logged and
-// counted; the sequence goes on. NodeStarted is the first fact written. A log
-// that another process has open is refused.
+// Open opens the log in a directory, or starts one. Only the newest segment is
+// read. What a crash left behind its last whole record is cut off, kept in a file
+// beside it, logged and counted; the sequence goes on. NodeStarted is the first
+// fact written. A log that another process has open is refused, and so is one
+// whose last event can't be unsealed: the key is missing or wrong (ErrUnseal).
 func Open(o Options) (*Log, error) {
-	log := o.Log
-	if log == nil {
-		log = slog.Default()
+	if o.Log == nil {
+		o.Log = slog.Default()
 	}
-	tail, err := openFile(o.Dir)
+	d, t, err := openDirectory(o)
 	if err != nil {
 		return nil, fmt.Errorf("open event log: %w", err)
 	}
-	if tail.cut > 0 {
-		log.Warn("event log had a torn end, which was cut off", "bytes", tail.cut, "kept_in", tail.kept, "last_event", tail.seq)
+	if t.cut > 0 {
+		o.Log.Warn("event log had a torn end, which was cut off", "bytes", t.cut, "kept_in", t.kept, "last_event", t.end.seq)
 	}
-	l := start(tail.file, tail.seq, tail.size, o.Node, log)
-	l.metrics.torn.Add(float64(tail.cut))
+	l := start(d, t, o)
+	l.metrics.torn.Add(float64(t.cut))
+	if err := l.setAside(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open event log: %w", err), l.Close())
+	}
 	if _, err := l.append("", NodeStarted{Node: o.Node, Version: o.Version}); err != nil {
 		return nil, errors.Join(fmt.Errorf("open event log: %w", err), l.Close())
 	}
 	return l, nil
 }
 
-// start makes a running Log of an open file.
-func start(f file, seq uint64, size int64, node string, log *slog.Logger) *Log {
-	l := &Log{node: node, log: log, file: f, metrics: newMetrics(), enc: newEncoder(), seq: seq, size: size}
-	l.syncer = newSyncer(f, l.metrics, l.mend)
+// start makes a running Log that goes on at a tail.
+func start(d volume, t tail, o Options) *Log {
+	l := &Log{
+		id: t.id, node: o.Node, dir: o.Dir, log: o.Log, disk: d, metrics: newMetrics(), limit: o.SegmentBytes,
+		enc: newEncoder(newSeals(t.id, o.Seal)), file: t.file, end: t.end, synced: t.end,
+		moved: make(chan struct{}), readers: t.readers,
+	}
+	if l.limit <= 0 {
+		l.limit = defaultSegment
+	}
+	l.endAt = l.limit
+	l.syncer = newSyncer(l.flush, l.metrics)
+	l.keeper = newKeeper(l.mend, func() { l.drop(o.Keep) })
 	go l.syncer.run()
+	go l.keeper.run()
 	return l
 }
+
+// ID names this log, and no other: the node's name when the log was begun, and
+// letters made by chance. What is kept about events elsewhere is kept under this
+// id and the sequence number. A node that lost its disk begins another log, and
+// counts from 1 again.
+func (l *Log) ID() string { return l.id }
 
 // Emit records a fact about a call ("" if about none) and tells the
 // subscribers. It returns after the record has been handed to the operating
@@ -113,22 +165,28 @@ func (l *Log) Subscribe(sink func(Event)) {
 	l.sinks = append(l.sinks, sink)
 }
 
-// Healthy says why facts are not being kept, or nil if they are. A failed write
-// is healed by the next that succeeds (one is tried every second); a failed
-// sync only by a restart, because after it nothing tells which pages the disk
-// has.
+// Healthy says why facts are not being kept, or will soon not be (ErrFull), or
+// nil if all is well. A failed write is healed by the next that succeeds (one is
+// tried every second); a failed sync only by a restart, because after it nothing
+// tells which pages the disk has.
 func (l *Log) Healthy() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return errClosed
 	}
-	return errors.Join(l.writeErr, l.syncer.failed())
+	var full error
+	if l.Full() {
+		full = ErrFull
+	}
+	return errors.Join(full, l.writeErr, l.syncer.failed())
 }
 
-// Close writes NodeStopped, syncs and closes the file. Facts emitted after it
-// are dropped. A second Close does nothing.
+// Close writes NodeStopped, syncs and closes the log. Facts emitted after it are
+// dropped; readers get what is left and then an error. A second Close does
+// nothing.
 func (l *Log) Close() error {
+	l.keeper.stop()
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -140,7 +198,11 @@ func (l *Log) Close() error {
 	l.mu.Unlock()
 
 	l.syncer.stop()
-	return errors.Join(err, l.syncer.failed(), l.file.Close())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	l.wake()
+	return errors.Join(err, l.syncer.failed(), l.file.Close(), l.disk.close())
 }
 
 // append writes one fact and gives the round of syncing it belongs to.
@@ -158,7 +220,7 @@ func (l *Log) append(call string, f Fact) (*round, error) {
 
 // put stamps a fact, writes it and tells the subscribers. The caller holds mu.
 func (l *Log) put(call string, f Fact) (*round, error) {
-	ev := Event{Seq: l.seq + 1, At: now(), Call: call, Fact: f}
+	ev := Event{Seq: l.end.seq + 1, At: now(), Call: call, Fact: f}
 	err := l.write(ev)
 	if err != nil {
 		ev.Seq = 0
@@ -175,27 +237,11 @@ func (l *Log) put(call string, f Fact) (*round, error) {
 	return l.syncer.written(), nil
 }
 
-// write puts one record at the end of the file. The caller holds mu.
-func (l *Log) write(ev Event) error {
-	record, err := l.enc.encode(ev)
-	if err != nil {
-		return err
-	}
-	if _, err := l.file.WriteAt(record, l.size); err != nil {
-		return err
-	}
-	l.seq = ev.Seq
-	l.size += int64(len(record))
-	l.metrics.events.Inc()
-	l.metrics.bytes.Add(float64(len(record)))
-	return nil
-}
-
 // fail notes that facts are being lost, and says so once. The caller holds mu.
 func (l *Log) fail(err error) {
 	if l.writeErr == nil {
 		l.log.Error("facts are being lost: the event log can't be written", "err", err)
-		l.syncer.mendSoon()
+		l.keeper.mendSoon()
 	}
 	l.writeErr = fmt.Errorf("event log can't be written: %w", err)
 }
@@ -203,7 +249,7 @@ func (l *Log) fail(err error) {
 // admit tries to write down how many facts were lost, which also shows whether
 // writing works again. It reports whether it does. The caller holds mu.
 func (l *Log) admit() bool {
-	ev := Event{Seq: l.seq + 1, At: now(), Fact: FactsLost{Count: l.lost}}
+	ev := Event{Seq: l.end.seq + 1, At: now(), Fact: FactsLost{Count: l.lost}}
 	if err := l.write(ev); err != nil {
 		l.fail(err)
 		return false
@@ -217,21 +263,10 @@ func (l *Log) admit() bool {
 	return true
 }
 
-// mend is admit for the syncer, which calls it every second while facts are
-// being lost: a node that takes no calls for want of a log emits nothing that
-// would show that the disk has room again. It reports whether there is nothing
-// left to mend.
-func (l *Log) mend() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.closed || l.lost == 0 || l.admit()
-}
-
 // now is the present as events have it: UTC, to the millisecond, no monotonic
 // reading, so that an event read back equals the one emitted.
 func now() time.Time {
 	return time.Now().UTC().Truncate(time.Millisecond)
 }
 
-var _ file = (*os.File)(nil)
 var _ Emitter = (*Log)(nil)

@@ -10,40 +10,125 @@ import (
 	"time"
 )
 
-// A record is one event in the file:
+// A record is one event in a segment, numbers big-endian:
 //
-//	uint32  length of the payload, big-endian
-//	uint32  CRC-32C of the payload, big-endian
-//	payload {"seq":7,"at":"2026-03-01T08:00:00.25Z","kind":"visit.joined","call":"…","fact":{…}}
+//	uint32  mark: FF 'B' 'E' and 'p' for a plain payload, 's' for a sealed one
+//	uint32  length of the payload
+//	uint64  sequence number
+//	uint32  CRC-32C of all of that and the payload
+//	payload {"at":"2026-03-01T08:00:00.25Z","kind":"visit.joined","call":"…","fact":{…}}
+//
+// The mark is what a reader looks for behind a damaged place: FF is in no UTF-8
+// text, so no plain payload holds one. A sealed payload is bound to the log's id
+// and the sequence number: a record copied to another place is refused there.
 const (
-	headerSize = 8
+	headerSize = 20
+	crcAt      = 16
+	plainMark  = 0xff424570
+	sealedMark = 0xff424573
 	maxPayload = 1 << 20 // no fact comes near it; a longer length is damage
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-var errTooLong = errors.New("event is longer than 1 MiB")
+var (
+	errTooLong   = errors.New("event is longer than 1 MiB")
+	errNotSealed = errors.New("event is not sealed, in a log that seals")
+)
+
+// ErrUnseal is found where an event is whole but can't be unsealed: the key is
+// missing or another, or someone has put a record where it was not written.
+var ErrUnseal = errors.New("event can't be unsealed")
+
+// Sealer encrypts payloads. *vault.Vault is the one of a running node. Its
+// methods are safe for concurrent use.
+type Sealer interface {
+	// SealAppend appends plain, sealed, to dst. Unseal needs the same associated
+	// bytes.
+	SealAppend(dst, plain, associated []byte) ([]byte, error)
+	// Unseal gives back what SealAppend sealed with these associated bytes, and
+	// an error for anything else.
+	Unseal(sealed, associated []byte) ([]byte, error)
+}
+
+// record is one whole record as it stands in a segment.
+type record struct {
+	seq     uint64
+	sealed  bool
+	payload []byte // good until the next is read
+	off     int64  // where it begins
+}
+
+// seals is how the payloads of one log are sealed. It is not safe for concurrent
+// use: who reads or writes has one of its own.
+type seals struct {
+	by    Sealer // nil: payloads are plain
+	bound []byte // the log's id, and room for a sequence number
+}
+
+func newSeals(id string, by Sealer) *seals {
+	return &seals{by: by, bound: append([]byte("bugle event\x00"+id+"\x00"), make([]byte, 8)...)}
+}
+
+// to gives the associated bytes that tie a payload to its place.
+func (s *seals) to(seq uint64) []byte {
+	binary.BigEndian.PutUint64(s.bound[len(s.bound)-8:], seq)
+	return s.bound
+}
+
+// open gives the plain payload of a record.
+func (s *seals) open(r record) ([]byte, error) {
+	switch {
+	case !r.sealed && s.by == nil:
+		return r.payload, nil
+	case !r.sealed:
+		return nil, fmt.Errorf("event %d: %w", r.seq, errNotSealed)
+	case s.by == nil:
+		return nil, fmt.Errorf("event %d: %w: no key was given", r.seq, ErrUnseal)
+	}
+	plain, err := s.by.Unseal(r.payload, s.to(r.seq))
+	if err != nil {
+		return nil, fmt.Errorf("event %d: %w: %w", r.seq, ErrUnseal, err)
+	}
+	return plain, nil
+}
+
+// event decodes a record. A kind it does not know, from a newer version, comes
+// as Unknown.
+func (s *seals) event(r record) (Event, error) {
+	payload, err := s.open(r)
+	if err != nil {
+		return Event{}, err
+	}
+	ev, err := decode(payload)
+	if err != nil {
+		return Event{}, fmt.Errorf("event %d: %w", r.seq, err)
+	}
+	ev.Seq = r.seq
+	return ev, nil
+}
 
 // envelope is the payload on its way out.
 type envelope struct {
-	Seq  uint64    `json:"seq"`
 	At   time.Time `json:"at"`
 	Kind string    `json:"kind"`
 	Call string    `json:"call,omitempty"`
 	Fact Fact      `json:"fact"`
 }
 
-// encoder makes records in one buffer that it keeps. It is not safe for
-// concurrent use.
+// encoder makes records in buffers that it keeps. It is not safe for concurrent
+// use.
 type encoder struct {
-	buf  bytes.Buffer
-	json *json.Encoder
-	env  envelope
+	seals *seals
+	plain bytes.Buffer
+	out   []byte // the sealed record
+	json  *json.Encoder
+	env   envelope
 }
 
-func newEncoder() *encoder {
-	e := &encoder{}
-	e.json = json.NewEncoder(&e.buf)
+func newEncoder(s *seals) *encoder {
+	e := &encoder{seals: s}
+	e.json = json.NewEncoder(&e.plain)
 	e.json.SetEscapeHTML(false)
 	return e
 }
@@ -51,41 +136,55 @@ func newEncoder() *encoder {
 // encode gives the whole record of an event. The bytes are good until the next
 // call.
 func (e *encoder) encode(ev Event) ([]byte, error) {
-	e.buf.Reset()
-	e.buf.Write(make([]byte, headerSize))
-	e.env = envelope{Seq: ev.Seq, At: ev.At, Kind: ev.Fact.Kind(), Call: ev.Call, Fact: ev.Fact}
+	var header [headerSize]byte
+	e.plain.Reset()
+	e.plain.Write(header[:])
+	e.env = envelope{At: ev.At, Kind: ev.Fact.Kind(), Call: ev.Call, Fact: ev.Fact}
 	if err := e.json.Encode(&e.env); err != nil {
 		return nil, fmt.Errorf("encode %s: %w", ev.Fact.Kind(), err)
 	}
-	record := bytes.TrimSuffix(e.buf.Bytes(), []byte("\n"))
-	payload := record[headerSize:]
-	if len(payload) > maxPayload {
+	whole, mark := bytes.TrimSuffix(e.plain.Bytes(), []byte("\n")), uint32(plainMark)
+	if e.seals.by != nil {
+		var err error
+		mark = sealedMark
+		whole, err = e.seals.by.SealAppend(append(e.out[:0], header[:]...), whole[headerSize:], e.seals.to(ev.Seq))
+		if err != nil {
+			return nil, fmt.Errorf("seal %s: %w", ev.Fact.Kind(), err)
+		}
+		e.out = whole
+	}
+	if len(whole)-headerSize > maxPayload {
 		return nil, fmt.Errorf("encode %s: %w", ev.Fact.Kind(), errTooLong)
 	}
-	binary.BigEndian.PutUint32(record, uint32(len(payload)))
-	binary.BigEndian.PutUint32(record[4:], crc32.Checksum(payload, castagnoli))
-	return record, nil
+	binary.BigEndian.PutUint32(whole, mark)
+	binary.BigEndian.PutUint32(whole[4:], uint32(len(whole)-headerSize))
+	binary.BigEndian.PutUint64(whole[8:], ev.Seq)
+	binary.BigEndian.PutUint32(whole[crcAt:], checksum(whole))
+	return whole, nil
 }
 
-// decode reads a payload back. A kind it does not know, from a newer version,
-// comes as Unknown.
+// checksum is the CRC of a whole record.
+func checksum(whole []byte) uint32 {
+	return crc32.Update(crc32.Checksum(whole[:crcAt], castagnoli), castagnoli, whole[headerSize:])
+}
+
+// decode reads a plain payload back. The sequence number is not in it.
 func decode(payload []byte) (Event, error) {
 	var env struct {
-		Seq  uint64          `json:"seq"`
 		At   time.Time       `json:"at"`
 		Kind string          `json:"kind"`
 		Call string          `json:"call"`
 		Fact json.RawMessage `json:"fact"`
 	}
 	if err := json.Unmarshal(payload, &env); err != nil {
-		return Event{}, fmt.Errorf("decode event: %w", err)
+		return Event{}, fmt.Errorf("decode: %w", err)
 	}
-	if env.Seq == 0 || env.Kind == "" {
-		return Event{}, errors.New("decode event: no sequence number or no kind")
+	if env.Kind == "" {
+		return Event{}, errors.New("decode: no kind")
 	}
 	fact, err := decodeFact(env.Kind, env.Fact)
 	if err != nil {
-		return Event{}, fmt.Errorf("decode event %d: %w", env.Seq, err)
+		return Event{}, fmt.Errorf("decode: %w", err)
 	}
-	return Event{Seq: env.Seq, At: env.At.UTC(), Call: env.Call, Fact: fact}, nil
+	return Event{At: env.At.UTC(), Call: env.Call, Fact: fact}, nil
 }

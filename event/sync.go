@@ -7,21 +7,16 @@ import (
 	"time"
 )
 
-const (
-	syncAfter = 40 * time.Millisecond // with the sync itself a record is on disk within 50 ms
-	mendEvery = time.Second
-)
+const syncAfter = 40 * time.Millisecond // with the sync itself a record is on disk within 50 ms
 
 // syncer brings what was written to the disk. One goroutine syncs for all: what
 // is written while a sync runs shares the next one, a round.
 type syncer struct {
-	file    file
+	flush   func() error // Log.flush
 	metrics *metrics
-	mend    func() bool // Log.mend
 
 	dirty  chan struct{} // something was written
 	urgent chan struct{} // someone waits for it
-	broken chan struct{} // facts are being lost
 	quit   chan struct{}
 	done   chan struct{}
 
@@ -37,12 +32,11 @@ type round struct {
 	err  error         // good after done
 }
 
-func newSyncer(f file, m *metrics, mend func() bool) *syncer {
+func newSyncer(flush func() error, m *metrics) *syncer {
 	return &syncer{
-		file: f, metrics: m, mend: mend,
+		flush: flush, metrics: m,
 		dirty:  make(chan struct{}, 1),
 		urgent: make(chan struct{}, 1),
-		broken: make(chan struct{}, 1),
 		quit:   make(chan struct{}),
 		done:   make(chan struct{}),
 		open:   &round{done: make(chan struct{})},
@@ -72,9 +66,6 @@ func (s *syncer) wait(ctx context.Context, r *round) error {
 	}
 }
 
-// mendSoon has mend called every second until it succeeds.
-func (s *syncer) mendSoon() { signal(s.broken) }
-
 // failed gives the error of the first sync that failed.
 func (s *syncer) failed() error {
 	s.mu.Lock()
@@ -91,9 +82,7 @@ func (s *syncer) stop() {
 func (s *syncer) run() {
 	defer close(s.done)
 	pause := time.NewTimer(0) // between a write and its sync
-	retry := time.NewTimer(0) // between two tries to mend
 	pause.Stop()
-	retry.Stop()
 	armed := false // pause runs
 	for {
 		select {
@@ -108,15 +97,8 @@ func (s *syncer) run() {
 		case <-pause.C:
 			armed = false
 			s.sync()
-		case <-s.broken:
-			retry.Reset(mendEvery)
-		case <-retry.C:
-			if !s.mend() {
-				retry.Reset(mendEvery)
-			}
 		case <-s.quit:
 			pause.Stop()
-			retry.Stop()
 			s.sync()
 			return
 		}
@@ -135,7 +117,7 @@ func (s *syncer) sync() {
 	s.mu.Unlock()
 
 	began := time.Now()
-	err := s.file.Sync()
+	err := s.flush()
 	s.metrics.sync.Observe(time.Since(began).Seconds())
 
 	s.mu.Lock()

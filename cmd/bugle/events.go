@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"path/filepath"
@@ -24,9 +25,13 @@ func events(env environment, args []string) error {
 		return tell(env.err, err)
 	}
 	out := json.NewEncoder(env.out)
-	for e, err := range event.Read(filepath.Join(c.DataDir, eventDir)) {
+	for e, err := range event.Read(filepath.Join(c.DataDir, eventDir), nil) {
+		if errors.Is(err, event.ErrTorn) { // what is behind it can be read
+			fmt.Fprintln(env.err, err)
+			continue
+		}
 		if err != nil {
-			return fmt.Errorf("read the event log: %w", err)
+			return err
 		}
 		if *call != "" && e.Call != *call {
 			continue

@@ -1,0 +1,129 @@
+package event
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// directory is the volume of a running node: the segments, the reserve, the
+// offsets of the readers and the lock.
+type directory struct {
+	path     string
+	id       string // of the log
+	lock     *os.File
+	reserved int64 // size of the reserve
+}
+
+const reserveName = "reserve"
+
+func (d *directory) create(first uint64) (file, int64, error) {
+	f, err := os.OpenFile(filepath.Join(d.path, segmentName(first)), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, 0, err
+	}
+	head := title(d.id)
+	if _, err := f.WriteAt(head, 0); err != nil {
+		return nil, 0, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	return f, int64(len(head)), nil
+}
+
+func (d *directory) sync() error { return syncDir(d.path) }
+
+// reserve makes a file of nothing, its blocks allocated. Room must be left beside
+// it, so that the state Full doesn't begin again at once.
+func (d *directory) reserve() error {
+	path := filepath.Join(d.path, reserveName)
+	if d.reserved <= 0 {
+		if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return asFull(err)
+	}
+	err = d.allocate(f)
+	if err != nil {
+		err = errors.Join(err, f.Truncate(0))
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (d *directory) allocate(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	if missing := d.reserved - st.Blocks*512; missing > 0 {
+		var fs unix.Statfs_t
+		if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {
+			return err
+		}
+		if free := int64(fs.Bavail) * fs.Bsize; free < missing+d.reserved/4 {
+			return fmt.Errorf("%w: %d bytes are free", ErrFull, free)
+		}
+		err := unix.Fallocate(int(f.Fd()), 0, 0, d.reserved)
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			err = fill(f, d.reserved)
+		}
+		if err != nil {
+			return asFull(err)
+		}
+	}
+	return f.Truncate(d.reserved)
+}
+
+// fill allocates by writing, where the file system has no other way.
+func fill(f *os.File, size int64) error {
+	zeros := make([]byte, 1<<20)
+	for off := int64(0); off < size; off += int64(len(zeros)) {
+		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-off)], off); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func asFull(err error) error {
+	if noSpace(err) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}
+
+func (d *directory) release() bool {
+	path := filepath.Join(d.path, reserveName)
+	info, err := os.Stat(path)
+	return err == nil && info.Size() > 0 && os.Truncate(path, 0) == nil
+}
+
+func (d *directory) dropBefore(seq uint64, t time.Time) error {
+	firsts, err := listSegments(d.path)
+	if err != nil {
+		return err
+	}
+	for i := 0; i+1 < len(firsts) && firsts[i+1]-1 <= seq; i++ {
+		path := filepath.Join(d.path, segmentName(firsts[i]))
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if info.ModTime().After(t) {
+			return nil
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close unlocks.
+func (d *directory) close() error { return d.lock.Close() }

@@ -1,0 +1,88 @@
+package event
+
+import "errors"
+
+// write puts one record at the end of the log. On a full disk the reserve is
+// given up, and it is tried again. The caller holds mu.
+func (l *Log) write(ev Event) error {
+	whole, err := l.enc.encode(ev)
+	if err != nil {
+		return err
+	}
+	err = l.place(whole)
+	if noSpace(err) && l.giveUpReserve() {
+		err = l.place(whole)
+	}
+	if err != nil {
+		return err
+	}
+	l.end.seq = ev.Seq
+	l.end.off += int64(len(whole))
+	l.metrics.events.Inc()
+	l.metrics.bytes.Add(float64(len(whole)))
+	return nil
+}
+
+// place writes a record, into a new segment if this one is long enough. The
+// caller holds mu.
+func (l *Log) place(whole []byte) error {
+	if l.end.off+int64(len(whole)) > l.endAt && l.end.seq >= l.end.first {
+		l.rotate()
+	}
+	_, err := l.file.WriteAt(whole, l.end.off)
+	l.ragged = err != nil
+	return err
+}
+
+// rotate goes on in a new segment. If none can be made, the old one grows by an
+// eighth before that is tried again. The caller holds mu.
+func (l *Log) rotate() {
+	f, size, err := l.disk.create(l.end.seq + 1)
+	if err == nil && l.ragged {
+		err = l.file.Truncate(l.end.off)
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	if err != nil {
+		l.log.Error("event log can't begin a new segment and goes on in the old one", "err", err)
+		l.endAt += l.limit / 8
+		return
+	}
+	l.retired = append(l.retired, l.file)
+	l.file, l.renewed, l.ragged = f, true, false
+	l.end.first, l.end.off, l.endAt = l.end.seq+1, size, l.limit
+	l.keeper.dropSoon()
+}
+
+// flush brings what was written to the disk, and lets the readers have it. Only
+// the syncer calls it.
+func (l *Log) flush() error {
+	l.mu.Lock()
+	retired, current, renewed, end := l.retired, l.file, l.renewed, l.end
+	l.retired, l.renewed = nil, false
+	l.mu.Unlock()
+
+	var err error
+	for _, f := range retired {
+		err = errors.Join(err, f.Sync(), f.Close())
+	}
+	err = errors.Join(err, current.Sync())
+	if renewed {
+		err = errors.Join(err, l.disk.sync())
+	}
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.synced = end
+	l.wake()
+	return nil
+}
+
+// wake tells the readers to look again. The caller holds mu.
+func (l *Log) wake() {
+	close(l.moved)
+	l.moved = make(chan struct{})
+}
