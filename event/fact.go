@@ -129,17 +129,26 @@ type AgentChanged struct {
 	After  time.Duration `json:"after_ns"`         // how long the agent was in From
 }
 
-func (NodeStarted) Kind() string  { return "node.started" }
-func (NodeStopped) Kind() string  { return "node.stopped" }
-func (FactsLost) Kind() string    { return "log.lost" }
-func (CallStarted) Kind() string  { return "call.started" }
-func (CallAnswered) Kind() string { return "call.answered" }
-func (StepEntered) Kind() string  { return "step.entered" }
-func (CallEnded) Kind() string    { return "call.ended" }
-func (VisitJoined) Kind() string  { return "visit.joined" }
-func (VisitEnded) Kind() string   { return "visit.ended" }
-func (OfferMade) Kind() string    { return "offer.made" }
-func (OfferEnded) Kind() string   { return "offer.ended" }
-func (TalkEnded) Kind() string    { return "talk.ended" }
-func (WrapUpEnded) Kind() string  { return "wrapup.ended" }
-func (AgentChanged) Kind() string { return "agent.changed" }
+// RecordingMade is something a caller said having been kept, sealed and whole.
+type RecordingMade struct {
+	Recording string        `json:"recording"` // its id, under which it can be exported
+	Name      string        `json:"name"`      // which one of the call, as the flow calls it
+	Length    time.Duration `json:"length_ns"` // of the audio
+	Bytes     int64         `json:"bytes"`     // of the sealed file
+}
+
+func (NodeStarted) Kind() string   { return "node.started" }
+func (NodeStopped) Kind() string   { return "node.stopped" }
+func (FactsLost) Kind() string     { return "log.lost" }
+func (CallStarted) Kind() string   { return "call.started" }
+func (CallAnswered) Kind() string  { return "call.answered" }
+func (StepEntered) Kind() string   { return "step.entered" }
+func (CallEnded) Kind() string     { return "call.ended" }
+func (VisitJoined) Kind() string   { return "visit.joined" }
+func (VisitEnded) Kind() string    { return "visit.ended" }
+func (OfferMade) Kind() string     { return "offer.made" }
+func (OfferEnded) Kind() string    { return "offer.ended" }
+func (TalkEnded) Kind() string     { return "talk.ended" }
+func (WrapUpEnded) Kind() string   { return "wrapup.ended" }
+func (AgentChanged) Kind() string  { return "agent.changed" }
+func (RecordingMade) Kind() string { return "recording.made" }

@@ -14,6 +14,7 @@ var kinds = registry(
 	reads[OfferMade], reads[OfferEnded],
 	reads[TalkEnded], reads[WrapUpEnded],
 	reads[AgentChanged],
+	reads[RecordingMade],
 )
 
 type reader func(data json.RawMessage) (Fact, error)

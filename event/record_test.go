@@ -33,6 +33,7 @@ var everyFact = []Fact{
 	TalkEnded{"v1", "claims", "es", "sofia", 80 * time.Second, time.Second},
 	WrapUpEnded{"v1", "claims", "sofia", 10 * time.Second},
 	AgentChanged{"sofia", "ready", "paused", "lunch", time.Hour},
+	RecordingMade{"20261122-k3j2-message", "message", 12 * time.Second, 96310},
 }
 
 // Every type of fact.go has to be registered, or it could be written and not
