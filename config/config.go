@@ -16,7 +16,7 @@ import (
 
 // Config is a whole configuration file with every default filled in.
 //
-// Secrets (http.token, redis.password) need not stand in the file: "${NAME}" in
+// Secrets (http.token, redis.password, store.postgres) need not stand in the file: "${NAME}" in
 // them is taken from the environment, and "file:PATH" is read from a file.
 type Config struct {
 	Domain    string            `yaml:"domain"`   // routing domain: one helpline. Part of every Redis key
@@ -26,6 +26,7 @@ type Config struct {
 	HTTP      HTTP              `yaml:"http"`
 	Redis     Redis             `yaml:"redis"`
 	Events    Events            `yaml:"events"`
+	Store     Store             `yaml:"store"`
 	Vault     Vault             `yaml:"vault"`
 	SIP       SIP               `yaml:"sip"`
 	Media     Media             `yaml:"media"`

@@ -166,7 +166,7 @@ func (d *decoder) structure(n ast.Node, v reflect.Value, path []string) {
 		d.decode(e.Value, v.Field(i), child)
 		if v.Field(i).Kind() == reflect.String && variable.MatchString(v.Field(i).String()) {
 			d.bad(e.Value, fmt.Sprintf("%s holds an environment variable", name(child)),
-				"they are only read in http.token and redis.password: write the value itself")
+				"they are only read in http.token, redis.password and store.postgres: write the value itself")
 		}
 	}
 }
@@ -229,6 +229,7 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, path []string) {
 // notations says how each type with a notation of its own is written.
 var notations = map[reflect.Type][2]string{
 	reflect.TypeFor[Duration]():       {"a duration", "write it as 20s, 1m30s or 500ms"},
+	reflect.TypeFor[Period]():         {"a period", "write it as 7y or 90d"},
 	reflect.TypeFor[PortRange]():      {"a range of ports", "write it as 20000-29999"},
 	reflect.TypeFor[netip.Addr]():     {"an IP address", "write it as 192.0.2.10"},
 	reflect.TypeFor[netip.AddrPort](): {"an IP address with a port", "write it as 192.0.2.10:5060"},

@@ -12,6 +12,7 @@ func (c *Config) defaults() {
 	c.Log.defaults()
 	c.HTTP.defaults()
 	c.Events.defaults()
+	c.Store.defaults()
 	c.SIP.defaults()
 	c.Media.defaults()
 	c.Prompts.defaults()

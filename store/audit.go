@@ -1,0 +1,192 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"iter"
+	"time"
+)
+
+// By is who does something, and from where.
+type By struct {
+	Actor   string // user id, or "system"
+	Address string // the address he comes from; empty on the node itself
+}
+
+// entry makes an entry of what he does.
+func (b By) entry(action, object, detail string) Entry {
+	return Entry{Actor: b.Actor, From: b.Address, Action: action, Object: object, Detail: detail}
+}
+
+// Entry is who did what, when, from where, to what. No part of it may hold a
+// telephone number or other private text; a number is named by its hash.
+type Entry struct {
+	Node   string // whose chain it is in; set by Audit
+	Seq    uint64 // its place there, from 1; set by Audit
+	At     time.Time
+	Actor  string
+	Action string // "caller.read"
+	Object string // "call 5x…"
+	From   string // address
+	Detail string
+}
+
+// The chain: an entry's hash covers its fields and the hash of the entry
+// before it. So a changed, missing or swapped entry breaks it, and the head,
+// the last entry's number and hash, vouches for all. A head is sealed by the
+// vault, and hourly written into the other nodes' chains.
+
+// Audit writes an entry into this node's chain. Once it returns, the disk has
+// it; what is to be audited is done only then. A zero At is now.
+func (s *Store) Audit(ctx context.Context, e Entry) error {
+	return s.inTx(ctx, "audit", func(t *tx) error { return s.note(ctx, t, e) })
+}
+
+// note is Audit in a transaction, so that what is done and its entry are
+// stored both or neither.
+func (s *Store) note(ctx context.Context, t *tx, e Entry) error {
+	h, err := s.lockHead(ctx, t, s.node)
+	if err != nil {
+		return err
+	}
+	if e.At.IsZero() {
+		e.At = time.Now()
+	}
+	e = Entry{
+		Node: s.node, Seq: h.seq + 1, At: e.At.UTC().Truncate(time.Millisecond),
+		Actor: text(e.Actor), Action: text(e.Action), Object: text(e.Object), From: text(e.From), Detail: text(e.Detail),
+	}
+	h.seq, h.hash = e.Seq, e.hash(h.hash)
+	_, err = t.exec(ctx, `INSERT INTO audit (node, seq, at, actor, action, object, address, detail, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		e.Node, int64(e.Seq), e.At.UnixMilli(), e.Actor, e.Action, e.Object, e.From, e.Detail, h.hash)
+	if err != nil {
+		return err
+	}
+	return s.putHead(ctx, t, h)
+}
+
+// hash covers the entry and, through prev, all before it. Lengths stand before
+// texts, so that nothing can be moved from one field to the next.
+func (e Entry) hash(prev []byte) []byte {
+	b := make([]byte, 0, 256)
+	b = append(b, "bugle audit 1"...)
+	b = appendText(b, string(prev))
+	b = appendText(b, e.Node)
+	b = binary.BigEndian.AppendUint64(b, e.Seq)
+	b = binary.BigEndian.AppendUint64(b, uint64(e.At.UnixMilli()))
+	for _, field := range []string{e.Actor, e.Action, e.Object, e.From, e.Detail} {
+		b = appendText(b, field)
+	}
+	sum := sha256.Sum256(b)
+	return sum[:]
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
+}
+
+// head is the two ends of a node's chain.
+type head struct {
+	node      string
+	seq       uint64 // the last entry
+	hash      []byte
+	beginSeq  uint64 // the last entry that was deleted for its age
+	beginHash []byte
+	seal      []byte
+}
+
+// vouched is what a head's seal holds.
+func (h head) vouched() []byte {
+	b := binary.BigEndian.AppendUint64(nil, h.seq)
+	b = appendText(b, string(h.hash))
+	b = binary.BigEndian.AppendUint64(b, h.beginSeq)
+	return appendText(b, string(h.beginHash))
+}
+
+// sealed says whether the head is as one of us left it.
+func (s *Store) sealed(h head) bool {
+	plain, err := s.sealer.Unseal(h.seal, headPlace(h.node))
+	return err == nil && bytes.Equal(plain, h.vouched())
+}
+
+// lockHead reads a head and keeps others from adding to its chain until the
+// transaction ends.
+func (s *Store) lockHead(ctx context.Context, t *tx, node string) (head, error) {
+	h := head{node: node}
+	none := []byte{}
+	err := t.row(ctx, `INSERT INTO audit_heads (node, seq, hash, begin_seq, begin_hash, seal) VALUES ($1, 0, $2, 0, $3, $4)
+		ON CONFLICT (node) DO UPDATE SET seq = audit_heads.seq RETURNING seq, hash, begin_seq, begin_hash, seal`,
+		[]any{node, none, none, none}, &h.seq, &h.hash, &h.beginSeq, &h.beginHash, &h.seal)
+	return h, err
+}
+
+func (s *Store) putHead(ctx context.Context, t *tx, h head) error {
+	seal, err := s.sealer.Seal(h.vouched(), headPlace(h.node))
+	if err != nil {
+		return fmt.Errorf("seal the head of the audit: %w", err)
+	}
+	_, err = t.exec(ctx, `UPDATE audit_heads SET seq = $2, hash = $3, begin_seq = $4, begin_hash = $5, seal = $6 WHERE node = $1`,
+		h.node, int64(h.seq), h.hash, int64(h.beginSeq), h.beginHash, seal)
+	return err
+}
+
+func heads(ctx context.Context, q querier) ([]head, error) {
+	return collect(rows(ctx, q, "read heads of the audit", `SELECT node, seq, hash, begin_seq, begin_hash, seal FROM audit_heads ORDER BY node`, nil,
+		func(row scanner) (h head, err error) {
+			err = row.Scan(&h.node, &h.seq, &h.hash, &h.beginSeq, &h.beginHash, &h.seal)
+			return h, err
+		}))
+}
+
+// anchorAction marks an entry that holds another chain's head: Object is the
+// node, Detail its last number and hash.
+const anchorAction = "audit.anchor"
+
+// Anchor writes the heads of the other nodes' chains into this node's, so that
+// who would rewrite a chain has to rewrite them all. It gives how many, and is
+// to be called hourly.
+func (s *Store) Anchor(ctx context.Context) (int, error) {
+	anchored := 0
+	err := s.inTx(ctx, "anchor the audit", func(t *tx) error {
+		anchored = 0
+		all, err := heads(ctx, t)
+		if err != nil {
+			return err
+		}
+		for _, h := range all {
+			if h.node == s.node || h.seq == 0 {
+				continue
+			}
+			if err := s.note(ctx, t, Entry{Actor: "system", Action: anchorAction, Object: h.node, Detail: anchorDetail(h.seq, h.hash)}); err != nil {
+				return err
+			}
+			anchored++
+		}
+		return nil
+	})
+	return anchored, err
+}
+
+func anchorDetail(seq uint64, hash []byte) string { return fmt.Sprintf("%d %s", seq, hex.EncodeToString(hash)) }
+
+// Entries gives the audit's entries from one moment until before another, of
+// all nodes, in that order.
+func (s *Store) Entries(ctx context.Context, from, to time.Time) iter.Seq2[Entry, error] {
+	scan := func(row scanner) (Entry, error) {
+		e, _, err := scanEntry(row)
+		return e, err
+	}
+	return rows(ctx, s.read, "read the audit", entryQuery+` WHERE at >= $1 AND at < $2 ORDER BY at, node, seq`,
+		[]any{from.UnixMilli(), to.UnixMilli()}, scan)
+}
+
+const entryQuery = `SELECT node, seq, at, actor, action, object, address, detail, hash FROM audit`
+
+func scanEntry(row scanner) (e Entry, hash []byte, err error) {
+	err = row.Scan(&e.Node, &e.Seq, when{&e.At}, &e.Actor, &e.Action, &e.Object, &e.From, &e.Detail, &hash)
+	return e, hash, err
+}

@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
+)
+
+// writer turns the facts of one node into rows, within one transaction. What
+// is told a second time (a visit that joins or ends twice) is not believed;
+// what ends without a beginning, which a damaged log can show, is written down
+// as far as it is known.
+type writer struct {
+	t      *tx
+	node   string
+	queues map[string]config.Queue
+}
+
+func (w *writer) write(ctx context.Context, ev event.Event) error {
+	switch f := ev.Fact.(type) {
+	case event.CallStarted:
+		return w.callStarted(ctx, ev, f)
+	case event.CallAnswered:
+		return w.exec(ctx, `UPDATE calls SET answered_at = $2 WHERE id = $1 AND answered_at IS NULL`, ev.Call, ev.At.UnixMilli())
+	case event.StepEntered:
+		return w.exec(ctx, `UPDATE calls SET flow = $2, step = $3, language = $4 WHERE id = $1`,
+			ev.Call, text(f.Flow), text(f.Step), text(f.Language))
+	case event.CallEnded:
+		return w.callEnded(ctx, ev, f)
+	case event.VisitJoined:
+		return w.visitJoined(ctx, ev, f)
+	case event.VisitEnded:
+		return w.visitEnded(ctx, ev, f)
+	case event.OfferMade:
+		return w.offerMade(ctx, ev, f)
+	case event.OfferEnded:
+		return w.offerEnded(ctx, ev, f)
+	case event.TalkEnded:
+		return w.exec(ctx, `INSERT INTO talks (visit, agent, call_id, queue, ended_at, talk_ns, hold_ns, wrap_up_ns) VALUES ($1, $2, $3, $4, $5, $6, $7, 0)
+			ON CONFLICT (visit, agent) DO UPDATE SET call_id = excluded.call_id, ended_at = excluded.ended_at, talk_ns = excluded.talk_ns, hold_ns = excluded.hold_ns
+			WHERE talks.ended_at IS NULL`,
+			text(f.Visit), text(f.Agent), ev.Call, text(f.Queue), ev.At.UnixMilli(), int64(f.Talk), int64(f.Hold))
+	case event.WrapUpEnded:
+		return w.exec(ctx, `INSERT INTO talks (visit, agent, call_id, queue, talk_ns, hold_ns, wrapped_up_at, wrap_up_ns) VALUES ($1, $2, $3, $4, 0, 0, $5, $6)
+			ON CONFLICT (visit, agent) DO UPDATE SET wrapped_up_at = excluded.wrapped_up_at, wrap_up_ns = excluded.wrap_up_ns
+			WHERE talks.wrapped_up_at IS NULL`,
+			text(f.Visit), text(f.Agent), ev.Call, text(f.Queue), ev.At.UnixMilli(), int64(f.Took))
+	case event.AgentChanged:
+		return w.exec(ctx, `INSERT INTO agent_states (node, seq, at, agent, state, reason, previous, after_ns) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			ON CONFLICT (node, seq, at) DO NOTHING`,
+			w.node, int64(ev.Seq), ev.At.UnixMilli(), text(f.Agent), text(f.To), text(f.Reason), text(f.From), int64(f.After))
+	}
+	return nil // nodes' lives and newer versions' facts are no history of calls
+}
+
+func (w *writer) exec(ctx context.Context, query string, args ...any) error {
+	_, err := w.t.exec(ctx, query, args...)
+	return err
+}
+
+// callStarted leaves the caller out if he has been erased since.
+func (w *writer) callStarted(ctx context.Context, ev event.Event, f event.CallStarted) error {
+	caller, hash, sealed := text(f.Caller), text(f.CallerHash), f.CallerSealed
+	if hash != "" {
+		var erased int
+		err := w.t.row(ctx, `SELECT COUNT(*) FROM erasures WHERE caller_hash = $1 AND at >= $2`, []any{hash, ev.At.UnixMilli()}, &erased)
+		if err != nil {
+			return err
+		}
+		if erased > 0 {
+			caller, hash, sealed = "", "", nil
+		}
+	}
+	return w.exec(ctx, `INSERT INTO calls (id, node, number, trunk, caller, caller_hash, caller_sealed, flow, step, language, started_at, class, reason, duration_ns)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', '', $8, '', '', 0) ON CONFLICT (id) DO NOTHING`,
+		ev.Call, w.node, text(f.Number), text(f.Trunk), caller, hash, sealed, ev.At.UnixMilli())
+}
+
+func (w *writer) callEnded(ctx context.Context, ev event.Event, f event.CallEnded) error {
+	return w.exec(ctx, `INSERT INTO calls (id, node, number, trunk, caller, caller_hash, flow, step, language, started_at, ended_at, class, reason, duration_ns)
+		VALUES ($1, $2, '', '', '', '', '', '', '', $3, $4, $5, $6, $7)
+		ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, class = excluded.class, reason = excluded.reason, duration_ns = excluded.duration_ns
+		WHERE calls.ended_at IS NULL`,
+		ev.Call, w.node, before(ev.At, f.Duration), ev.At.UnixMilli(), text(f.Class), text(f.Reason), int64(f.Duration))
+}
+
+func (w *writer) visitJoined(ctx context.Context, ev event.Event, f event.VisitJoined) error {
+	requires, err := levels(f.Requires)
+	if err != nil {
+		return err
+	}
+	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, queue, language, class, requires, joined_at, result, agent, tier, waited_ns)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', '', 0, 0) ON CONFLICT (id) DO NOTHING`,
+		text(f.Visit), ev.Call, w.node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, requires, ev.At.UnixMilli())
+}
+
+// visitEnded keeps the tier the agent has now: later he may have another.
+func (w *writer) visitEnded(ctx context.Context, ev event.Event, f event.VisitEnded) error {
+	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, queue, language, class, requires, joined_at, ended_at, result, agent, tier, waited_ns)
+		VALUES ($1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, COALESCE((SELECT tier FROM agents WHERE id = $11), 0), $12)
+		ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, result = excluded.result, agent = excluded.agent,
+			tier = excluded.tier, waited_ns = excluded.waited_ns
+		WHERE visits.ended_at IS NULL`,
+		text(f.Visit), ev.Call, w.node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, before(ev.At, f.Waited),
+		ev.At.UnixMilli(), text(string(f.Result)), text(f.Agent), text(f.Agent), int64(f.Waited))
+}
+
+func (w *writer) offerMade(ctx context.Context, ev event.Event, f event.OfferMade) error {
+	return w.exec(ctx, `INSERT INTO offers (visit, agent, made_at, call_id, queue, why, result, rang_ns)
+		VALUES ($1, $2, $3, $4, $5, $6, '', 0) ON CONFLICT (visit, agent, made_at) DO NOTHING`,
+		text(f.Visit), text(f.Agent), ev.At.UnixMilli(), ev.Call, text(f.Queue), text(f.Why))
+}
+
+func (w *writer) offerEnded(ctx context.Context, ev event.Event, f event.OfferEnded) error {
+	n, err := w.t.exec(ctx, `UPDATE offers SET ended_at = $3, result = $4, rang_ns = $5 WHERE visit = $1 AND agent = $2 AND ended_at IS NULL`,
+		text(f.Visit), text(f.Agent), ev.At.UnixMilli(), text(string(f.Result)), int64(f.Rang))
+	if n > 0 || err != nil {
+		return err
+	}
+	return w.exec(ctx, `INSERT INTO offers (visit, agent, made_at, call_id, queue, why, ended_at, result, rang_ns)
+		VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8) ON CONFLICT (visit, agent, made_at) DO NOTHING`,
+		text(f.Visit), text(f.Agent), before(ev.At, f.Rang), ev.Call, text(f.Queue), ev.At.UnixMilli(), text(string(f.Result)), int64(f.Rang))
+}
+
+// before gives the moment at which what took so long began.
+func before(at time.Time, took time.Duration) int64 { return at.Add(-took).UnixMilli() }

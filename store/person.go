@@ -1,0 +1,163 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// ErrNoHash is an empty hash, which every withheld number has.
+var ErrNoHash = errors.New("the hash of a number is needed")
+
+// Held is all that is held about a caller's number.
+type Held struct {
+	CallerHash string         `json:"caller_hash"`
+	Numbers    []string       `json:"numbers"` // as dialled in, in the clear: it is the caller's own
+	Calls      []HeldCall     `json:"calls"`
+	FollowUps  []heldFollowUp `json:"follow_ups"`
+}
+
+// HeldCall is one call with all that belongs to it.
+type HeldCall struct {
+	Call
+	Visits    []Visit
+	Offers    []Offer
+	Transfers []heldTransfer
+	Surveys   []Survey
+}
+
+// What stands in it about the caller's own numbers is shown to him.
+type (
+	heldFollowUp struct {
+		FollowUp
+		Caller string
+	}
+	heldTransfer struct {
+		Transfer
+		Target string
+	}
+)
+
+// Export writes all that is held about a number, given by its hash, as JSON,
+// and notes that in the audit first. ErrNoHash.
+func (s *Store) Export(ctx context.Context, by By, numberHash string, w io.Writer) error {
+	if numberHash == "" {
+		return fmt.Errorf("store: export: %w", ErrNoHash)
+	}
+	if err := s.Audit(ctx, by.entry("caller.export", "caller "+numberHash, "")); err != nil {
+		return err
+	}
+	held, err := s.held(ctx, numberHash)
+	if err != nil {
+		return err
+	}
+	out := json.NewEncoder(w)
+	out.SetIndent("", "  ")
+	if err := out.Encode(held); err != nil {
+		return fmt.Errorf("store: export: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) held(ctx context.Context, hash string) (*Held, error) {
+	held := &Held{CallerHash: hash, Numbers: []string{}, Calls: []HeldCall{}, FollowUps: []heldFollowUp{}}
+	calls, err := collect(rows(ctx, s.read, "export calls", callQuery+` WHERE c.caller_hash = $1 ORDER BY c.started_at, c.id`, []any{hash}, scanCall))
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range calls {
+		h, err := s.heldCall(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		held.Calls = append(held.Calls, h)
+		number, err := s.callerOf(ctx, c.ID)
+		if err != nil {
+			return nil, err
+		}
+		held.number(number)
+	}
+	for f, err := range rows(ctx, s.read, "export follow-ups", `SELECT `+followUpColumns+` FROM follow_ups WHERE caller_hash = $1 ORDER BY created_at, id`,
+		[]any{hash}, s.scanFollowUp) {
+		if err != nil {
+			return nil, err
+		}
+		held.FollowUps = append(held.FollowUps, heldFollowUp{f, f.Caller.Reveal()})
+		held.number(f.Caller)
+	}
+	return held, nil
+}
+
+func (h *Held) number(n Private) {
+	if n != "" && !slices.Contains(h.Numbers, n.Reveal()) {
+		h.Numbers = append(h.Numbers, n.Reveal())
+	}
+}
+
+func (s *Store) heldCall(ctx context.Context, c Call) (h HeldCall, err error) {
+	h.Call = c
+	of := []any{c.ID}
+	if h.Visits, err = collect(rows(ctx, s.read, "export visits", visitQuery+` WHERE v.call_id = $1 ORDER BY v.joined_at, v.id`, of, scanVisit)); err != nil {
+		return h, err
+	}
+	if h.Offers, err = collect(rows(ctx, s.read, "export offers", offerQuery+` WHERE call_id = $1 ORDER BY made_at, agent`, of, scanOffer)); err != nil {
+		return h, err
+	}
+	if h.Surveys, err = collect(rows(ctx, s.read, "export surveys", surveyQuery+` WHERE call_id = $1 ORDER BY at, question`, of, scanSurvey)); err != nil {
+		return h, err
+	}
+	for tr, err := range rows(ctx, s.read, "export transfers", transferQuery+` WHERE call_id = $1 ORDER BY at, id`, of, s.scanTransfer) {
+		if err != nil {
+			return h, err
+		}
+		h.Transfers = append(h.Transfers, heldTransfer{tr, tr.Target.Reveal()})
+	}
+	return h, nil
+}
+
+// Erased counts what Erase did.
+type Erased struct{ Calls, FollowUps, Surveys, Transfers int }
+
+// Erase forgets a number, given by its hash: no row leads to it any more. The
+// calls and their figures stay, of nobody; what was owed is owed no more, and
+// answers to surveys go. Events that are still on their way are taken in
+// without the number. It is audited, by the hash. ErrNoHash.
+func (s *Store) Erase(ctx context.Context, by By, numberHash string) (Erased, error) {
+	if numberHash == "" {
+		return Erased{}, fmt.Errorf("store: erase: %w", ErrNoHash)
+	}
+	var done Erased
+	err := s.inTx(ctx, "erase a caller", func(t *tx) error {
+		done = Erased{}
+		now := time.Now().UnixMilli()
+		for _, step := range []struct {
+			count *int
+			query string
+			args  []any
+		}{
+			{nil, `INSERT INTO erasures (caller_hash, at) VALUES ($1, $2) ON CONFLICT (caller_hash) DO UPDATE SET at = excluded.at`, []any{numberHash, now}},
+			{&done.Surveys, `DELETE FROM surveys WHERE call_id IN (SELECT id FROM calls WHERE caller_hash = $1)`, []any{numberHash}},
+			{&done.Transfers, `UPDATE transfers SET target_sealed = NULL
+				WHERE target_sealed IS NOT NULL AND call_id IN (SELECT id FROM calls WHERE caller_hash = $1)`, []any{numberHash}},
+			{&done.FollowUps, `UPDATE follow_ups SET caller_hash = '', caller_sealed = NULL,
+				result = CASE WHEN settled_at IS NULL THEN $2 ELSE result END, settled_at = COALESCE(settled_at, $3)
+				WHERE caller_hash = $1`, []any{numberHash, string(FollowUpErased), now}},
+			{&done.Calls, `UPDATE calls SET caller = '', caller_hash = '', caller_sealed = NULL WHERE caller_hash = $1`, []any{numberHash}},
+		} {
+			n, err := t.exec(ctx, step.query, step.args...)
+			if err != nil {
+				return err
+			}
+			if step.count != nil {
+				*step.count = int(n)
+			}
+		}
+		return s.note(ctx, t, by.entry("caller.erase", "caller "+numberHash,
+			fmt.Sprintf("%d calls, %d follow-ups, %d survey answers, %d transfers", done.Calls, done.FollowUps, done.Surveys, done.Transfers)))
+	})
+	return done, err
+}

@@ -1,0 +1,70 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Sealer keeps private what is stored; *vault.Vault is one. Associated data
+// binds a sealed value to its place: moved elsewhere it can't be opened.
+type Sealer interface {
+	Seal(plain, associated []byte) ([]byte, error)
+	Unseal(sealed, associated []byte) ([]byte, error)
+	Hash(number string) string // keyed, the same for the same number for ever
+}
+
+// CallerPlace is the associated data of a call's sealed caller number
+// (event.CallStarted.CallerSealed).
+func CallerPlace(call string) []byte { return []byte("call caller " + call) }
+
+func followUpPlace(id string) []byte { return []byte("follow-up caller " + id) }
+func transferPlace(id string) []byte { return []byte("transfer target " + id) }
+func headPlace(node string) []byte   { return []byte("audit head " + node) }
+
+// Private is text about a person, such as a telephone number. It prints as
+// "[sealed]"; Reveal gives the text, to who may see it.
+type Private string
+
+// Reveal gives the text itself.
+func (p Private) Reveal() string { return string(p) }
+
+// Format implements fmt.Formatter for every verb.
+func (p Private) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
+
+// String hides the text.
+func (p Private) String() string {
+	if p == "" {
+		return ""
+	}
+	return "[sealed]"
+}
+
+// MarshalText hides the text from JSON and logs.
+func (p Private) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+var errNoSealer = errors.New("the store was opened without a vault")
+
+// noSealer seals nothing: what would be stored in the clear is refused.
+type noSealer struct{}
+
+func (noSealer) Seal(_, _ []byte) ([]byte, error)   { return nil, errNoSealer }
+func (noSealer) Unseal(_, _ []byte) ([]byte, error) { return nil, errNoSealer }
+func (noSealer) Hash(string) string                 { return "" }
+
+// seal gives nil for nothing.
+func (s *Store) seal(p Private, place []byte) ([]byte, error) {
+	if p == "" {
+		return nil, nil
+	}
+	return s.sealer.Seal([]byte(p), place)
+}
+
+// unseal gives nothing for nil.
+func (s *Store) unseal(sealed, place []byte) (Private, error) {
+	if len(sealed) == 0 {
+		return "", nil
+	}
+	plain, err := s.sealer.Unseal(sealed, place)
+	return Private(plain), err
+}

@@ -1,0 +1,120 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// A step of purging deletes one batch and gives how many rows that were, and of
+// how many there may be more: fewer than purgeBatch says that it is done.
+
+// ofCalls are the tables whose rows belong to a call, with their keys and what
+// says how old a row is.
+var ofCalls = []struct{ table, key, at string }{
+	{"visits", "id", "joined_at"},
+	{"offers", "visit, agent, made_at", "made_at"},
+	{"talks", "visit, agent", "COALESCE(ended_at, wrapped_up_at)"},
+	{"transfers", "id", "at"},
+	{"surveys", "call_id, visit, question", "at"},
+}
+
+// purgeRecords deletes calls, oldest first, each with all that belongs to it;
+// and in the end what belongs to no call.
+func purgeRecords(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {
+	oldest := fmt.Sprintf(`(SELECT id FROM calls WHERE started_at < $1 ORDER BY started_at, id LIMIT %d)`, purgeBatch)
+	for _, of := range ofCalls {
+		n, err := t.exec(ctx, `DELETE FROM `+of.table+` WHERE call_id IN `+oldest, before)
+		if err != nil {
+			return 0, 0, err
+		}
+		rows += n
+	}
+	calls, err := t.exec(ctx, `DELETE FROM calls WHERE id IN `+oldest, before)
+	if err != nil || calls >= purgeBatch {
+		return rows + calls, calls, err
+	}
+	rows += calls
+	for _, of := range append(ofCalls, struct{ table, key, at string }{"agent_states", "node, seq, at", "at"}) {
+		n, err := t.exec(ctx, fmt.Sprintf(`DELETE FROM %[1]s WHERE (%[2]s) IN (SELECT %[2]s FROM %[1]s WHERE %[3]s < $1 LIMIT %[4]d)`,
+			of.table, of.key, of.at, purgeBatch), before)
+		if err != nil {
+			return 0, 0, err
+		}
+		rows, left = rows+n, max(left, n)
+	}
+	_, err = t.exec(ctx, `DELETE FROM erasures WHERE at < $1`, before) // no such event can come any more
+	return rows, left, err
+}
+
+func (s *Store) purgeCallers(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {
+	calls, err := t.exec(ctx, fmt.Sprintf(`UPDATE calls SET caller = '', caller_hash = '', caller_sealed = NULL
+		WHERE id IN (SELECT id FROM calls WHERE started_at < $1 AND (caller <> '' OR caller_hash <> '' OR caller_sealed IS NOT NULL)
+			ORDER BY started_at, id LIMIT %d)`, purgeBatch), before)
+	if err != nil {
+		return 0, 0, err
+	}
+	transfers, err := t.exec(ctx, fmt.Sprintf(`UPDATE transfers SET target_sealed = NULL
+		WHERE id IN (SELECT id FROM transfers WHERE at < $1 AND target_sealed IS NOT NULL LIMIT %d)`, purgeBatch), before)
+	return calls + transfers, max(calls, transfers), err
+}
+
+func (s *Store) purgeFollowUps(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {
+	n, err := t.exec(ctx, fmt.Sprintf(`DELETE FROM follow_ups
+		WHERE id IN (SELECT id FROM follow_ups WHERE settled_at < $1 LIMIT %d)`, purgeBatch), before)
+	return n, n, err
+}
+
+// ErrBrokenChain is an audit that must be looked into before any of it may go.
+var ErrBrokenChain = errors.New("the audit's chain is broken; see `bugle audit verify`")
+
+// purgeAudit cuts the old beginning off each chain. The head remembers where
+// the chain now begins, so that what is left can still be verified.
+func (s *Store) purgeAudit(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {
+	all, err := heads(ctx, t)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, h := range all {
+		n, err := s.purgeChain(ctx, t, h.node, before)
+		if err != nil {
+			return 0, 0, err
+		}
+		rows, left = rows+n, max(left, n)
+	}
+	return rows, left, nil
+}
+
+func (s *Store) purgeChain(ctx context.Context, t *tx, node string, before int64) (int64, error) {
+	h, err := s.lockHead(ctx, t, node)
+	if err != nil {
+		return 0, err
+	}
+	var young sql.NullInt64 // the first entry that stays
+	if err := t.row(ctx, `SELECT MIN(seq) FROM audit WHERE node = $1 AND at >= $2`, []any{node, before}, &young); err != nil {
+		return 0, err
+	}
+	end := h.seq
+	if young.Valid {
+		end = uint64(young.Int64) - 1
+	}
+	end = min(end, h.beginSeq+purgeBatch)
+	if end <= h.beginSeq {
+		return 0, nil
+	}
+	var hash []byte
+	err = t.row(ctx, `SELECT hash FROM audit WHERE node = $1 AND seq = $2`, []any{node, int64(end)}, &hash)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !s.sealed(h) {
+		return 0, fmt.Errorf("node %s, entry %d: %w", node, end, ErrBrokenChain)
+	}
+	if err != nil {
+		return 0, err
+	}
+	n, err := t.exec(ctx, `DELETE FROM audit WHERE node = $1 AND seq <= $2`, node, int64(end))
+	if err != nil {
+		return 0, err
+	}
+	h.beginSeq, h.beginHash = end, hash
+	return n, s.putHead(ctx, t, h)
+}

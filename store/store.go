@@ -1,0 +1,106 @@
+// Package store is the SQL database: what must last. SQLite in a file of the
+// node's own by default, PostgreSQL where nodes share it; the same tables, the
+// same queries and the same tests for both.
+//
+// It owns the schema (migrations/), the agents and users, the history that it
+// writes from the event log (history.go), the calls we owe somebody
+// (followup.go), the audit's chain (audit.go), and for how long anything is
+// kept (retention.go). It does not own the meaning of what it gives: formulas
+// are room report's, and who may ask is decided above.
+//
+// Callers' numbers are sealed by room vault and found by their keyed hash. A
+// moment is milliseconds since 1970 in UTC and a length of time nanoseconds,
+// both as integers: the events are so, both databases compare and index them
+// alike, and no driver converts a time zone behind our back.
+//
+// Start with store.go for how a database is opened, history.go for how facts
+// become rows, visit.go for what figures are made of.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/bugle-voice/bugle/config"
+)
+
+// Options is what a Store needs.
+type Options struct {
+	Config  config.Store
+	DataDir string       // where the SQLite file is, if Config names no PostgreSQL
+	Node    string       // whose chain audit entries go into
+	Sealer  Sealer       // nil only where nothing personal is stored: tests, tools
+	Log     *slog.Logger // default: slog.Default()
+}
+
+// Store is an open database. Its methods are safe for concurrent use.
+type Store struct {
+	// SQLite takes one writer at a time, and begins a transaction that will
+	// write as such: one connection for writing, others for reading. For
+	// PostgreSQL both are the same pool.
+	write, read *sql.DB
+
+	dialect dialect
+	node    string
+	sealer  Sealer
+	log     *slog.Logger
+	metrics *metrics
+}
+
+// dialect is which database it is, where they differ.
+type dialect int
+
+const (
+	sqlite dialect = iota
+	postgres
+)
+
+// fileName is the SQLite database's name in data_dir.
+const fileName = "bugle.db"
+
+// Open opens the database and brings its tables up to date. A database that a
+// newer version of Bugle has changed is refused.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{node: o.Node, sealer: o.Sealer, log: o.Log, metrics: newMetrics()}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.sealer == nil {
+		s.sealer = noSealer{}
+	}
+	var err error
+	if o.Config.Postgres != "" {
+		s.dialect = postgres
+		s.write, err = openPostgres(o.Config.Postgres)
+		s.read = s.write
+	} else {
+		s.write, s.read, err = openSQLite(filepath.Join(o.DataDir, fileName))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if err := s.migrate(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// Ping says whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.read.PingContext(ctx); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+// Close closes the database. What is under way ends with an error.
+func (s *Store) Close() error {
+	if s.read == s.write {
+		return s.write.Close()
+	}
+	return errors.Join(s.read.Close(), s.write.Close())
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Role is what a user may do.
+type Role string
+
+// The roles. What each may do is decided by who asks the store.
+const (
+	RoleAgent      Role = "agent"      // his own state and calls
+	RoleSupervisor Role = "supervisor" // live pages, reports, agents' states
+	RoleQuality    Role = "quality"    // recordings and surveys
+	RoleAdmin      Role = "admin"      // users, agents, retention
+	RoleAuditor    Role = "auditor"    // the audit, and nothing else
+)
+
+// Roles gives every role.
+func Roles() []Role { return []Role{RoleAgent, RoleSupervisor, RoleQuality, RoleAdmin, RoleAuditor} }
+
+// User is a person who may sign in.
+type User struct {
+	ID           string
+	Name         string
+	Agent        string // the agent this person is; empty for none
+	PasswordHash string // made and compared by who signs users in; never shown
+	Roles        []Role // sorted
+	Created      time.Time
+	Disabled     time.Time // zero while the user may sign in
+}
+
+// Format keeps the password hash out of whatever prints a user.
+func (u User) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "user %s %v", u.ID, u.Roles) }
+
+var (
+	// ErrUnknownUser is an id that no user has.
+	ErrUnknownUser = errors.New("no such user")
+	// ErrUnknownRole is a role that is none of Roles.
+	ErrUnknownRole = errors.New("no such role")
+)
+
+// PutUser adds a user or changes one; when he was created stays.
+func (s *Store) PutUser(ctx context.Context, by By, u User) error {
+	for _, role := range u.Roles {
+		if !slices.Contains(Roles(), role) {
+			return fmt.Errorf("store: put user: %w: %q", ErrUnknownRole, role)
+		}
+	}
+	return s.inTx(ctx, "put user", func(t *tx) error {
+		_, err := t.exec(ctx, `INSERT INTO users (id, name, agent, password_hash, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (id) DO UPDATE SET name = excluded.name, agent = excluded.agent,
+				password_hash = excluded.password_hash, disabled_at = excluded.disabled_at`,
+			u.ID, text(u.Name), u.Agent, u.PasswordHash, time.Now().UnixMilli(), moment(u.Disabled))
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, `DELETE FROM user_roles WHERE user_id = $1`, u.ID); err != nil {
+			return err
+		}
+		roles := slices.Compact(slices.Sorted(slices.Values(u.Roles)))
+		for _, role := range roles {
+			if _, err := t.exec(ctx, `INSERT INTO user_roles (user_id, role) VALUES ($1, $2)`, u.ID, string(role)); err != nil {
+				return err
+			}
+		}
+		return s.note(ctx, t, by.entry("user.put", "user "+u.ID, fmt.Sprintf("roles %v", roles)))
+	})
+}
+
+// User gives one user. ErrUnknownUser.
+func (s *Store) User(ctx context.Context, id string) (User, error) {
+	found, err := gatherUsers(s.userRows(ctx, " WHERE u.id = $1", id))
+	if err != nil {
+		return User{}, err
+	}
+	u, ok := found[id]
+	if !ok {
+		return User{}, fmt.Errorf("store: read user: %w: %q", ErrUnknownUser, id)
+	}
+	return u, nil
+}
+
+// Users gives all users, sorted by id.
+func (s *Store) Users(ctx context.Context) ([]User, error) {
+	found, err := gatherUsers(s.userRows(ctx, ""))
+	if err != nil {
+		return nil, err
+	}
+	users := make([]User, 0, len(found))
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		users = append(users, found[id])
+	}
+	return users, nil
+}
+
+// userRows gives each user with one of his roles at a time.
+func (s *Store) userRows(ctx context.Context, where string, args ...any) iter.Seq2[User, error] {
+	return rows(ctx, s.read, "read users", `SELECT u.id, u.name, u.agent, u.password_hash, u.created_at, u.disabled_at, COALESCE(r.role, '')
+		FROM users u LEFT JOIN user_roles r ON r.user_id = u.id`+where, args,
+		func(row scanner) (User, error) {
+			var u User
+			var role Role
+			err := row.Scan(&u.ID, &u.Name, &u.Agent, &u.PasswordHash, when{&u.Created}, when{&u.Disabled}, &role)
+			if role != "" {
+				u.Roles = []Role{role}
+			}
+			return u, err
+		})
+}
+
+func gatherUsers(all iter.Seq2[User, error]) (map[string]User, error) {
+	found := map[string]User{}
+	for u, err := range all {
+		if err != nil {
+			return nil, err
+		}
+		u.Roles = append(u.Roles, found[u.ID].Roles...)
+		slices.Sort(u.Roles)
+		found[u.ID] = u
+	}
+	return found, nil
+}
