@@ -78,7 +78,8 @@ flows:
     steps:
       ask: {menu: {prompts: [ask], keys: {1: {next: enter}}, else: say}}
       say: {play: {prompts: [say], next: end}}
-      enter: {collect: {prompts: [enter], name: id, max: 10, next: end, else: end}}
+      enter: {collect: {prompts: [enter], name: id, max: 10, next: end, else: tell}}
+      tell: {record: {prompts: [tell], name: story, next: end, else: end}}
       end: {queue: {name: general}}
 `)
 	yes, wrapUp := true, Duration(30*time.Second)
@@ -95,7 +96,9 @@ flows:
 			Keys: map[string]Choice{"1": {Next: "enter"}}, Else: "say"},
 		"play": Play{Prompts: []string{"say"}, Barge: &yes, Next: "end"},
 		"collect": Collect{Prompts: []string{"enter"}, Name: "id", Min: 1, Max: 10, Finish: "#",
-			Timeout: Duration(5 * time.Second), InterDigit: Duration(3 * time.Second), Tries: 3, Next: "end", Else: "end"},
+			Timeout: Duration(5 * time.Second), InterDigit: Duration(3 * time.Second), Tries: 3, Next: "end", Else: "tell"},
+		"record": Record{Prompts: []string{"tell"}, Name: "story", Min: Duration(time.Second), Max: Duration(3 * time.Minute),
+			Silence: Duration(5 * time.Second), Finish: "#", Tries: 2, Next: "end", Else: "end"},
 	}
 	steps := c.Flows["f"].Steps
 	got := map[string]any{
@@ -104,6 +107,7 @@ flows:
 		"media.address": c.Media.Address.String(), "media.advertise": c.Media.Advertise.String(), "ports": c.Media.Ports,
 		"silence": c.Media.Silence, "prompts": c.Prompts, "queue": c.Queues["general"], "tier": c.Agents["anna"].Tier,
 		"menu": *steps["ask"].Menu, "play": *steps["say"].Play, "collect": *steps["enter"].Collect,
+		"record": *steps["tell"].Record,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -236,4 +240,28 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestKeysetStartsAtTheFile: a relative path in vault.keyset starts where the
+// configuration lies, as data_dir does; other sources stay as they are.
+func TestKeysetStartsAtTheFile(t *testing.T) {
+	dir := t.TempDir()
+	for keyset, want := range map[string]string{
+		"":                    "",
+		"file:keyset.json":    "file:" + filepath.Join(dir, "keyset.json"),
+		"file:/etc/bugle/key": "file:/etc/bugle/key",
+		"env:BUGLE_KEYSET":    "env:BUGLE_KEYSET",
+	} {
+		path := filepath.Join(dir, "bugle.yaml")
+		if err := os.WriteFile(path, []byte(small+"vault: {keyset: \""+keyset+"\"}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Vault.Keyset != want {
+			t.Errorf("%q became %q, want %q", keyset, c.Vault.Keyset, want)
+		}
+	}
 }

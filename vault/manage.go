@@ -32,7 +32,11 @@ func Init(path string) error {
 // Path gives the file that a configuration's keyset stands in, or false if it
 // comes from elsewhere.
 func Path(c config.Vault, dataDir string) (string, bool) {
-	f, ok := newSource(c, dataDir).(*fileSource)
+	s, err := newSource(c, dataDir)
+	if err != nil {
+		return "", false
+	}
+	f, ok := s.(*fileSource)
 	if !ok {
 		return "", false
 	}
@@ -45,6 +49,9 @@ func Path(c config.Vault, dataDir string) (string, bool) {
 // replaced whole or not at all.
 func Rotate(path string) (Key, error) {
 	target, err := filepath.EvalSymlinks(path) // a link stays a link
+	if errors.Is(err, fs.ErrNotExist) {
+		return Key{}, fmt.Errorf("rotate keyset: %w: %s is not there; make it with: bugle vault init", ErrKeyset, path)
+	}
 	if err != nil {
 		return Key{}, fmt.Errorf("rotate keyset: %w", err)
 	}
@@ -67,7 +74,11 @@ func Rotate(path string) (Key, error) {
 // which can't be written: the keyset with the new key goes into a new file, to
 // be put where the old one is kept, and removed.
 func RotateTo(ctx context.Context, c config.Vault, dataDir, path string) (Key, error) {
-	r, err := rotate(ctx, newSource(c, dataDir))
+	s, err := newSource(c, dataDir)
+	if err != nil {
+		return Key{}, fmt.Errorf("rotate keyset: %w", err)
+	}
+	r, err := rotate(ctx, s)
 	if err != nil {
 		return Key{}, err
 	}

@@ -136,7 +136,8 @@ func (f *Reader) load(index int64) error {
 	if end-start < tagSize {
 		return fmt.Errorf("it ends early: %w", ErrAltered)
 	}
-	if f.index = -1; cap(f.plain) < int(end-start) {
+	f.index = -1
+	if cap(f.plain) < int(end-start) {
 		f.plain = make([]byte, end-start)
 	}
 	sealed := f.plain[:end-start]

@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,17 +34,19 @@ type source interface {
 const maxKeyset = 1 << 20
 
 // newSource gives the source that a configuration names.
-func newSource(c config.Vault, dataDir string) source {
-	if len(c.Command) > 0 {
-		return &commandSource{argv: c.Command}
+func newSource(c config.Vault, dataDir string) (source, error) {
+	kind, place, _ := strings.Cut(c.Keyset, ":")
+	switch {
+	case len(c.Command) > 0:
+		return &commandSource{argv: c.Command}, nil
+	case c.Keyset == "":
+		return &fileSource{path: filepath.Join(dataDir, KeysetFile)}, nil
+	case kind == "file" && place != "":
+		return &fileSource{path: place}, nil
+	case kind == "env" && place != "":
+		return envSource(place), nil
 	}
-	if name, ok := strings.CutPrefix(c.Keyset, "env:"); ok {
-		return envSource(name)
-	}
-	if path, ok := strings.CutPrefix(c.Keyset, "file:"); ok {
-		return &fileSource{path: path}
-	}
-	return &fileSource{path: keysetPath(dataDir)}
+	return nil, unusable("vault.keyset is neither file:PATH nor env:NAME")
 }
 
 // fileSource is a file that only its owner may read. A rotation replaces it, so
@@ -59,11 +60,16 @@ type fileSource struct {
 type stamp struct {
 	inode             uint64
 	size              int64
-	modified, changed time.Time
+	mode              fs.FileMode // the clocks of files are coarse
+	modified, changed time.Time   // the latter of mode and owner too
 }
 
+// unread is the stamp of a file that the system wouldn't let us read: it is
+// tried again even if nothing about it changes.
+var unread = stamp{size: -1}
+
 func stampOf(info fs.FileInfo) stamp {
-	s := stamp{size: info.Size(), modified: info.ModTime()}
+	s := stamp{size: info.Size(), mode: info.Mode(), modified: info.ModTime()}
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
 		s.inode, s.changed = sys.Ino, time.Unix(sys.Ctim.Unix())
 	}
@@ -90,11 +96,13 @@ func (f *fileSource) read(context.Context) ([]byte, error) {
 			"or make one with: bugle vault init", ErrKeyset)
 	}
 	if err != nil {
+		f.seen = unread
 		return nil, fmt.Errorf("%w: %w", ErrKeyset, err)
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
+		f.seen = unread
 		return nil, fmt.Errorf("%w: %w", ErrKeyset, err)
 	}
 	f.seen = stampOf(info)
@@ -104,13 +112,9 @@ func (f *fileSource) read(context.Context) ([]byte, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, unusable(fmt.Sprintf("its mode is %#o, so others may read or change it: chmod 600 %s", info.Mode().Perm(), f.path))
 	}
-	return readAll(file)
-}
-
-// readAll reads a keyset's text, which has a bound.
-func readAll(r io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxKeyset+1))
+	text, err := io.ReadAll(io.LimitReader(file, maxKeyset+1))
 	if err != nil {
+		f.seen = unread
 		return nil, fmt.Errorf("%w: %w", ErrKeyset, err)
 	}
 	if len(text) > maxKeyset {
@@ -169,23 +173,25 @@ func (c *commandSource) read(ctx context.Context) ([]byte, error) {
 	case out.over:
 		return nil, unusable("it printed more than 1 MiB")
 	case ctx.Err() != nil:
-		return nil, unusable(fmt.Sprintf("it did not end in time (%s)", commandLimit))
+		return nil, unusable(fmt.Sprintf("it did not end in time (limit %s)", commandLimit))
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w; run it by hand to see what it says", ErrKeyset, err)
 	}
-	return out.Bytes(), nil
+	return out.text, nil
 }
 
-// bounded keeps what is written to it as long as a keyset may be.
+// bounded keeps what is written to it as long as a keyset may be. It is no
+// bytes.Buffer inside: that has a ReadFrom, which goes past any bound in Write.
 type bounded struct {
-	bytes.Buffer
+	text []byte
 	over bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > maxKeyset {
+	if len(b.text)+len(p) > maxKeyset {
 		b.over = true
 		return 0, errors.New("too long")
 	}
-	return b.Buffer.Write(p)
+	b.text = append(b.text, p...)
+	return len(p), nil
 }

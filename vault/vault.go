@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -79,7 +78,11 @@ func Open(ctx context.Context, c config.Vault, dataDir string) (*Vault, error) {
 
 // Inspect is Open for tools: it writes nothing into dataDir.
 func Inspect(ctx context.Context, c config.Vault, dataDir string) (*Vault, error) {
-	v := &Vault{source: newSource(c, dataDir)}
+	source, err := newSource(c, dataDir)
+	if err != nil {
+		return nil, fmt.Errorf("open vault: %w", err)
+	}
+	v := &Vault{source: source}
 	if err := v.Reload(ctx); err != nil {
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
@@ -218,9 +221,20 @@ func (v *Vault) fetch(ctx context.Context) (*keyring, error) {
 	return fresh, nil
 }
 
-// Healthy says why the keyset couldn't be read when it was last tried, or nil.
+// Healthy says why the keyset can't be read, or nil. It looks at the source
+// first if that has changed, or if the last reading failed and another is due.
 // The vault goes on with what it had.
-func (v *Vault) Healthy() error {
+func (v *Vault) Healthy(ctx context.Context) error {
+	if v.reading.TryLock() { // else somebody is at it
+		if v.source.changed() || v.failure() != nil && v.source.mayHaveMore() {
+			_ = v.read(ctx)
+		}
+		v.reading.Unlock()
+	}
+	return v.failure()
+}
+
+func (v *Vault) failure() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.failed
@@ -244,6 +258,3 @@ func (v *Vault) LogValue() slog.Value { return slog.StringValue("[sealed]") }
 
 // MarshalJSON is Format for JSON.
 func (v *Vault) MarshalJSON() ([]byte, error) { return []byte(`"[sealed]"`), nil }
-
-// keysetPath is where a keyset stands by default.
-func keysetPath(dataDir string) string { return filepath.Join(dataDir, KeysetFile) }

@@ -21,8 +21,7 @@ import (
 // The vault's associated data covers the sealed key; that of the stream is all
 // before it. So no chunk can be changed, left out, put elsewhere or taken from
 // another file, and the file cannot be cut or go on: its last chunk, and no
-// other, is sealed as the last. docs/decisions/ says why it is not a format of
-// our own.
+// other, is sealed as the last. docs/decisions/06-sealed-files.md says why.
 const (
 	fileMagic   = "BGLV\x01"
 	fileKeySize = 32
@@ -36,8 +35,8 @@ func filePlace(associated []byte) []byte {
 
 // NewWriter gives a writer that seals what is written to it into w, in chunks
 // of 1 MiB. Close seals the last one; without it the file is one that has been
-// cut, and can't be opened. Close leaves w open. The writer keeps 1 MiB in
-// memory, and after an error gives that error for ever. It is not safe for
+// cut, and can't be opened. Close leaves w open. The writer keeps up to 2 MiB
+// in memory, and after an error gives that error for ever. It is not safe for
 // concurrent use.
 func (v *Vault) NewWriter(w io.Writer, associated []byte) (io.WriteCloser, error) {
 	key := make([]byte, fileKeySize)
