@@ -32,7 +32,7 @@ lint: ## gofmt, go vet, staticcheck
 	$(GO) vet -tags load,bench ./...
 	$(GO) tool staticcheck -tags load,bench ./...
 
-peers: ## install the test peers: sipp, baresip, redis-server, prometheus, gcc
+peers: ## install the test peers: sipp, baresip, redis-server, postgresql, prometheus, gcc
 	@test/install-peers.sh
 
 prompts: ## render the demo's prompts anew (needs espeak-ng and sox) and its music

@@ -129,8 +129,9 @@ func (s *Store) putHead(ctx context.Context, t *tx, h head) error {
 	if err != nil {
 		return fmt.Errorf("seal the head of the audit: %w", err)
 	}
+	begin := append([]byte{}, h.beginHash...) // SQLite reads empty bytes as nil, which would be written as NULL
 	_, err = t.exec(ctx, `UPDATE audit_heads SET seq = $2, hash = $3, begin_seq = $4, begin_hash = $5, seal = $6 WHERE node = $1`,
-		h.node, int64(h.seq), h.hash, int64(h.beginSeq), h.beginHash, seal)
+		h.node, int64(h.seq), h.hash, int64(h.beginSeq), begin, seal)
 	return err
 }
 
@@ -171,7 +172,9 @@ func (s *Store) Anchor(ctx context.Context) (int, error) {
 	return anchored, err
 }
 
-func anchorDetail(seq uint64, hash []byte) string { return fmt.Sprintf("%d %s", seq, hex.EncodeToString(hash)) }
+func anchorDetail(seq uint64, hash []byte) string {
+	return fmt.Sprintf("%d %s", seq, hex.EncodeToString(hash))
+}
 
 // Entries gives the audit's entries from one moment until before another, of
 // all nodes, in that order.

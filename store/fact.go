@@ -47,6 +47,10 @@ func (w *writer) write(ctx context.Context, ev event.Event) error {
 			ON CONFLICT (visit, agent) DO UPDATE SET wrapped_up_at = excluded.wrapped_up_at, wrap_up_ns = excluded.wrap_up_ns
 			WHERE talks.wrapped_up_at IS NULL`,
 			text(f.Visit), text(f.Agent), ev.Call, text(f.Queue), ev.At.UnixMilli(), int64(f.Took))
+	case event.RecordingMade:
+		return w.exec(ctx, `INSERT INTO recordings (id, call_id, node, name, length_ns, bytes, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (id) DO NOTHING`,
+			text(f.Recording), ev.Call, w.node, text(f.Name), int64(f.Length), f.Bytes, ev.At.UnixMilli())
 	case event.AgentChanged:
 		return w.exec(ctx, `INSERT INTO agent_states (node, seq, at, agent, state, reason, previous, after_ns) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 			ON CONFLICT (node, seq, at) DO NOTHING`,

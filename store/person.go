@@ -24,10 +24,11 @@ type Held struct {
 // HeldCall is one call with all that belongs to it.
 type HeldCall struct {
 	Call
-	Visits    []Visit
-	Offers    []Offer
-	Transfers []heldTransfer
-	Surveys   []Survey
+	Visits     []Visit
+	Offers     []Offer
+	Recordings []Recording
+	Transfers  []heldTransfer
+	Surveys    []Survey
 }
 
 // What stands in it about the caller's own numbers is shown to him.
@@ -107,6 +108,9 @@ func (s *Store) heldCall(ctx context.Context, c Call) (h HeldCall, err error) {
 	if h.Offers, err = collect(rows(ctx, s.read, "export offers", offerQuery+` WHERE call_id = $1 ORDER BY made_at, agent`, of, scanOffer)); err != nil {
 		return h, err
 	}
+	if h.Recordings, err = collect(rows(ctx, s.read, "export recordings", recordingQuery+` WHERE call_id = $1 ORDER BY made_at, id`, of, scanRecording)); err != nil {
+		return h, err
+	}
 	if h.Surveys, err = collect(rows(ctx, s.read, "export surveys", surveyQuery+` WHERE call_id = $1 ORDER BY at, question`, of, scanSurvey)); err != nil {
 		return h, err
 	}
@@ -120,11 +124,11 @@ func (s *Store) heldCall(ctx context.Context, c Call) (h HeldCall, err error) {
 }
 
 // Erased counts what Erase did.
-type Erased struct{ Calls, FollowUps, Surveys, Transfers int }
+type Erased struct{ Calls, FollowUps, Recordings, Transfers int }
 
 // Erase forgets a number, given by its hash: no row leads to it any more. The
 // calls and their figures stay, of nobody; what was owed is owed no more, and
-// answers to surveys go. Events that are still on their way are taken in
+// recordings are condemned. Events that are still on their way are taken in
 // without the number. It is audited, by the hash. ErrNoHash.
 func (s *Store) Erase(ctx context.Context, by By, numberHash string) (Erased, error) {
 	if numberHash == "" {
@@ -140,7 +144,8 @@ func (s *Store) Erase(ctx context.Context, by By, numberHash string) (Erased, er
 			args  []any
 		}{
 			{nil, `INSERT INTO erasures (caller_hash, at) VALUES ($1, $2) ON CONFLICT (caller_hash) DO UPDATE SET at = excluded.at`, []any{numberHash, now}},
-			{&done.Surveys, `DELETE FROM surveys WHERE call_id IN (SELECT id FROM calls WHERE caller_hash = $1)`, []any{numberHash}},
+			{&done.Recordings, `UPDATE recordings SET condemned_at = COALESCE(condemned_at, $2)
+				WHERE call_id IN (SELECT id FROM calls WHERE caller_hash = $1)`, []any{numberHash, now}},
 			{&done.Transfers, `UPDATE transfers SET target_sealed = NULL
 				WHERE target_sealed IS NOT NULL AND call_id IN (SELECT id FROM calls WHERE caller_hash = $1)`, []any{numberHash}},
 			{&done.FollowUps, `UPDATE follow_ups SET caller_hash = '', caller_sealed = NULL,
@@ -157,7 +162,7 @@ func (s *Store) Erase(ctx context.Context, by By, numberHash string) (Erased, er
 			}
 		}
 		return s.note(ctx, t, by.entry("caller.erase", "caller "+numberHash,
-			fmt.Sprintf("%d calls, %d follow-ups, %d survey answers, %d transfers", done.Calls, done.FollowUps, done.Surveys, done.Transfers)))
+			fmt.Sprintf("%d calls, %d follow-ups, %d recordings, %d transfers", done.Calls, done.FollowUps, done.Recordings, done.Transfers)))
 	})
 	return done, err
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ type Sealer interface {
 	Seal(plain, associated []byte) ([]byte, error)
 	Unseal(sealed, associated []byte) ([]byte, error)
 	Hash(number string) string // keyed, the same for the same number for ever
+	Fingerprint() string       // of the key of Hash
 }
 
 // CallerPlace is the associated data of a call's sealed caller number
@@ -51,6 +53,28 @@ type noSealer struct{}
 func (noSealer) Seal(_, _ []byte) ([]byte, error)   { return nil, errNoSealer }
 func (noSealer) Unseal(_, _ []byte) ([]byte, error) { return nil, errNoSealer }
 func (noSealer) Hash(string) string                 { return "" }
+func (noSealer) Fingerprint() string                { return "" }
+
+// errOtherVault is a database in which nothing of ours could be found.
+var errOtherVault = errors.New("the database was filled with another vault's keys: give every node that uses it the same keyset")
+
+// recognise holds the vault against the one the database was filled with; the
+// first to come decides.
+func (s *Store) recognise(ctx context.Context) error {
+	ours := s.sealer.Fingerprint()
+	if ours == "" {
+		return nil
+	}
+	var theirs string
+	err := s.inTx(ctx, "recognise the vault", func(t *tx) error {
+		return t.row(ctx, `INSERT INTO traits (name, value) VALUES ('vault', $1)
+			ON CONFLICT (name) DO UPDATE SET value = traits.value RETURNING value`, []any{ours}, &theirs)
+	})
+	if err == nil && theirs != ours {
+		err = errOtherVault
+	}
+	return err
+}
 
 // seal gives nil for nothing.
 func (s *Store) seal(p Private, place []byte) ([]byte, error) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // A step of purging deletes one batch and gives how many rows that were, and of
@@ -24,6 +25,10 @@ var ofCalls = []struct{ table, key, at string }{
 // and in the end what belongs to no call.
 func purgeRecords(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {
 	oldest := fmt.Sprintf(`(SELECT id FROM calls WHERE started_at < $1 ORDER BY started_at, id LIMIT %d)`, purgeBatch)
+	if _, err := t.exec(ctx, `UPDATE recordings SET condemned_at = COALESCE(condemned_at, $2) WHERE call_id IN `+oldest,
+		before, time.Now().UnixMilli()); err != nil {
+		return 0, 0, err
+	}
 	for _, of := range ofCalls {
 		n, err := t.exec(ctx, `DELETE FROM `+of.table+` WHERE call_id IN `+oldest, before)
 		if err != nil {
@@ -48,7 +53,7 @@ func purgeRecords(ctx context.Context, t *tx, before int64) (rows, left int64, e
 	return rows, left, err
 }
 
-func (s *Store) purgeCallers(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {
+func purgeCallers(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {
 	calls, err := t.exec(ctx, fmt.Sprintf(`UPDATE calls SET caller = '', caller_hash = '', caller_sealed = NULL
 		WHERE id IN (SELECT id FROM calls WHERE started_at < $1 AND (caller <> '' OR caller_hash <> '' OR caller_sealed IS NOT NULL)
 			ORDER BY started_at, id LIMIT %d)`, purgeBatch), before)
@@ -60,7 +65,13 @@ func (s *Store) purgeCallers(ctx context.Context, t *tx, before int64) (rows, le
 	return calls + transfers, max(calls, transfers), err
 }
 
-func (s *Store) purgeFollowUps(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {
+func condemnOld(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {
+	n, err := t.exec(ctx, fmt.Sprintf(`UPDATE recordings SET condemned_at = $2
+		WHERE id IN (SELECT id FROM recordings WHERE made_at < $1 AND condemned_at IS NULL LIMIT %d)`, purgeBatch), before, time.Now().UnixMilli())
+	return n, n, err
+}
+
+func purgeFollowUps(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {
 	n, err := t.exec(ctx, fmt.Sprintf(`DELETE FROM follow_ups
 		WHERE id IN (SELECT id FROM follow_ups WHERE settled_at < $1 LIMIT %d)`, purgeBatch), before)
 	return n, n, err

@@ -16,12 +16,13 @@ type Class string
 const (
 	Records     Class = "records"    // calls and all that belongs to them, agents' states
 	Callers     Class = "callers"    // the caller's number and hash in the records
+	Recordings  Class = "recordings" // what callers said
 	FollowUpsOf Class = "follow_ups" // calls we owed, once settled
 	AuditTrail  Class = "audit"
 )
 
 // Classes gives every class.
-func Classes() []Class { return []Class{Records, Callers, FollowUpsOf, AuditTrail} }
+func Classes() []Class { return []Class{Records, Callers, Recordings, FollowUpsOf, AuditTrail} }
 
 // ErrUnknownClass is a class that is none of Classes.
 var ErrUnknownClass = errors.New("no such class of retention")
@@ -37,7 +38,7 @@ func (s *Store) Retain(ctx context.Context, by By, kept config.Retention, now ti
 	for _, c := range []struct {
 		class Class
 		kept  config.Period
-	}{{Records, kept.Records}, {Callers, kept.Callers}, {FollowUpsOf, kept.FollowUps}, {AuditTrail, kept.Audit}} {
+	}{{Records, kept.Records}, {Callers, kept.Callers}, {Recordings, kept.Recordings}, {FollowUpsOf, kept.FollowUps}, {AuditTrail, kept.Audit}} {
 		if c.kept == (config.Period{}) {
 			continue
 		}
@@ -51,7 +52,8 @@ func (s *Store) Retain(ctx context.Context, by By, kept config.Retention, now ti
 }
 
 // Purge deletes what is of a class and older than a moment, and gives how many
-// rows that were. It is audited if there were any. After an error, what has
+// rows that were; recordings are condemned, since their files are their node's
+// to delete (Condemned). It is audited if there were any. After an error, what has
 // been deleted stays so. ErrUnknownClass.
 func (s *Store) Purge(ctx context.Context, by By, class Class, before time.Time) (n int, err error) {
 	var step func(context.Context, *tx, int64) (rows, left int64, err error)
@@ -59,9 +61,11 @@ func (s *Store) Purge(ctx context.Context, by By, class Class, before time.Time)
 	case Records:
 		step = purgeRecords
 	case Callers:
-		step = s.purgeCallers
+		step = purgeCallers
+	case Recordings:
+		step = condemnOld
 	case FollowUpsOf:
-		step = s.purgeFollowUps
+		step = purgeFollowUps
 	case AuditTrail:
 		step = s.purgeAudit
 	default:

@@ -63,7 +63,8 @@ const (
 const fileName = "bugle.db"
 
 // Open opens the database and brings its tables up to date. A database that a
-// newer version of Bugle has changed is refused.
+// newer version of Bugle has changed, or that was filled with another vault, is
+// refused.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{node: o.Node, sealer: o.Sealer, log: o.Log, metrics: newMetrics()}
 	if s.log == nil {
@@ -83,7 +84,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if err := s.migrate(ctx); err != nil {
+	if err = s.migrate(ctx); err == nil {
+		err = s.recognise(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.Close())
 	}
 	return s, nil

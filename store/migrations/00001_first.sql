@@ -127,6 +127,22 @@ CREATE TABLE log_offsets (
     PRIMARY KEY (node, reader)
 );
 
+-- What callers said and we kept. The sealed file lies with its node, which
+-- deletes it once it is condemned, and then the row.
+CREATE TABLE recordings (
+    id           TEXT PRIMARY KEY,
+    call_id      TEXT NOT NULL,
+    node         TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    length_ns    BIGINT NOT NULL,
+    bytes        BIGINT NOT NULL,
+    made_at      BIGINT NOT NULL,
+    condemned_at BIGINT
+);
+CREATE INDEX recordings_call ON recordings (call_id);
+CREATE INDEX recordings_made ON recordings (made_at);
+CREATE INDEX recordings_condemned ON recordings (node) WHERE condemned_at IS NOT NULL;
+
 -- What is said about a call by others than the event log.
 CREATE TABLE transfers (
     id            TEXT PRIMARY KEY,
@@ -179,6 +195,12 @@ CREATE INDEX follow_ups_due ON follow_ups (due_to);
 CREATE INDEX follow_ups_caller ON follow_ups (caller_hash);
 CREATE INDEX follow_ups_settled ON follow_ups (settled_at);
 
+-- What is so about the whole database: the vault it was filled with.
+CREATE TABLE traits (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
 -- Numbers whose owner asked to be forgotten: an event that is older and comes
 -- late is taken in without them.
 CREATE TABLE erasures (
@@ -215,9 +237,11 @@ CREATE TABLE audit_heads (
 DROP TABLE audit_heads;
 DROP TABLE audit;
 DROP TABLE erasures;
+DROP TABLE traits;
 DROP TABLE follow_ups;
 DROP TABLE surveys;
 DROP TABLE transfers;
+DROP TABLE recordings;
 DROP TABLE log_offsets;
 DROP TABLE agent_states;
 DROP TABLE talks;

@@ -1,0 +1,248 @@
+package store
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/test/peer"
+	"go.uber.org/goleak"
+)
+
+// server is the PostgreSQL that all tests of the package share.
+var server *peer.Postgres
+
+func TestMain(m *testing.M) {
+	var err error
+	if server, err = peer.RunPostgres(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	server.Stop()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// site is one database, which several nodes can open.
+type site struct {
+	config config.Store
+	dir    string
+	sealer *testSealer
+}
+
+// onBoth runs a test on both databases.
+func onBoth(t *testing.T, test func(t *testing.T, d site)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, site{dir: t.TempDir(), sealer: newSealer()}) })
+	t.Run("postgres", func(t *testing.T) {
+		test(t, site{config: config.Store{Postgres: server.Database(t)}, dir: t.TempDir(), sealer: newSealer()})
+	})
+}
+
+// open opens the database as a node.
+func (d site) open(t testing.TB, node string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Config: d.config, DataDir: d.dir, Node: node, Sealer: d.sealer, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+// testSealer is a vault with one key.
+type testSealer struct {
+	aead cipher.AEAD
+	name string
+}
+
+func newSealer() *testSealer {
+	block, err := aes.NewCipher([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		panic(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err)
+	}
+	return &testSealer{aead, "test vault"}
+}
+
+func (v *testSealer) Seal(plain, associated []byte) ([]byte, error) {
+	nonce := make([]byte, v.aead.NonceSize())
+	_, _ = rand.Read(nonce)
+	return v.aead.Seal(nonce, nonce, plain, associated), nil
+}
+
+func (v *testSealer) Unseal(sealed, associated []byte) ([]byte, error) {
+	if len(sealed) < v.aead.NonceSize() {
+		return nil, fmt.Errorf("not sealed")
+	}
+	n := v.aead.NonceSize()
+	return v.aead.Open(nil, sealed[:n], sealed[n:], associated)
+}
+
+func (v *testSealer) Hash(number string) string {
+	m := hmac.New(sha256.New, []byte("key"))
+	m.Write([]byte(number))
+	return hex.EncodeToString(m.Sum(nil)[:16])
+}
+
+func (v *testSealer) Fingerprint() string { return v.name }
+
+var tester = By{Actor: "tess", Address: "192.0.2.7"}
+
+// must is for what cannot fail in a test that is well.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenTwiceKeepsEverything(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		s := d.open(t, "n1")
+		must(t, s.PutAgent(t.Context(), tester, "anna", config.Agent{Name: "Anna", Tier: 1}))
+		again := d.open(t, "n2")
+		agents, err := again.Agents(t.Context())
+		must(t, err)
+		if agents["anna"].Name != "Anna" {
+			t.Errorf("got %v", agents)
+		}
+		must(t, again.Ping(t.Context()))
+	})
+}
+
+// Nodes that start together all migrate; one does it, the others wait.
+func TestNodesMigrateTogether(t *testing.T) {
+	d := site{config: config.Store{Postgres: server.Database(t)}, sealer: newSealer()}
+	errs := make(chan error, 4)
+	for i := range cap(errs) {
+		go func() {
+			s, err := Open(context.Background(), Options{Config: d.config, Node: fmt.Sprint(i), Sealer: d.sealer, Log: slog.New(slog.DiscardHandler)})
+			if err == nil {
+				err = s.Close()
+			}
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		must(t, <-errs)
+	}
+}
+
+func TestNewerTablesAreRefused(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		s := d.open(t, "n1")
+		_, err := s.write.Exec(`INSERT INTO bugle_migrations (version_id, is_applied) VALUES (99, $1)`, true)
+		must(t, err)
+		_, err = Open(t.Context(), Options{Config: d.config, DataDir: d.dir, Sealer: d.sealer, Log: slog.New(slog.DiscardHandler)})
+		if err == nil || !strings.Contains(err.Error(), "run a newer bugle") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestAnotherVaultIsRefused(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		d.open(t, "n1")
+		other := newSealer()
+		other.name = "another vault"
+		_, err := Open(t.Context(), Options{Config: d.config, DataDir: d.dir, Sealer: other, Log: slog.New(slog.DiscardHandler)})
+		if err == nil || !strings.Contains(err.Error(), "same keyset") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestSQLiteFilesAreTheOwnersAlone(t *testing.T) {
+	d := site{dir: t.TempDir(), sealer: newSealer()}
+	s := d.open(t, "n1")
+	must(t, s.Audit(t.Context(), Entry{Actor: "a"}))
+	files, err := filepath.Glob(filepath.Join(d.dir, fileName+"*"))
+	must(t, err)
+	if len(files) != 3 { // with -wal and -shm
+		t.Errorf("files: %v", files)
+	}
+	for _, f := range files {
+		info, err := os.Stat(f)
+		must(t, err)
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", f, info.Mode())
+		}
+	}
+}
+
+// A path may hold what means something in a URL.
+func TestSQLiteInAnOddFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "50% of? it #1")
+	d := site{dir: dir, sealer: newSealer()}
+	d.open(t, "n1")
+	if _, err := os.Stat(filepath.Join(dir, fileName)); err != nil {
+		t.Error(err)
+	}
+}
+
+// What cannot be reached or read gives an error soon, and never the password.
+func TestNoPasswordInErrors(t *testing.T) {
+	for _, address := range []string{
+		"postgres://bugle:hunter2@127.0.0.1:1/bugle",
+		"postgres://bugle:hunter2@127.0.0.1:port/bugle",
+		"postgres://bugle:hunter2@[::1/%zz",
+	} {
+		began := time.Now()
+		_, err := Open(t.Context(), Options{Config: config.Store{Postgres: address}, Log: slog.New(slog.DiscardHandler)})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v", err)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("took %v", took)
+		}
+	}
+}
+
+func TestPrivateIsNotPrinted(t *testing.T) {
+	p := Private("+15550100")
+	printed := fmt.Sprintf("%v %s %q %+v %#v %x %d %v", p, p, p, p, p, p, p, FollowUp{Caller: p})
+	if strings.Contains(printed, "5550100") || strings.Contains(printed, hex.EncodeToString([]byte("5550100"))) {
+		t.Error(printed)
+	}
+	u := User{ID: "u", PasswordHash: "secret"}
+	if printed := fmt.Sprintf("%v %+v %#v %s", u, u, u, u); strings.Contains(printed, "secret") {
+		t.Error(printed)
+	}
+}
+
+// Without a vault nothing is stored in the clear instead.
+func TestNothingPersonalWithoutVault(t *testing.T) {
+	s, err := Open(t.Context(), Options{DataDir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	defer s.Close()
+	if _, err := s.AddFollowUp(t.Context(), FollowUp{ID: "f", Caller: "+15550100"}); err == nil {
+		t.Error("a follow-up was stored")
+	}
+	if err := s.Audit(t.Context(), Entry{}); err == nil {
+		t.Error("an audit entry was stored without a seal")
+	}
+}
