@@ -18,15 +18,16 @@ type Store struct {
 // Retention is for how long each class of what is stored is kept. What is
 // older is deleted.
 type Retention struct {
-	Records   Period `yaml:"records"`    // calls and all that belongs to them; default 7y
-	Callers   Period `yaml:"callers"`    // the caller's number in those; default: as long as the records
-	FollowUps Period `yaml:"follow_ups"` // calls we owed someone, once they are settled; default 7y
-	Audit     Period `yaml:"audit"`      // who did what; default 7y
+	Records    Period `yaml:"records"`    // calls and all that belongs to them; default 7y
+	Callers    Period `yaml:"callers"`    // the caller's number in those; default: as long as the records
+	Recordings Period `yaml:"recordings"` // what callers said and we kept; default 7y
+	FollowUps  Period `yaml:"follow_ups"` // calls we owed someone, once they are settled; default 7y
+	Audit      Period `yaml:"audit"`      // who did what; default 7y
 }
 
 func (s *Store) defaults() {
 	seven := Period{Years: 7}
-	s.Retention = Retention{Records: seven, FollowUps: seven, Audit: seven}
+	s.Retention = Retention{Records: seven, Recordings: seven, FollowUps: seven, Audit: seven}
 }
 
 // Period is a length of time on the calendar: whole years or days, written
@@ -68,7 +69,7 @@ func (k *checker) store() {
 	for _, r := range []struct {
 		class string
 		kept  Period
-	}{{"records", s.Retention.Records}, {"follow_ups", s.Retention.FollowUps}, {"audit", s.Retention.Audit}} {
+	}{{"records", s.Retention.Records}, {"recordings", s.Retention.Recordings}, {"follow_ups", s.Retention.FollowUps}, {"audit", s.Retention.Audit}} {
 		if r.kept == (Period{}) {
 			k.bad(at("store", "retention", r.class), fmt.Sprintf("store.retention.%s is nothing at all", r.class), "write for how long: 7y or 90d")
 		}
