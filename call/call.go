@@ -8,8 +8,9 @@
 // ends, a Termination says how, and deferred releases leave nothing behind: no
 // place in line, no ringing phone, no port, no goroutine.
 //
-// Read inbound.go for the story of a call, wait.go for the time in line and the
-// ringing of agents, talk.go for the bridge, feature.go for *70 and its kin.
+// Read inbound.go for the story of a call, record.go for what a caller leaves,
+// wait.go for the time in line and the ringing of agents, talk.go for the
+// bridge, feature.go for *70 and its kin.
 package call
 
 import (
@@ -35,6 +36,8 @@ type Options struct {
 	Router  *router.Router
 	Events  event.Emitter
 	Log     *slog.Logger
+
+	Recordings Recordings
 
 	// Dial rings a phone; it is sip.Server's Dial.
 	Dial func(sip.Target, sip.Session) (*sip.Leg, error)

@@ -58,7 +58,11 @@ func (c *inbound) run() Termination {
 	}
 	outcome, err := ivr.Run(c.ctx, c.Config.Flows, number, c, c.entered)
 	if err != nil {
-		return c.ended(err)
+		end := c.ended(err)
+		if end == LeftFlow && len(outcome.Recordings) > 0 {
+			return LeftMessage
+		}
+		return end
 	}
 	if outcome.Kind == ivr.Hangup {
 		return FlowEnded

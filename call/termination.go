@@ -27,6 +27,7 @@ var (
 	LeftRinging   = Termination{Abandoned, "before_answer", 487} // CANCEL before our 200
 	LeftFlow      = Termination{Abandoned, "in_flow", 487}
 	LeftQueue     = Termination{Abandoned, "in_queue", 487}
+	LeftMessage   = Termination{Finished, "left_message", 487} // hung up after a recording was kept
 	FlowEnded     = Termination{Finished, "flow_ended", 480}
 	FeatureDone   = Termination{Finished, "feature_code", 480} // *70, *71, *72
 	UnknownNumber = Termination{Refused, "unknown_number", 404}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Keypad is what a caller can press.
@@ -15,6 +16,7 @@ const Keypad = "0123456789*#"
 var (
 	promptName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 	valueName  = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	recordName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`) // part of a file's name
 )
 
 // stepChecker checks one step: that it does one thing and names only what
@@ -47,7 +49,7 @@ func (k *stepChecker) check(s Step, path []string) {
 	case 1:
 		k.path = extend(path, verbs[0])
 	case 0:
-		k.bad(path, k.subject+" does nothing", "give it one of play, menu, collect, queue, hangup")
+		k.bad(path, k.subject+" does nothing", "give it one of play, menu, collect, record, queue, hangup")
 		return
 	default:
 		k.bad(path, fmt.Sprintf("%s does several things: %s", k.subject, strings.Join(verbs, ", ")), "make a step of each")
@@ -61,6 +63,8 @@ func (k *stepChecker) check(s Step, path []string) {
 		k.menu(s.Menu)
 	case s.Collect != nil:
 		k.collect(s.Collect)
+	case s.Record != nil:
+		k.record(s.Record)
 	case s.Queue != nil:
 		k.known(k.subject+" leads to", "queue", s.Queue.Name, slices.Collect(maps.Keys(k.Queues)), extend(k.path, "name"))
 		k.prompts(s.Queue.Announce, "announce")
@@ -77,7 +81,7 @@ func (s Step) verbs() []string {
 		set  bool
 	}{
 		{"play", s.Play != nil}, {"menu", s.Menu != nil}, {"collect", s.Collect != nil},
-		{"queue", s.Queue != nil}, {"hangup", s.Hangup != nil},
+		{"record", s.Record != nil}, {"queue", s.Queue != nil}, {"hangup", s.Hangup != nil},
 	} {
 		if v.set {
 			verbs = append(verbs, v.name)
@@ -127,6 +131,31 @@ func (k *stepChecker) collect(c *Collect) {
 	k.prompts(c.NoMatch, "no_match")
 	k.next(c.Next, "next")
 	k.next(c.Else, "else")
+}
+
+// longestRecording bounds what one step may keep.
+const longestRecording = time.Hour
+
+func (k *stepChecker) record(r *Record) {
+	k.spoken(r.Prompts)
+	if !recordName.MatchString(r.Name) {
+		k.bad(extend(k.path, "name"), fmt.Sprintf("%s records as %q", k.subject, r.Name),
+			"give it a name of at most 32 lower-case letters, digits and underscores")
+	}
+	k.notNegative(r.Min, extend(k.path, "min"))
+	if least := max(r.Min.D(), time.Second); r.Max.D() < least || r.Max.D() > longestRecording {
+		k.bad(extend(k.path, "max"), fmt.Sprintf("%s records for at most %s", k.subject, r.Max),
+			fmt.Sprintf("it must be from %s to %s", Duration(least), Duration(longestRecording)))
+	}
+	k.positive(r.Silence, extend(k.path, "silence"))
+	if i := strings.IndexFunc(r.Finish, func(key rune) bool { return !strings.ContainsRune(Keypad, key) }); i >= 0 {
+		k.bad(extend(k.path, "finish"), fmt.Sprintf("%s ends its recording with %q", k.subject, r.Finish),
+			`write the keys that end it, such as "#" or "0123456789*#", or "" for none`)
+	}
+	k.between(r.Tries, 1, 10, extend(k.path, "tries"))
+	k.prompts(r.NoInput, "no_input")
+	k.next(r.Next, "next")
+	k.next(r.Else, "else")
 }
 
 // next checks that a step leads on to one that exists.

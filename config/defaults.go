@@ -64,6 +64,14 @@ func (c *Collect) defaults() {
 	c.Tries = 3
 }
 
+func (r *Record) defaults() {
+	r.Min = Duration(time.Second)
+	r.Max = Duration(3 * time.Minute)
+	r.Silence = Duration(5 * time.Second)
+	r.Finish = "#"
+	r.Tries = 2
+}
+
 // derive fills in the defaults that follow from other values.
 func (c *Config) derive() {
 	if c.Node == "" {

@@ -13,6 +13,7 @@ type Step struct {
 	Play    *Play    `yaml:"play"`
 	Menu    *Menu    `yaml:"menu"`
 	Collect *Collect `yaml:"collect"`
+	Record  *Record  `yaml:"record"`
 	Queue   *Enqueue `yaml:"queue"`
 	Hangup  *Hangup  `yaml:"hangup"`
 }
@@ -60,6 +61,22 @@ type Collect struct {
 	Private    bool     `yaml:"private"` // DoD ID, SSN, date of birth
 	Next       string   `yaml:"next"`
 	Else       string   `yaml:"else"`
+}
+
+// Record speaks and keeps what the caller says then, sealed. A key in the
+// prompts begins the recording at once. A sound that tells the caller to begin
+// is the last of the prompts.
+type Record struct {
+	Prompts []string `yaml:"prompts"`
+	Name    string   `yaml:"name"`     // under which the recording goes with the call
+	Min     Duration `yaml:"min"`      // less speech than this is thrown away and counts as no-input; default 1s
+	Max     Duration `yaml:"max"`      // at most 1h; default 3m
+	Silence Duration `yaml:"silence"`  // ends it; default 5s
+	Finish  string   `yaml:"finish"`   // keys, each of which ends it; default "#". Other keys are not heard
+	Tries   int      `yaml:"tries"`    // default 2
+	NoInput []string `yaml:"no_input"` // spoken before asking again
+	Next    string   `yaml:"next"`
+	Else    string   `yaml:"else"` // step after the last try, and where nothing can be kept
 }
 
 // Enqueue ends the flow: the call waits in a queue.

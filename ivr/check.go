@@ -25,7 +25,7 @@ func Check(cfg *config.Config, prompts *Prompts) config.Problems {
 	return c.found
 }
 
-// set is the languages something can be asked for in.
+// set is a set of names: mostly the languages something can be asked for in.
 type set map[string]bool
 
 func (s set) sorted() []string { return slices.Sorted(maps.Keys(s)) }
@@ -42,7 +42,7 @@ type check struct {
 func (c *check) flow(id string) {
 	reached := c.reach(id)
 	flow := c.Flows[id]
-	silent := map[string]bool{} // steps whose way without keys is known to end
+	silent := set{} // steps whose ways without keys are known to end
 	for _, name := range slices.Sorted(maps.Keys(flow.Steps)) {
 		languages, ok := reached[name]
 		if !ok {
@@ -52,7 +52,7 @@ func (c *check) flow(id string) {
 			continue
 		}
 		step := flow.Steps[name]
-		c.circle(id, name, silent)
+		c.circle(id, name, nil, silent)
 		c.spoken(id, name, step, languages)
 		if step.Queue != nil {
 			if c.queues[step.Queue.Name] == nil {
@@ -79,22 +79,26 @@ func ways(s config.Step) []way {
 		all = append(all, way{next: s.Menu.Else})
 	case s.Collect != nil:
 		all = append(all, way{next: s.Collect.Next}, way{next: s.Collect.Else})
+	case s.Record != nil:
+		all = append(all, way{next: s.Record.Next}, way{next: s.Record.Else})
 	}
 	return all
 }
 
-// unpressed is how a step goes on for a caller who presses nothing; empty if
-// the flow ends there.
-func unpressed(s config.Step) string {
+// unpressed is how a step goes on for a caller who presses nothing; nothing if
+// the flow ends there. A line nobody speaks on may sound as if somebody did.
+func unpressed(s config.Step) []string {
 	switch {
 	case s.Play != nil:
-		return s.Play.Next
+		return []string{s.Play.Next}
 	case s.Menu != nil:
-		return s.Menu.Else
+		return []string{s.Menu.Else}
 	case s.Collect != nil:
-		return s.Collect.Else
+		return []string{s.Collect.Else}
+	case s.Record != nil:
+		return []string{s.Record.Else, s.Record.Next}
 	}
-	return ""
+	return nil
 }
 
 // reach gives the steps of a flow that can be reached, each with the languages
@@ -148,24 +152,26 @@ func (c *check) entered(id string) []string {
 	return c.Languages
 }
 
-// circle follows the way of a caller who presses nothing. It has to end, so
-// that a line nobody speaks on is not held for ever; then each step also has a
-// way to the end. ends remembers what is known already.
-func (c *check) circle(id, from string, ends map[string]bool) {
-	var trail []string
-	for at := from; at != "" && !ends[at]; at = unpressed(c.Flows[id].Steps[at]) {
-		if i := slices.Index(trail, at); i >= 0 {
-			round := append(slices.Clone(trail[i:]), at)
-			c.found = append(c.found, c.Problem(
-				fmt.Sprintf("who presses nothing goes round in circles: %s", strings.Join(round, " → ")),
-				"let one of these steps lead to a queue or a hangup", "flows", id, "steps", at))
-			break
-		}
-		trail = append(trail, at)
+// circle follows the ways of a caller who presses nothing, from a step that he
+// reached by a trail of others. They have to end, so that a line nobody speaks
+// on is not held for ever; then each step also has a way to the end. ends
+// remembers what is known already, so that a circle is reported once.
+func (c *check) circle(id, at string, trail []string, ends set) {
+	step, exists := c.Flows[id].Steps[at]
+	if !exists || ends[at] {
+		return
 	}
-	for _, at := range trail { // reported once, if at all
-		ends[at] = true
+	if i := slices.Index(trail, at); i >= 0 {
+		round := append(slices.Clone(trail[i:]), at)
+		c.found = append(c.found, c.Problem(
+			fmt.Sprintf("who presses nothing goes round in circles: %s", strings.Join(round, " → ")),
+			"let one of these steps lead to a queue or a hangup", "flows", id, "steps", at))
+		return
 	}
+	for _, next := range unpressed(step) {
+		c.circle(id, next, append(trail, at), ends)
+	}
+	ends[at] = true
 }
 
 // spoken looks for prompts there is no recording of.
@@ -189,6 +195,9 @@ func (c *check) spoken(flow, name string, s config.Step, languages set) {
 		at("collect", "prompts", s.Collect.Prompts)
 		at("collect", "no_input", s.Collect.NoInput)
 		at("collect", "no_match", s.Collect.NoMatch)
+	case s.Record != nil:
+		at("record", "prompts", s.Record.Prompts)
+		at("record", "no_input", s.Record.NoInput)
 	case s.Queue != nil:
 		at("queue", "announce", s.Queue.Announce)
 	case s.Hangup != nil:

@@ -77,6 +77,16 @@ flows:
       a: {collect: {prompts: [a], name: id, max: 3, next: end, else: a}}
       end: {hangup: {}}`, spoken, `
 test.yaml:9:7: who presses nothing goes round in circles: a → a; let one of these steps lead to a queue or a hangup`},
+		{"a message, with and without anything said", small + `numbers: {n: {flow: f, language: en}}
+flows:
+  f:
+    start: a
+    steps:
+      a: {record: {prompts: [a], name: m, no_input: [again], next: b, else: end}}
+      b: {play: {prompts: [welcome], next: a}}
+      end: {hangup: {prompts: [bye]}}`, spoken, `
+test.yaml:9:7: who presses nothing goes round in circles: a → b → a; let one of these steps lead to a queue or a hangup
+test.yaml:9:54: prompt "again" has no recording: en/again.wav; record it, or have it rendered`},
 		{"a flow without a number", small + "flows: {f: {start: a, steps: {a: {hangup: {prompts: [a]}}}}}", []string{"en/a.wav"}, `
 test.yaml:4:9: warning: flow "f" has no number, so nobody can call it; add it under numbers: NUMBER: {flow: f, language: en|es}
 test.yaml:4:54: prompt "a" has no recording: es/a.wav; record it, or have it rendered`},

@@ -1,8 +1,8 @@
 // Package ivr speaks with a caller: it runs the flow of the number he dialled
 // and says what he came for.
 //
-// It owns the interpreter of flows (play, menu, collect and how each behaves
-// when nothing or the wrong thing is pressed), the check that a flow can run
+// It owns the interpreter of flows (play, menu, collect, record and how each
+// behaves when nothing or the wrong thing is pressed or said), the check that a flow can run
 // to its end before anyone dials it, and the set of prompts a helpline has. It
 // knows neither SIP nor Redis nor sound: what is spoken and heard goes through
 // the Phone interface, so flows run in virtual time under test.
@@ -29,6 +29,8 @@ type Outcome struct {
 	Announce []Prompt         // for Queue: what to say once the caller has his place, before the music
 	Language string           // the caller's language, from now on
 	Values   map[string]Value // what he entered, by the name of the collect step
+
+	Recordings []Recording // what he left, in order
 }
 
 // Prompt is one thing that can be spoken.

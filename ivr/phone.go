@@ -2,6 +2,7 @@ package ivr
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -22,6 +23,33 @@ type Phone interface {
 	// there already, or else TimedOut at once. When the caller hangs up or ctx
 	// ends it returns promptly with an error, which ends the flow.
 	Next(ctx context.Context, within time.Duration) (Signal, error)
+
+	// Record keeps what the caller says from now on, until a limit of o ends
+	// it, a key does, or he hangs up. What he said until then is kept in any
+	// case; the error is then as of Next. ErrCannotRecord: nothing is kept, but
+	// the call goes on. Keys that end nothing are not heard, and none is in the
+	// recording.
+	Record(ctx context.Context, o RecordOptions) (Recording, error)
+}
+
+// ErrCannotRecord says that what a caller says cannot be kept, a full disk
+// being the usual cause.
+var ErrCannotRecord = errors.New("what the caller says cannot be kept")
+
+// RecordOptions say what is recorded, and what ends it.
+type RecordOptions struct {
+	Name    string        // which one of the call this is
+	Min     time.Duration // with less speech than this, nothing is kept
+	Max     time.Duration // ends it
+	Silence time.Duration // so long without speech ends it
+	Finish  string        // each of these keys ends it
+}
+
+// Recording is something that a caller said.
+type Recording struct {
+	ID     string // where it is kept; empty if nothing is
+	Name   string
+	Length time.Duration
 }
 
 // Signal is one thing that came from a phone.

@@ -2,7 +2,9 @@ package ivr
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +21,10 @@ type fakePhone struct {
 	started  time.Time
 	finished <-chan time.Time // nil while nothing is spoken
 	heard    []string         // "en/welcome", with "…" if cut short
+
+	talking atomic.Bool
+	kept    int  // recordings
+	full    bool // the disk
 }
 
 // act is one thing a caller does: at a time since he was answered.
@@ -27,6 +33,8 @@ type fakePhone struct {
 //	"1info" presses key 1 on a phone that sends SIP INFO
 //	"1down" presses key 1 and does not let go
 //	"1up"   lets it go
+//	"talk"  begins to speak
+//	"hush"  stops speaking
 //	"bye"   hangs up
 type act struct {
 	at time.Duration
@@ -52,8 +60,12 @@ func newFakePhone(ctx context.Context, hangUp func(), script ...act) *fakePhone 
 }
 
 func (p *fakePhone) act(do string, hangUp func()) {
-	if do == "bye" {
+	switch do {
+	case "bye":
 		hangUp()
+		return
+	case "talk", "hush":
+		p.talking.Store(do == "talk")
 		return
 	}
 	key, how := rune(do[0]), do[1:]
@@ -114,6 +126,37 @@ func (p *fakePhone) Next(ctx context.Context, within time.Duration) (Signal, err
 	case <-timeout:
 		return Signal{Kind: TimedOut}, nil
 	}
+}
+
+// Record listens ten times a second. What was kept is in the transcript.
+func (p *fakePhone) Record(ctx context.Context, o RecordOptions) (Recording, error) {
+	p.Silence()
+	if p.full {
+		return Recording{}, ErrCannotRecord
+	}
+	const beat = 100 * time.Millisecond
+	var speech, quiet, length time.Duration
+	var err error
+	for over := false; !over && err == nil && quiet < o.Silence && length < o.Max; {
+		time.Sleep(beat)
+		synctest.Wait() // the caller comes first where both are due at one instant
+		length, quiet = length+beat, quiet+beat
+		if p.talking.Load() {
+			speech, quiet = speech+beat, 0
+		}
+		select {
+		case s := <-p.pressed:
+			over = s.Kind == Key && strings.ContainsRune(o.Finish, s.Key)
+		default:
+			err = ctx.Err()
+		}
+	}
+	if speech < o.Min {
+		return Recording{}, err
+	}
+	p.kept++
+	p.heard = append(p.heard, "("+length.String()+")")
+	return Recording{ID: fmt.Sprintf("id%d", p.kept), Name: o.Name, Length: length}, err
 }
 
 // transcript is all that was heard, in one line.

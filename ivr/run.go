@@ -26,7 +26,7 @@ func Run(ctx context.Context, flows map[string]config.Flow, dialled config.Numbe
 	for range maxSteps {
 		step, ok := flow.Steps[at]
 		if !ok {
-			return Outcome{}, fmt.Errorf("run flow %q: it has no step %q", dialled.Flow, at)
+			return v.outcome(""), fmt.Errorf("run flow %q: it has no step %q", dialled.Flow, at)
 		}
 		if observe != nil {
 			observe(event.StepEntered{Flow: dialled.Flow, Step: at, Language: v.language})
@@ -34,21 +34,26 @@ func Run(ctx context.Context, flows map[string]config.Flow, dialled config.Numbe
 		next, end, err := v.step(ctx, step)
 		switch {
 		case err != nil:
-			return Outcome{}, fmt.Errorf("run step %q of flow %q: %w", at, dialled.Flow, err)
+			return v.outcome(""), fmt.Errorf("run step %q of flow %q: %w", at, dialled.Flow, err)
 		case end != nil:
-			end.Language, end.Values = v.language, v.values
 			return *end, nil
 		}
 		at = next
 	}
-	return Outcome{}, fmt.Errorf("run flow %q: no end after %d steps", dialled.Flow, maxSteps)
+	return v.outcome(""), fmt.Errorf("run flow %q: no end after %d steps", dialled.Flow, maxSteps)
 }
 
 // visit is one caller in a flow.
 type visit struct {
 	keypad
-	language string
-	values   map[string]Value
+	language   string
+	values     map[string]Value
+	recordings []Recording
+}
+
+// outcome is what the visit has come to by now.
+func (v *visit) outcome(k Kind) Outcome {
+	return Outcome{Kind: k, Language: v.language, Values: v.values, Recordings: v.recordings}
 }
 
 // step does one step and gives the name of the next, or the outcome if it was
@@ -61,10 +66,15 @@ func (v *visit) step(ctx context.Context, s config.Step) (next string, end *Outc
 		next, err = v.menu(ctx, s.Menu)
 	case s.Collect != nil:
 		next, err = v.collect(ctx, s.Collect)
+	case s.Record != nil:
+		next, err = v.record(ctx, s.Record)
 	case s.Queue != nil:
-		end = &Outcome{Kind: Queue, Queue: s.Queue.Name, Announce: v.say(s.Queue.Announce)}
+		o := v.outcome(Queue)
+		o.Queue, o.Announce = s.Queue.Name, v.say(s.Queue.Announce)
+		end = &o
 	case s.Hangup != nil:
-		end = &Outcome{Kind: Hangup}
+		o := v.outcome(Hangup)
+		end = &o
 		err = v.speak(ctx, v.say(s.Hangup.Prompts))
 	default:
 		err = errors.New("it does nothing")
@@ -138,6 +148,37 @@ func (v *visit) collect(ctx context.Context, c *config.Collect) (string, error) 
 		}
 	}
 	return c.Else, nil
+}
+
+// record asks the caller to say something, at most Tries times.
+func (v *visit) record(ctx context.Context, r *config.Record) (string, error) {
+	var sorry []string
+	for range r.Tries {
+		// A key stops the prompts, but none typed ahead does: he has to know
+		// that he is being recorded.
+		if err := v.forget(ctx); err != nil {
+			return "", err
+		}
+		if _, err := v.key(ctx, v.say(sorry, r.Prompts), 0); err != nil {
+			return "", err
+		}
+		said, err := v.phone.Record(ctx, RecordOptions{
+			Name: r.Name, Min: r.Min.D(), Max: r.Max.D(), Silence: r.Silence.D(), Finish: r.Finish,
+		})
+		if said.ID != "" {
+			v.recordings = append(v.recordings, said)
+		}
+		switch {
+		case errors.Is(err, ErrCannotRecord):
+			return r.Else, nil // he has spoken once in vain already
+		case err != nil:
+			return "", err
+		case said.ID != "":
+			return r.Next, nil
+		}
+		sorry = r.NoInput
+	}
+	return r.Else, nil
 }
 
 // entryEnd is how an entry of digits ended.

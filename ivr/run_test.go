@@ -204,6 +204,9 @@ func describe(o Outcome) string {
 	for name, v := range o.Values {
 		words = append(words, name+"="+v.Digits())
 	}
+	for _, r := range o.Recordings {
+		words = append(words, r.Name+"="+r.ID)
+	}
 	return strings.Join(words, " ")
 }
 
@@ -292,6 +295,9 @@ type silentPhone struct{}
 
 func (silentPhone) Play(...Prompt) {}
 func (silentPhone) Silence()       {}
+func (silentPhone) Record(context.Context, RecordOptions) (Recording, error) {
+	return Recording{}, nil
+}
 func (silentPhone) Next(_ context.Context, within time.Duration) (Signal, error) {
 	if within < 0 {
 		return Signal{Kind: Finished}, nil

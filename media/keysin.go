@@ -42,7 +42,7 @@ func (r *keyReader) read(p *packet, now int64, tell func(Event)) {
 		return // not one of the sixteen keys: flash hook, fax tones
 	}
 	code, end := payload[0], payload[1]&0x80 != 0
-	duration := uint32(binary.BigEndian.Uint16(payload[2:]))
+	duration := keyDuration(p)
 	switch {
 	case r.any && p.ssrc == r.ssrc && p.timestamp == r.timestamp:
 		if !r.down {
@@ -63,6 +63,16 @@ func (r *keyReader) read(p *packet, now int64, tell func(Event)) {
 	if end {
 		r.finish(tell)
 	}
+}
+
+// keyDuration gives how long a telephone event has lasted by its packet, in
+// timestamp units; 0 if that is too short to say.
+func keyDuration(p *packet) uint32 {
+	payload := p.payload()
+	if len(payload) < 4 {
+		return 0
+	}
+	return uint32(binary.BigEndian.Uint16(payload[2:]))
 }
 
 // continues tells whether the packet begins the next segment of an event too

@@ -231,29 +231,10 @@ func (l *Leg) Stats() Stats {
 // the leg ends. The file is the caller's to close, after Recording.Close.
 // ErrRecording: the leg is being recorded already.
 func (l *Leg) Record(file io.WriteSeeker) (*Recording, error) {
-	r := &Recording{leg: l, tap: newTap(), done: make(chan struct{})}
-	if !l.engine.addWriter() {
-		return nil, ErrClosed
-	}
-	started := make(chan bool, 1)
-	l.do(func(s *stream, _ int64) { started <- s.setTap(r.tap) })
-	var err error
-	select {
-	case ok := <-started:
-		if !ok {
-			err = ErrRecording
-		}
-	case <-l.stream.gone:
-		err = ErrClosed
-	}
-	if err != nil {
-		l.engine.writers.Done()
+	r := &Recording{newTaping(l)}
+	if err := r.start(func() error { return r.write(file) }); err != nil {
 		return nil, err
 	}
-	go func() {
-		defer l.engine.writers.Done()
-		r.write(file)
-	}()
 	return r, nil
 }
 

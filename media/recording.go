@@ -3,9 +3,7 @@ package media
 import (
 	"bufio"
 	"encoding/binary"
-	"fmt"
 	"io"
-	"sync"
 )
 
 // Recording is a leg being written to a WAV file: 16-bit stereo at 8 kHz, on
@@ -13,43 +11,17 @@ import (
 // it is sent. Each packet lies where its timestamp puts it, so that jitter on
 // the way is not in the file; what was lost is silent.
 type Recording struct {
-	leg  *Leg
-	tap  *tap
-	done chan struct{} // the writer is finished
-	stop sync.Once
-	err  error // valid after done
-}
-
-// Dropped tells how many packets could not be recorded because the writer did
-// not keep up.
-func (r *Recording) Dropped() uint64 { return r.tap.dropped.Load() }
-
-// Done is closed when the file is complete: after Close, or after the leg's end.
-func (r *Recording) Done() <-chan struct{} { return r.done }
-
-// Close ends the recording, waits until the file is complete and returns the
-// first error of writing it. It may be called more than once, and after the
-// leg's end.
-func (r *Recording) Close() error {
-	r.stop.Do(func() {
-		r.leg.stream.shard.do(func(int64) { r.leg.stream.untap(r.tap) })
-	})
-	<-r.done
-	return r.err
+	taping
 }
 
 // write is the recording's goroutine.
-func (r *Recording) write(file io.WriteSeeker) {
-	defer close(r.done)
+func (r *Recording) write(file io.WriteSeeker) error {
 	w := newStereoWriter(file)
 	for {
 		<-r.tap.ready
 		if !r.tap.read(w.place) {
-			break
+			return w.finish()
 		}
-	}
-	if err := w.finish(); err != nil {
-		r.err = fmt.Errorf("media: writing a recording: %w", err)
 	}
 }
 
@@ -87,7 +59,7 @@ type track struct {
 
 func newStereoWriter(file io.WriteSeeker) *stereoWriter {
 	w := &stereoWriter{file: file, out: bufio.NewWriter(file)}
-	_ = writeHeader(w.out, 0) // an error stays in out until Flush
+	_ = writeHeader(w.out, 2, 0) // an error stays in out until Flush
 	return w
 }
 
@@ -109,7 +81,8 @@ func (w *stereoWriter) place(f *tapFrame) {
 	}
 }
 
-// locate gives the position of a frame's first sample.
+// locate gives the position of a frame's first sample, and places the stream
+// anew where that has gone astray.
 func (t *track) locate(f *tapFrame, now int64) int64 {
 	if t.begun && t.ssrc == f.ssrc {
 		position := t.position + int64(int32(f.timestamp-t.timestamp))
@@ -120,6 +93,15 @@ func (t *track) locate(f *tapFrame, now int64) int64 {
 	}
 	*t = track{begun: true, ssrc: f.ssrc, timestamp: f.timestamp, position: now}
 	return now
+}
+
+// find gives the position of something on the stream's time line that is not
+// audio; as good as none if the stream is another.
+func (t *track) find(f *tapFrame, otherwise int64) int64 {
+	if t.begun && t.ssrc == f.ssrc {
+		return t.position + int64(int32(f.timestamp-t.timestamp))
+	}
+	return otherwise
 }
 
 // flush writes the time line up to a position.
@@ -143,15 +125,15 @@ func (w *stereoWriter) finish() error {
 	if _, err := w.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	if err := writeHeader(w.file, w.written*4); err != nil {
+	if err := writeHeader(w.file, 2, w.written*4); err != nil {
 		return err
 	}
 	_, err := w.file.Seek(0, io.SeekEnd)
 	return err
 }
 
-// writeHeader writes a WAV header for so many bytes of samples.
-func writeHeader(to io.Writer, size int64) error {
+// writeHeader writes a WAV header for so many bytes of 16-bit samples.
+func writeHeader(to io.Writer, channels uint16, size int64) error {
 	const rest = 36 // bytes of the header after the first size
 	h := make([]byte, 0, rest+8)
 	h = append(h, "RIFF"...)
@@ -159,10 +141,10 @@ func writeHeader(to io.Writer, size int64) error {
 	h = append(h, "WAVEfmt "...)
 	h = binary.LittleEndian.AppendUint32(h, 16)
 	h = binary.LittleEndian.AppendUint16(h, wavPCM)
-	h = binary.LittleEndian.AppendUint16(h, 2)
+	h = binary.LittleEndian.AppendUint16(h, channels)
 	h = binary.LittleEndian.AppendUint32(h, sampleRate)
-	h = binary.LittleEndian.AppendUint32(h, sampleRate*4)
-	h = binary.LittleEndian.AppendUint16(h, 4)
+	h = binary.LittleEndian.AppendUint32(h, sampleRate*2*uint32(channels))
+	h = binary.LittleEndian.AppendUint16(h, 2*channels)
 	h = binary.LittleEndian.AppendUint16(h, 16)
 	h = append(h, "data"...)
 	h = binary.LittleEndian.AppendUint32(h, uint32(size))

@@ -38,6 +38,9 @@ type stream struct {
 // out.
 func (s *stream) turn(now int64) {
 	s.drain(now)
+	if s.tap != nil {
+		s.tap.note(passed, 0, 0, now*beatSize, 0)
+	}
 	s.keyIn.tick(now, s.tell)
 	s.listen(now)
 	if s.terms.send && s.gate.target().IsValid() {
@@ -89,6 +92,9 @@ func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
 		s.counts.Unexpected++
 	case telephoneEvent:
 		s.keyIn.read(&p, now, s.tell)
+		if s.tap != nil {
+			s.tap.note(keyed, p.ssrc, p.timestamp, now*beatSize, int(keyDuration(&p)))
+		}
 		s.passKey(&p, now)
 	default:
 		if s.tap != nil {

@@ -2,12 +2,14 @@ package media
 
 import "sync/atomic"
 
-// side is a direction of a leg's audio.
+// side is a direction of a leg's audio, or what else a tap tells.
 type side uint8
 
 const (
 	received side = iota // from the far end
 	sent                 // to the far end
+	keyed                // a key of the far end's, of so many samples by now
+	passed               // nothing; the time goes on
 )
 
 const (
@@ -24,6 +26,7 @@ type tap struct {
 	tail    atomic.Uint64 // frames ever read; moved by the reader
 	dropped atomic.Uint64
 	closed  atomic.Bool
+	voice   bool          // wants what is received, keys and the time; else both directions
 	ready   chan struct{} // holds a token when there may be something new
 }
 
@@ -44,6 +47,9 @@ func newTap() *tap {
 
 // put writes a packet's audio, by the shard.
 func (t *tap) put(s side, c Codec, ssrc, timestamp uint32, clock int64, audio []byte) {
+	if t.voice && s != received {
+		return
+	}
 	for len(audio) > 0 {
 		head := t.head.Load()
 		if head-t.tail.Load() == tapFrames {
@@ -57,6 +63,18 @@ func (t *tap) put(s side, c Codec, ssrc, timestamp uint32, clock int64, audio []
 		timestamp += uint32(f.size)
 		t.head.Store(head + 1)
 	}
+	t.signal()
+}
+
+// note writes what is no audio, by the shard: a key, or that time goes on.
+func (t *tap) note(s side, ssrc, timestamp uint32, clock int64, size int) {
+	head := t.head.Load()
+	if !t.voice || head-t.tail.Load() == tapFrames {
+		return
+	}
+	f := &t.frames[head%tapFrames]
+	f.side, f.ssrc, f.timestamp, f.clock, f.size = s, ssrc, timestamp, clock, size
+	t.head.Store(head + 1)
 	t.signal()
 }
 
