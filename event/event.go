@@ -3,14 +3,17 @@
 //
 // Every figure, history, webhook and live page comes from these facts and from
 // nothing else. A fact is a plain struct with a Kind; the log stamps it with
-// the node's sequence number and the time, and appends it to a file before
-// Emit returns. The package owns the file and its format, and what is lost or
-// cut when a disk or a node fails. It does not own what the facts add up to:
-// that is room report, which subscribes. The package imports no other room,
-// and every room may use it.
+// the node's sequence number and the time, and appends it, sealed, to a file
+// before Emit returns. Who must have every fact, also after a crash or an hour
+// without its database, reads the log by offset. The package owns the files and
+// their format, when they are deleted, and what is lost or cut when a disk or a
+// node fails. It does not own what the facts add up to, which is room report's,
+// nor the keys, which are room vault's. It imports no other room, and every room
+// may use it.
 //
-// Read fact.go for the facts, log.go for how they are kept, record.go for what
-// stands in the file.
+// Read fact.go for the facts, log.go and write.go for how they are kept,
+// record.go and segment.go for what stands in the files, reader.go for how they
+// are read back.
 package event
 
 import "time"

@@ -29,7 +29,7 @@ func openTest(t *testing.T, dir string) *Log {
 // readAll gives the events in dir and the error they end with.
 func readAll(dir string) ([]Event, error) {
 	var all []Event
-	for ev, err := range Read(dir) {
+	for ev, err := range Read(dir, nil) {
 		if err != nil {
 			return all, err
 		}
@@ -63,7 +63,7 @@ func TestWhatIsEmittedIsReadBack(t *testing.T) {
 	if len(seen) != len(everyFact)+1 {
 		t.Errorf("%d facts were seen of %d", len(seen), len(everyFact)+1)
 	}
-	info, err := os.Stat(filepath.Join(dir, fileName))
+	info, err := os.Stat(filepath.Join(dir, segmentName(1)))
 	if err != nil {
 		t.Fatal(err)
 	}

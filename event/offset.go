@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // offset is how far a reader has come. It is a line in a file of its own, the
@@ -17,10 +18,11 @@ import (
 // written over in place: that needs no space, so that readers get on when the
 // disk is full.
 type offset struct {
-	name string
-	file string
-	seq  uint64 // the last event committed
-	open bool   // there is a Reader for it
+	name    string
+	file    string
+	seq     uint64     // the last event committed
+	open    bool       // there is a Reader for it
+	writing sync.Mutex // held while seq changes; seq and open belong to the log's mu
 }
 
 const offsetSuffix = ".reader"
@@ -37,9 +39,10 @@ func (l *Log) newOffset(name string) (*offset, error) {
 		return nil, err
 	}
 	o := &offset{name: name, file: filepath.Join(l.dir, name+offsetSuffix)}
-	if err := o.set(seq); err != nil {
+	if err := o.write(seq); err != nil {
 		return nil, err
 	}
+	o.seq = seq
 	return o, syncDir(l.dir)
 }
 
@@ -55,18 +58,14 @@ func (l *Log) beforeOldest() (uint64, error) {
 	return firsts[0] - 1, nil
 }
 
-// set writes the offset down.
-func (o *offset) set(seq uint64) error {
+// write puts a number into the file.
+func (o *offset) write(seq uint64) error {
 	f, err := os.OpenFile(o.file, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteAt(offsetLine(seq), 0)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	o.seq = seq
-	return nil
+	return errors.Join(err, f.Close())
 }
 
 func (o *offset) remove() error { return os.Remove(o.file) }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -80,12 +81,13 @@ func (d *directory) tail(node string, by Sealer) (t tail, err error) {
 		return t, err
 	}
 	t.id = d.id
-	for len(firsts) > 0 && t.file == nil {
-		last := len(firsts) - 1
-		if err := d.goOn(&t, firsts[last], by); err != nil {
+	for last := len(firsts) - 1; last >= 0 && t.file == nil; last-- {
+		if err := d.goOn(&t, firsts[last]); err != nil {
 			return t, err
 		}
-		firsts = firsts[:last]
+	}
+	if err := d.tryKey(firsts, by); err != nil {
+		return t, err
 	}
 	// A number that a reader has seen is not given again, whatever was lost.
 	for _, o := range t.readers {
@@ -106,15 +108,11 @@ func (d *directory) identify(node string, firsts []uint64) (err error) {
 	} else if d.id, err = logID(d.path, firsts); err != nil {
 		return err
 	}
-	id, _, err := readTitle(d.lock)
-	if err != nil || d.id != "" && d.id == id {
+	if id, _, err := readTitle(d.lock); err != nil || id == d.id {
 		return err
 	}
-	if d.id == "" {
-		d.id = id
-	}
-	if d.id == "" {
-		return fmt.Errorf("no file in %s tells the log's id: move them away to begin another log", d.path)
+	if len(title(d.id)) > maxTitle {
+		return fmt.Errorf("a node's name of %d bytes is too long", len(node))
 	}
 	if _, err := d.lock.WriteAt(title(d.id), 0); err != nil {
 		return err
@@ -124,12 +122,12 @@ func (d *directory) identify(node string, firsts []uint64) (err error) {
 
 // goOn makes a segment the tail, after cutting its torn end off. One that was cut
 // off whole, as it holds no more than half a title, leaves the tail as it was.
-func (d *directory) goOn(t *tail, first uint64, by Sealer) error {
+func (d *directory) goOn(t *tail, first uint64) error {
 	f, err := os.OpenFile(filepath.Join(d.path, segmentName(first)), os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	if err := d.measure(f, t, first, by); err != nil {
+	if err := t.measure(f, first); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	if t.end.off == 0 {
@@ -139,49 +137,70 @@ func (d *directory) goOn(t *tail, first uint64, by Sealer) error {
 	return nil
 }
 
-// measure finds the end of the last whole record.
-func (d *directory) measure(f *os.File, t *tail, first uint64, by Sealer) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
+// measure finds the end of the last whole record, and cuts off what is behind it.
+func (t *tail) measure(f *os.File, first uint64) error {
 	if err := f.Chmod(0o600); err != nil {
 		return err
 	}
-	_, head, err := readTitle(f)
-	if err != nil {
-		return err
-	}
-	t.end = place{first: first, off: head, seq: first - 1}
-	last, end, err := lastRecord(f, head, info.Size())
+	last, end, size, err := lastRecord(f)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.Name(), err)
 	}
-	if end > head {
-		t.end.off, t.end.seq = end, last.seq
-		_, err := newSeals(d.id, by).open(last)
-		if err != nil {
-			return fmt.Errorf("the last of %s: %w", f.Name(), err)
-		}
-	}
-	return t.cutOff(f, info.Size())
+	t.end = place{first: first, off: end, seq: max(last.seq, first-1)}
+	return t.cutOff(f, size)
 }
 
-// lastRecord gives the last whole record of a segment and the offset behind it.
-func lastRecord(r io.ReaderAt, head, size int64) (last record, end int64, err error) {
-	s := scanner{r: r, off: head, end: size}
-	for {
-		rec, _, err := s.next()
-		if err == io.EOF {
-			return last, s.off, nil
+// tryKey unseals the log's last event. There may be none in the newest segments.
+func (d *directory) tryKey(firsts []uint64, by Sealer) error {
+	for _, first := range slices.Backward(firsts) {
+		f, err := os.Open(filepath.Join(d.path, segmentName(first)))
+		if errors.Is(err, os.ErrNotExist) { // it was cut off whole
+			continue
 		}
 		if err != nil {
-			return record{}, 0, err
+			return err
 		}
-		keep := append(last.payload[:0], rec.payload...)
-		last = rec
-		last.payload = keep
+		last, _, _, err := lastRecord(f)
+		if err == nil && last.seq > 0 {
+			_, err = newSeals(d.id, by).open(last)
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("read the end of %s: %w", f.Name(), err)
+		}
+		if last.seq > 0 {
+			return nil
+		}
 	}
+	return nil
+}
+
+// lastRecord gives the last whole record of a segment, or the zero record if
+// there is none; the offset behind it or else behind the title; and the file's
+// size.
+func lastRecord(f *os.File) (last record, end, size int64, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return record{}, 0, 0, err
+	}
+	_, head, err := readTitle(f)
+	if err != nil {
+		return record{}, 0, 0, err
+	}
+	s := scanner{r: f, off: head, end: info.Size()}
+	for {
+		r, _, err := s.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return record{}, 0, 0, err
+		}
+		last.off = r.off
+	}
+	if s.off > head {
+		last, _, err = s.recordAt(last.off)
+	}
+	return last, s.off, s.end, err
 }
 
 // cutOff moves what stands behind the last whole record to a file of its own.

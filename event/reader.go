@@ -15,7 +15,7 @@ const batchBytes = 1 << 20
 
 var (
 	errReaderOpen = errors.New("a reader of this name is open already")
-	errAhead      = errors.New("the log ends before that event: it is not the log that was read, or an older copy of it")
+	errAhead      = errors.New("the log ends before that: it is another than the one that was read, or an older copy")
 )
 
 // Reader goes through the log at its own pace: at least once, in order, from
@@ -74,16 +74,17 @@ func (l *Log) Forget(name string) error {
 }
 
 // Next gives the events after those it gave last: as many as there are, at most
-// max, and about 1 MiB. It waits until there is one that the disk has, as one
+// the number given (1 or more), and about 1 MiB. It waits until there is one that the disk has, as one
 // that it has not could be another after a power cut.
 //
 // A damaged place is logged, counted and passed over. Other errors leave the
 // reader where it is: that of ctx; ErrUnseal if the key is missing or wrong; one
 // of reading the disk; or that the log is closed, once everything was given.
-func (r *Reader) Next(ctx context.Context, max int) ([]Event, error) {
+func (r *Reader) Next(ctx context.Context, limit int) ([]Event, error) {
+	limit = max(limit, 1)
 	for {
 		end, moved, closed := r.log.readable()
-		if events, err := r.batch(end, max); err != nil || len(events) > 0 {
+		if events, err := r.batch(end, limit); err != nil || len(events) > 0 {
 			return events, err
 		}
 		if closed {
@@ -99,9 +100,9 @@ func (r *Reader) Next(ctx context.Context, max int) ([]Event, error) {
 
 // batch gives what there is before end. An error is kept for the next batch if
 // this one has events.
-func (r *Reader) batch(end place, max int) ([]Event, error) {
+func (r *Reader) batch(end place, limit int) ([]Event, error) {
 	var events []Event
-	for size := 0; r.walk.pos < end.seq && len(events) < max && size < batchBytes; {
+	for size := 0; r.walk.pos < end.seq && len(events) < limit && size < batchBytes; {
 		ev, gap, err := r.walk.next(end)
 		if err == io.EOF { // what is left before end is damaged or gone
 			r.walk.damaged(r.walk.scan.off, 0)
@@ -134,25 +135,26 @@ func (r *Reader) report(gap *Gap) {
 
 // Commit says that everything up to event seq has been dealt with: after a
 // restart the reader goes on behind it. To commit less than before changes
-// nothing. It is written down before Commit returns, but not synced: a reader
-// that keeps its place itself says it by Seek.
+// nothing. It is written down before Commit returns, but not synced: after a
+// power cut a few events may come again.
 func (r *Reader) Commit(seq uint64) error {
-	r.log.mu.Lock()
-	defer r.log.mu.Unlock()
-	if seq <= r.offset.seq {
+	r.offset.writing.Lock()
+	defer r.offset.writing.Unlock()
+	if seq <= r.Committed() {
 		return nil
 	}
 	return r.set(seq)
 }
 
-// Seek has Next go on behind event seq, forwards or back, and commits that: 0 is
-// the oldest event there is. It is for readers that keep their place elsewhere.
-// A place behind the end of the log is refused.
+// Seek has Next go on behind event seq, forwards or back, and commits that; 0 is
+// before the oldest event there is. It is for readers that keep their place
+// elsewhere. A place behind the end of the log is refused: what was read then was
+// another log, or a newer copy of this one.
 func (r *Reader) Seek(seq uint64) error {
 	r.log.dropping.Lock()
 	defer r.log.dropping.Unlock()
-	r.log.mu.Lock()
-	defer r.log.mu.Unlock()
+	r.offset.writing.Lock()
+	defer r.offset.writing.Unlock()
 	if seq == 0 {
 		var err error
 		if seq, err = r.log.beforeOldest(); err != nil {
@@ -166,14 +168,17 @@ func (r *Reader) Seek(seq uint64) error {
 	return nil
 }
 
-// set writes the offset down. The caller holds the log's mu.
+// set commits. The caller holds writing.
 func (r *Reader) set(seq uint64) error {
-	if seq > r.log.end.seq {
-		return fmt.Errorf("event reader %q at event %d of %d: %w", r.offset.name, seq, r.log.end.seq, errAhead)
+	if last := r.log.last(); seq > last {
+		return fmt.Errorf("event reader %q at event %d of %d: %w", r.offset.name, seq, last, errAhead)
 	}
-	if err := r.offset.set(seq); err != nil {
+	if err := r.offset.write(seq); err != nil {
 		return fmt.Errorf("event reader %q: %w", r.offset.name, err)
 	}
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	r.offset.seq = seq
 	return nil
 }
 
@@ -190,6 +195,13 @@ func (r *Reader) Close() {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
 	r.offset.open = false
+}
+
+// last gives the number of the last event written.
+func (l *Log) last() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end.seq
 }
 
 // readable gives how far readers may read, what tells them to look again, and

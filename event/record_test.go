@@ -2,19 +2,19 @@ package event
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
-	"path/filepath"
+	"io"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // everyFact has one fact of each type, no field left at zero.
@@ -74,194 +74,231 @@ func TestEveryFactIsRegistered(t *testing.T) {
 	}
 }
 
-func TestRecordsRoundTrip(t *testing.T) {
-	e := newEncoder()
-	var file bytes.Buffer
-	var want []Event
-	for i, f := range append(everyFact, Unknown{"visit.levitated", []byte(`{"height":3}`)}, Unknown{Name: "bare"}) {
-		ev := Event{Seq: uint64(i + 1), At: time.Date(2026, 3, 1, 8, 0, i, 5e6, time.UTC), Call: "c1", Fact: f}
-		record, err := e.encode(ev)
-		if err != nil {
-			t.Fatal(err)
-		}
-		file.Write(record)
-		if f.Kind() == "bare" {
-			ev.Fact = Unknown{"bare", []byte("null")}
-		}
-		want = append(want, ev)
-	}
-	var got []Event
-	for ev, err := range events(&file) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, ev)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("want (-), got (+):\n%s", diff)
-	}
+// bothWays runs a test with plain and with sealed records.
+func bothWays(t *testing.T, test func(t *testing.T, by Sealer)) {
+	t.Run("plain", func(t *testing.T) { test(t, nil) })
+	t.Run("sealed", func(t *testing.T) { test(t, testKey(1)) })
 }
 
-func TestTooLongAFactIsRefused(t *testing.T) {
-	e := newEncoder()
-	if _, err := e.encode(Event{Seq: 1, Fact: OfferMade{Why: strings.Repeat("w", maxPayload)}}); !errors.Is(err, errTooLong) {
-		t.Errorf("error is %v", err)
-	}
-	if _, err := e.encode(Event{Seq: 1, Fact: OfferMade{Why: "short"}}); err != nil {
-		t.Errorf("and the next one: %v", err)
-	}
-}
-
-// A log may end anywhere. Whatever was whole before that place is read, the rest
-// is cut and kept, and the log goes on.
-func TestTornTail(t *testing.T) {
-	whole := func(t *testing.T) (string, []byte) {
-		dir := t.TempDir()
-		l := openTest(t, dir)
-		l.Emit("c1", CallAnswered{})
-		l.Emit("c2", CallAnswered{})
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		data, err := os.ReadFile(filepath.Join(dir, fileName))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return dir, data
-	}
-	_, sample := whole(t)
-	lastRecord := len(sample) - bytes.LastIndex(sample, []byte(`{"seq":4`)) + headerSize
-	for _, test := range []struct {
-		name string
-		tear func(data []byte) []byte
-		left int // whole events
-	}{
-		{"half a header", func(d []byte) []byte { return d[:len(d)-lastRecord+3] }, 3},
-		{"header only", func(d []byte) []byte { return d[:len(d)-lastRecord+headerSize] }, 3},
-		{"half a payload", func(d []byte) []byte { return d[:len(d)-5] }, 3},
-		{"a flipped bit", func(d []byte) []byte { d[len(d)-5] ^= 1; return d }, 3},
-		{"zeros behind", func(d []byte) []byte { return append(d, make([]byte, 100)...) }, 4},
-		{"noise behind", func(d []byte) []byte { return append(d, bytes.Repeat([]byte{0xff}, 100)...) }, 4},
-		{"damage at the start", func(d []byte) []byte { d[0] ^= 0x80; return d }, 0},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			dir, data := whole(t)
-			path := filepath.Join(dir, fileName)
-			torn := test.tear(data)
-			if err := os.WriteFile(path, torn, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			got, err := readAll(dir)
-			if !errors.Is(err, ErrTorn) || len(got) != test.left {
-				t.Fatalf("reading it gives %d events, %v", len(got), err)
-			}
-
-			l := openTest(t, dir)
-			l.Emit("c3", CallAnswered{})
-			if testutil.ToFloat64(l.metrics.torn) == 0 {
-				t.Error("the cut is not counted")
-			}
-			got, err = readAll(dir)
-			if err != nil || len(got) != test.left+2 {
-				t.Fatalf("after opening it: %d events, %v", len(got), err)
-			}
-			checkKept(t, path, torn)
-		})
-	}
-}
-
-// checkKept looks that what was cut off stands in a file beside.
-func checkKept(t *testing.T, path string, torn []byte) {
+// encodeTest gives a copy of an event's record.
+func encodeTest(t testing.TB, by Sealer, ev Event) []byte {
 	t.Helper()
-	beside, err := filepath.Glob(path + ".cut-*")
-	if err != nil || len(beside) != 1 {
-		t.Fatalf("files beside: %v, %v", beside, err)
-	}
-	kept, err := os.ReadFile(beside[0])
+	whole, err := newEncoder(newSeals("log", by)).encode(ev)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(kept) == 0 || !bytes.HasSuffix(torn, kept) {
-		t.Errorf("%d bytes were kept, and are not the end of the file", len(kept))
-	}
-	if info, err := os.Stat(beside[0]); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the file beside: %v, %v", info, err)
+	return bytes.Clone(whole)
+}
+
+func TestRecordsRoundTrip(t *testing.T) {
+	bothWays(t, func(t *testing.T, by Sealer) {
+		e := newEncoder(newSeals("log", by))
+		var file bytes.Buffer
+		var want, got []Event
+		for i, f := range append(everyFact, Unknown{"visit.levitated", []byte(`{"height":3}`)}, Unknown{Name: "bare"}) {
+			ev := Event{Seq: uint64(i + 1), At: time.Date(2026, 3, 1, 8, 0, i, 5e6, time.UTC), Call: "c1", Fact: f}
+			whole, err := e.encode(ev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file.Write(whole)
+			if f.Kind() == "bare" {
+				ev.Fact = Unknown{"bare", []byte("null")}
+			}
+			want = append(want, ev)
+		}
+		s, seals := scannerOf(file.Bytes()), newSeals("log", by)
+		for {
+			r, skipped, err := s.next()
+			if err == io.EOF && skipped == 0 {
+				break
+			}
+			if err != nil || skipped > 0 {
+				t.Fatal(skipped, err)
+			}
+			ev, err := seals.event(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, ev)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("want (-), got (+):\n%s", diff)
+		}
+	})
+}
+
+func scannerOf(data []byte) *scanner {
+	return &scanner{r: bytes.NewReader(data), end: int64(len(data))}
+}
+
+func TestTooLongAFactIsRefused(t *testing.T) {
+	bothWays(t, func(t *testing.T, by Sealer) {
+		e := newEncoder(newSeals("log", by))
+		if _, err := e.encode(Event{Seq: 1, Fact: OfferMade{Why: strings.Repeat("w", maxPayload)}}); !errors.Is(err, errTooLong) {
+			t.Errorf("error is %v", err)
+		}
+		if _, err := e.encode(Event{Seq: 1, Fact: OfferMade{Why: "short"}}); err != nil {
+			t.Errorf("and the next one: %v", err)
+		}
+	})
+}
+
+// Wherever a few bytes are damaged, what is whole around them is found, and what
+// was passed over adds up.
+func TestScannerFindsWhatIsWholeBehindDamage(t *testing.T) {
+	bothWays(t, func(t *testing.T, by Sealer) {
+		const records = 5
+		var data []byte
+		var ends [records]int
+		for i := range records {
+			data = append(data, encodeTest(t, by, Event{Seq: uint64(i + 1), Fact: StepEntered{Step: strings.Repeat("s", 40*i)}})...)
+			ends[i] = len(data)
+		}
+		for at := range data {
+			for _, damage := range []func([]byte) []byte{
+				func(d []byte) []byte { d[at] ^= 0x10; return d },
+				func(d []byte) []byte { return append(d[:at], d[min(at+3, len(d)):]...) },
+				func(d []byte) []byte { return append(d[:at:at], append([]byte("\xffBEs\x00\x00"), d[at:]...)...) },
+			} {
+				hurt := damage(bytes.Clone(data))
+				var found []uint64
+				s, passed, whole := scannerOf(hurt), int64(0), int64(0)
+				for {
+					r, skipped, err := s.next()
+					passed += skipped
+					if err == io.EOF {
+						break
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					found = append(found, r.seq)
+					whole += headerSize + int64(len(r.payload))
+				}
+				if passed+whole != int64(len(hurt)) {
+					t.Fatalf("damage at %d: %d bytes passed over, %d whole of %d", at, passed, whole, len(hurt))
+				}
+				if len(found) < records-2 {
+					t.Fatalf("damage at %d: only %v found", at, found)
+				}
+				for i := range records {
+					begin := 0
+					if i > 0 {
+						begin = ends[i-1]
+					}
+					touched := at+3 > begin && at < ends[i] || at == begin
+					if has := bytes.Contains(fmt.Append(nil, found), fmt.Append(nil, i+1)); !has && !touched {
+						t.Fatalf("damage at %d: found %v without %d, which was not touched", at, found, i+1)
+					}
+				}
+			}
+		}
+	})
+}
+
+// A mark that is no record's, and a length that points beyond what follows, hide
+// nothing, also where they cross the scanner's window.
+func TestScannerCrossesItsWindow(t *testing.T) {
+	whole := encodeTest(t, nil, Event{Seq: 7, Fact: CallAnswered{}})
+	long := encodeTest(t, nil, Event{Seq: 8, Fact: OfferMade{Why: strings.Repeat("w", 3*windowSize)}})
+	mark := binary.BigEndian.AppendUint32(nil, sealedMark)
+	for _, before := range []int{0, 1, windowSize - 4, windowSize - 3, windowSize - 2, windowSize - 1, windowSize, windowSize + 1, 3*windowSize - 2} {
+		junk := bytes.Repeat([]byte{'j'}, before)
+		data := append(append(append(append(junk, mark...), 0, 0, 1, 0), whole...), long...)
+		s := scannerOf(data)
+		r, skipped, err := s.next()
+		if err != nil || r.seq != 7 || skipped != int64(before+8) {
+			t.Fatalf("behind %d bytes: event %d after %d, %v", before, r.seq, skipped, err)
+		}
+		if r, skipped, err = s.next(); err != nil || r.seq != 8 || skipped != 0 {
+			t.Fatalf("behind that: event %d after %d, %v", r.seq, skipped, err)
+		}
 	}
 }
 
-func TestReadNoticesAGap(t *testing.T) {
-	e := newEncoder()
-	var file bytes.Buffer
-	for _, seq := range []uint64{1, 2, 4} {
-		record, err := e.encode(Event{Seq: seq, Fact: CallAnswered{}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		file.Write(record)
-	}
-	var last error
-	n := 0
-	for _, err := range events(&file) {
-		if last = err; err == nil {
-			n++
-		}
-	}
-	if n != 2 || last == nil {
-		t.Errorf("%d events, then %v", n, last)
+func TestScannerTellsAFailingDisk(t *testing.T) {
+	whole := encodeTest(t, nil, Event{Seq: 7, Fact: CallAnswered{}})
+	s := scanner{r: bytes.NewReader(whole[:10]), end: int64(len(whole))} // shorter than it is said to be
+	if _, _, err := s.next(); err == nil || err == io.EOF {
+		t.Errorf("error is %v", err)
 	}
 }
 
-// FuzzEvents: whatever stands in the file, reading it ends, and what it gives
-// can be written and read again.
-func FuzzEvents(f *testing.F) {
-	e := newEncoder()
+// FuzzScan: whatever stands in a segment, reading it ends, nothing is passed over
+// uncounted, and what it gives can be written and read again.
+func FuzzScan(f *testing.F) {
 	var file []byte
 	for seq := range uint64(2) {
-		record, err := e.encode(Event{Seq: seq + 1, Fact: CallAnswered{}})
-		if err != nil {
-			f.Fatal(err)
-		}
-		file = append(file, record...)
+		file = append(file, encodeTest(f, nil, Event{Seq: seq + 1, Fact: CallAnswered{}})...)
 	}
 	f.Add(file)
 	f.Add(file[:len(file)-3])
+	f.Add(file[5:])
 	f.Add(make([]byte, 64))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for ev, err := range events(bytes.NewReader(data)) {
-			if err == nil {
+		s, seals := scannerOf(data), newSeals("log", nil)
+		for at := int64(0); ; {
+			r, skipped, err := s.next()
+			if err == io.EOF {
+				if at+skipped != int64(len(data)) {
+					t.Fatalf("at %d, %d passed over, of %d", at, skipped, len(data))
+				}
+				return
+			}
+			if err != nil || at+skipped != r.off {
+				t.Fatalf("at %d, %d passed over, a record at %d: %v", at, skipped, r.off, err)
+			}
+			at = s.off
+			if ev, err := seals.event(r); err == nil {
 				again(t, ev)
 			}
 		}
 	})
 }
 
-// FuzzDecode is FuzzEvents behind the checksum, which chance doesn't pass.
+// FuzzDecode is FuzzScan behind the checksum, which chance doesn't pass.
 func FuzzDecode(f *testing.F) {
-	e := newEncoder()
 	for i, fact := range everyFact {
-		record, err := e.encode(Event{Seq: uint64(i + 1), At: time.Unix(1772352000, 0).UTC(), Call: "c", Fact: fact})
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(bytes.Clone(record[headerSize:]))
+		f.Add(encodeTest(f, nil, Event{Seq: uint64(i + 1), At: time.Unix(1772352000, 0).UTC(), Call: "c", Fact: fact})[headerSize:])
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if ev, err := decode(payload); err == nil {
+			ev.Seq = 1
 			again(t, ev)
+		}
+	})
+}
+
+// FuzzTitle: a first line that is taken for a title is one.
+func FuzzTitle(f *testing.F) {
+	f.Add(title("n1-abcdefgh"))
+	f.Add(title("\x00\n\"€"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		id, size, err := readTitle(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size > 0 && !bytes.HasPrefix(data, title(id)) {
+			t.Fatalf("%q is taken for the title of %q", data, id)
 		}
 	})
 }
 
 func again(t *testing.T, ev Event) {
 	t.Helper()
-	record, err := newEncoder().encode(ev)
+	whole, err := newEncoder(newSeals("log", nil)).encode(ev)
 	if errors.Is(err, errTooLong) {
 		return
 	}
 	if err != nil {
 		t.Fatalf("%+v can't be written: %v", ev, err)
 	}
-	back, err := decode(record[headerSize:])
+	r, skipped, err := scannerOf(whole).next()
+	if err != nil || skipped != 0 {
+		t.Fatalf("%+v can't be found: %v", ev, err)
+	}
+	back, err := newSeals("log", nil).event(r)
 	if err != nil {
 		t.Fatalf("%+v can't be read: %v", ev, err)
 	}

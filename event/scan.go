@@ -72,15 +72,18 @@ func (s *scanner) recordAt(off int64) (r record, ok bool, err error) {
 // there is none.
 func (s *scanner) seek(off int64) (int64, error) {
 	for s.end-off >= headerSize {
-		n := int(min(windowSize, s.end-off))
-		view, err := s.view(off, n)
+		n := min(windowSize, s.end-off)
+		if have := s.base + int64(len(s.win)) - off; off >= s.base && have >= int64(len(markStart)) {
+			n = min(n, have)
+		}
+		view, err := s.view(off, int(n))
 		if err != nil {
 			return 0, err
 		}
 		if i := bytes.Index(view, markStart); i >= 0 {
 			return off + int64(i), nil
 		}
-		off += int64(n - len(markStart) + 1)
+		off += n - int64(len(markStart)) + 1
 	}
 	return 0, io.EOF
 }

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -76,18 +77,26 @@ func readTitle(r io.ReaderAt) (id string, size int64, err error) {
 }
 
 // logID gives the id of the log in dir: that of its newest segment with a whole
-// title, "" if there is none.
+// title or, if none has one, that of the lock file.
 func logID(dir string, firsts []uint64) (string, error) {
 	for _, first := range slices.Backward(firsts) {
-		f, err := os.Open(filepath.Join(dir, segmentName(first)))
-		if err != nil {
-			return "", err
-		}
-		id, _, err := readTitle(f)
-		_ = f.Close() // it was only read
-		if err != nil || id != "" {
+		if id, err := fileID(filepath.Join(dir, segmentName(first))); err != nil || id != "" {
 			return id, err
 		}
 	}
-	return "", nil
+	id, err := fileID(filepath.Join(dir, lockName))
+	if err == nil && id == "" {
+		err = fmt.Errorf("no file in %s tells the log's id: move them away to begin another log", dir)
+	}
+	return id, err
+}
+
+// fileID gives the id in a file's title, "" if it has none.
+func fileID(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	id, _, err := readTitle(f)
+	return id, errors.Join(err, f.Close())
 }

@@ -1,10 +1,8 @@
 package event
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -15,80 +13,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// disk is a file in memory that can be full, slow, or fail to sync.
-type disk struct {
-	hold chan struct{} // a sync waits until it is closed; nil: none does
-
-	mu     sync.Mutex
-	data   []byte
-	room   int // bytes it may grow to; 0: no limit
-	broken bool
-	synced []time.Time
-}
-
-func (d *disk) WriteAt(p []byte, off int64) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n, err := len(p), error(nil)
-	if d.room > 0 && int(off)+n > d.room {
-		n, err = max(0, d.room-int(off)), syscall.ENOSPC
-	}
-	if grow := int(off) + n - len(d.data); grow > 0 {
-		d.data = append(d.data, make([]byte, grow)...)
-	}
-	copy(d.data[off:], p[:n])
-	return n, err
-}
-
-func (d *disk) Sync() error {
-	if d.hold != nil {
-		<-d.hold
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.synced = append(d.synced, time.Now())
-	if d.broken {
-		return syscall.EIO
-	}
-	return nil
-}
-
-func (d *disk) Close() error { return nil }
-
-func (d *disk) change(f func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	f()
-}
-
-func (d *disk) syncs() []time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Clone(d.synced)
-}
-
-// facts gives what a reader finds, without what is torn at the end.
-func (d *disk) facts(t *testing.T) []Fact {
-	t.Helper()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var all []Fact
-	for ev, err := range events(bytes.NewReader(d.data)) {
-		if errors.Is(err, ErrTorn) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, ev.Fact)
-	}
-	return all
-}
-
 func TestSyncIsGroupedAndSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{}
-		l := start(d, 0, 0, "n1", quiet)
+		l := startTest(t, d, Options{})
 		defer l.Close()
 		began := time.Now()
 		for range 30 { // over 30 ms
@@ -112,7 +40,7 @@ func TestSyncIsGroupedAndSoon(t *testing.T) {
 func TestEmitSyncDoesNotWaitForTheGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{}
-		l := start(d, 0, 0, "n1", quiet)
+		l := startTest(t, d, Options{})
 		defer l.Close()
 		for range 20 {
 			l.Emit("c", CallAnswered{})
@@ -135,7 +63,7 @@ func TestEmitSyncDoesNotWaitForTheGroup(t *testing.T) {
 func TestEmitSyncShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{hold: make(chan struct{})}
-		l := start(d, 0, 0, "n1", quiet)
+		l := startTest(t, d, Options{})
 		defer l.Close()
 		var wg sync.WaitGroup
 		for range 50 {
@@ -158,71 +86,10 @@ func TestEmitSyncShares(t *testing.T) {
 	})
 }
 
-// A full disk loses facts, and says so: to Healthy, to the subscribers, and in
-// the log itself once there is room.
-func TestFullDisk(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := &disk{}
-		l := start(d, 0, 0, "n1", quiet)
-		defer l.Close()
-		var seen []uint64
-		l.Subscribe(func(ev Event) { seen = append(seen, ev.Seq) })
-		l.Emit("c", StepEntered{Step: "one"})
-		d.change(func() { d.room = len(d.data) + 20 }) // half a record fits
-
-		l.Emit("c", StepEntered{Step: "lost"})
-		if err := l.EmitSync(t.Context(), "c", StepEntered{Step: "lost too"}); !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("EmitSync on a full disk: %v", err)
-		}
-		if err := l.Healthy(); !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("Healthy on a full disk: %v", err)
-		}
-		time.Sleep(time.Minute)
-		if err := l.Healthy(); !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("Healthy on a disk still full: %v", err)
-		}
-
-		d.change(func() { d.room = 0 })
-		time.Sleep(2 * mendEvery) // nobody emits: it heals by itself
-		if err := l.Healthy(); err != nil {
-			t.Errorf("Healthy with room again: %v", err)
-		}
-		l.Emit("c", StepEntered{Step: "two"})
-
-		want := []Fact{StepEntered{Step: "one"}, FactsLost{2}, StepEntered{Step: "two"}}
-		if diff := cmp.Diff(want, d.facts(t)); diff != "" {
-			t.Errorf("want (-), the log holds (+):\n%s", diff)
-		}
-		if diff := cmp.Diff([]uint64{1, 0, 0, 2, 3}, seen); diff != "" {
-			t.Errorf("want (-), subscribers saw (+):\n%s", diff)
-		}
-		if n := testutil.ToFloat64(l.metrics.lost); n != 2 {
-			t.Errorf("%v facts are counted as lost", n)
-		}
-	})
-}
-
-// With room again, the next fact is the first to try.
-func TestFullDiskHealsByTheNextFact(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := &disk{room: 1}
-		l := start(d, 0, 0, "n1", quiet)
-		defer l.Close()
-		l.Emit("c", StepEntered{Step: "lost"})
-		d.change(func() { d.room = 0 })
-		if err := l.EmitSync(t.Context(), "c", StepEntered{Step: "kept"}); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff([]Fact{FactsLost{1}, StepEntered{Step: "kept"}}, d.facts(t)); diff != "" {
-			t.Errorf("want (-), the log holds (+):\n%s", diff)
-		}
-	})
-}
-
 func TestAFailedSyncStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{broken: true}
-		l := start(d, 0, 0, "n1", quiet)
+		l := startTest(t, d, Options{})
 		if err := l.EmitSync(t.Context(), "c", CallAnswered{}); !errors.Is(err, syscall.EIO) {
 			t.Errorf("EmitSync: %v", err)
 		}
@@ -245,7 +112,7 @@ func TestAFailedSyncStays(t *testing.T) {
 func TestCloseSyncsWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{}
-		l := start(d, 0, 0, "n1", quiet)
+		l := startTest(t, d, Options{})
 		l.Emit("c", CallAnswered{})
 		if err := l.Close(); err != nil {
 			t.Fatal(err)

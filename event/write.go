@@ -37,13 +37,7 @@ func (l *Log) place(whole []byte) error {
 // rotate goes on in a new segment. If none can be made, the old one grows by an
 // eighth before that is tried again. The caller holds mu.
 func (l *Log) rotate() {
-	f, size, err := l.disk.create(l.end.seq + 1)
-	if err == nil && l.ragged {
-		err = l.file.Truncate(l.end.off)
-		if err != nil {
-			err = errors.Join(err, f.Close())
-		}
-	}
+	f, size, err := l.successor()
 	if err != nil {
 		l.log.Error("event log can't begin a new segment and goes on in the old one", "err", err)
 		l.endAt += l.limit / 8
@@ -53,6 +47,16 @@ func (l *Log) rotate() {
 	l.file, l.renewed, l.ragged = f, true, false
 	l.end.first, l.end.off, l.endAt = l.end.seq+1, size, l.limit
 	l.keeper.dropSoon()
+}
+
+// successor makes the next segment, after cutting half a record off this one.
+func (l *Log) successor() (file, int64, error) {
+	if l.ragged {
+		if err := l.file.Truncate(l.end.off); err != nil {
+			return nil, 0, err
+		}
+	}
+	return l.disk.create(l.end.seq + 1)
 }
 
 // flush brings what was written to the disk, and lets the readers have it. Only
