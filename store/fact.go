@@ -14,7 +14,7 @@ import (
 // as far as it is known.
 type writer struct {
 	t      *tx
-	node   string
+	from   Origin
 	queues map[string]config.Queue
 }
 
@@ -50,11 +50,11 @@ func (w *writer) write(ctx context.Context, ev event.Event) error {
 	case event.RecordingMade:
 		return w.exec(ctx, `INSERT INTO recordings (id, call_id, node, name, length_ns, bytes, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (id) DO NOTHING`,
-			text(f.Recording), ev.Call, w.node, text(f.Name), int64(f.Length), f.Bytes, ev.At.UnixMilli())
+			text(f.Recording), ev.Call, w.from.Node, text(f.Name), int64(f.Length), f.Bytes, ev.At.UnixMilli())
 	case event.AgentChanged:
-		return w.exec(ctx, `INSERT INTO agent_states (node, seq, at, agent, state, reason, previous, after_ns) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-			ON CONFLICT (node, seq, at) DO NOTHING`,
-			w.node, int64(ev.Seq), ev.At.UnixMilli(), text(f.Agent), text(f.To), text(f.Reason), text(f.From), int64(f.After))
+		return w.exec(ctx, `INSERT INTO agent_states (log, seq, at, agent, state, reason, previous, after_ns) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			ON CONFLICT (log, seq) DO NOTHING`,
+			w.from.Log, int64(ev.Seq), ev.At.UnixMilli(), text(f.Agent), text(f.To), text(f.Reason), text(f.From), int64(f.After))
 	}
 	return nil // nodes' lives and newer versions' facts are no history of calls
 }
@@ -79,7 +79,7 @@ func (w *writer) callStarted(ctx context.Context, ev event.Event, f event.CallSt
 	}
 	return w.exec(ctx, `INSERT INTO calls (id, node, number, trunk, caller, caller_hash, caller_sealed, flow, step, language, started_at, class, reason, duration_ns)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', '', $8, '', '', 0) ON CONFLICT (id) DO NOTHING`,
-		ev.Call, w.node, text(f.Number), text(f.Trunk), caller, hash, sealed, ev.At.UnixMilli())
+		ev.Call, w.from.Node, text(f.Number), text(f.Trunk), caller, hash, sealed, ev.At.UnixMilli())
 }
 
 func (w *writer) callEnded(ctx context.Context, ev event.Event, f event.CallEnded) error {
@@ -87,7 +87,7 @@ func (w *writer) callEnded(ctx context.Context, ev event.Event, f event.CallEnde
 		VALUES ($1, $2, '', '', '', '', '', '', '', $3, $4, $5, $6, $7)
 		ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, class = excluded.class, reason = excluded.reason, duration_ns = excluded.duration_ns
 		WHERE calls.ended_at IS NULL`,
-		ev.Call, w.node, before(ev.At, f.Duration), ev.At.UnixMilli(), text(f.Class), text(f.Reason), int64(f.Duration))
+		ev.Call, w.from.Node, before(ev.At, f.Duration), ev.At.UnixMilli(), text(f.Class), text(f.Reason), int64(f.Duration))
 }
 
 func (w *writer) visitJoined(ctx context.Context, ev event.Event, f event.VisitJoined) error {
@@ -97,7 +97,7 @@ func (w *writer) visitJoined(ctx context.Context, ev event.Event, f event.VisitJ
 	}
 	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, queue, language, class, requires, joined_at, result, agent, tier, waited_ns)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', '', 0, 0) ON CONFLICT (id) DO NOTHING`,
-		text(f.Visit), ev.Call, w.node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, requires, ev.At.UnixMilli())
+		text(f.Visit), ev.Call, w.from.Node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, requires, ev.At.UnixMilli())
 }
 
 // visitEnded keeps the tier the agent has now: later he may have another.
@@ -107,7 +107,7 @@ func (w *writer) visitEnded(ctx context.Context, ev event.Event, f event.VisitEn
 		ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, result = excluded.result, agent = excluded.agent,
 			tier = excluded.tier, waited_ns = excluded.waited_ns
 		WHERE visits.ended_at IS NULL`,
-		text(f.Visit), ev.Call, w.node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, before(ev.At, f.Waited),
+		text(f.Visit), ev.Call, w.from.Node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, before(ev.At, f.Waited),
 		ev.At.UnixMilli(), text(string(f.Result)), text(f.Agent), text(f.Agent), int64(f.Waited))
 }
 

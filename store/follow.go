@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/bugle-voice/bugle/event"
@@ -10,67 +10,89 @@ import (
 
 // Source is a node's log as the history reads it; *event.Reader is one.
 type Source interface {
-	// Next gives the next events, at most max; it waits until there is one.
-	Next(ctx context.Context, max int) ([]event.Event, error)
-	// Commit notes that all events up to a sequence number have been taken in.
+	// Seek has Next go on behind event seq; it refuses a place behind the end.
+	Seek(seq uint64) error
+	// Next gives the next events, at most limit; it waits until there is one.
+	Next(ctx context.Context, limit int) ([]event.Event, error)
+	// Commit notes that all events up to seq have been dealt with.
 	Commit(seq uint64) error
 }
 
 const (
 	largestBatch = 500
-	pace         = 200 * time.Millisecond // between batches that are not full: each costs a sync
-	firstRetry   = 500 * time.Millisecond
 	longestRetry = 15 * time.Second
-	applyLimit   = 30 * time.Second // a database that hangs is as good as one that is down
 	tellAgain    = time.Minute
 )
 
-// Run takes in a node's log until ctx ends, and gives nil then; any other error
-// is the log's. While the database fails it tries again: the log keeps what
-// has not been taken in.
-func (h *History) Run(ctx context.Context, node string, log Source) error {
+// Run takes in a log until ctx ends, and gives nil then. While the database or
+// the log's disk fails it tries again: the log keeps what has not been taken
+// in. An error says that this is not the log it was, but an older copy.
+func (h *History) Run(ctx context.Context, from Origin, log Source) error {
+	var last uint64
+	if !h.insist(ctx, "read how far the history is", func(ctx context.Context) (err error) {
+		last, err = h.s.Offset(ctx, from.Log, historyReader)
+		return err
+	}) {
+		return nil
+	}
+	if err := log.Seek(last); err != nil {
+		return fmt.Errorf("store: history has event %d of log %s: %w", last, from.Log, err)
+	}
 	for {
-		batch, err := log.Next(ctx, largestBatch)
-		if ctx.Err() != nil {
+		batch, ok := h.next(ctx, log)
+		if !ok {
 			return nil
-		}
-		if err != nil {
-			return err
 		}
 		if len(batch) == 0 {
 			continue
 		}
-		if !h.insist(ctx, node, batch) {
-			return nil
-		}
-		if err := log.Commit(batch[len(batch)-1].Seq); err != nil {
-			return err
-		}
-		if len(batch) < largestBatch && !pause(ctx, pace) {
+		ok = h.insist(ctx, "write history", func(ctx context.Context) error { return h.Apply(ctx, from, batch) }) &&
+			h.insist(ctx, "commit to the log", func(context.Context) error { return log.Commit(batch[len(batch)-1].Seq) })
+		if !ok || len(batch) < largestBatch && !pause(ctx, h.pace) {
 			return nil
 		}
 	}
 }
 
-// insist applies a batch until it has succeeded, or ctx ends.
-func (h *History) insist(ctx context.Context, node string, batch []event.Event) bool {
+// next waits for events, for as long as that takes.
+func (h *History) next(ctx context.Context, log Source) (batch []event.Event, ok bool) {
+	ok = h.try(ctx, "read the event log", func() (err error) {
+		batch, err = log.Next(ctx, largestBatch)
+		return err
+	})
+	return batch, ok
+}
+
+// insist does something until it has succeeded, and reports false if ctx ended
+// before. Each try has a limit of time.
+func (h *History) insist(ctx context.Context, doing string, f func(context.Context) error) bool {
+	return h.try(ctx, doing, func() error {
+		limited, cancel := context.WithTimeout(ctx, h.limit)
+		defer cancel()
+		return f(limited)
+	})
+}
+
+// try is insist without the limit. It tells of a failure at once and then
+// every minute, and of its end.
+func (h *History) try(ctx context.Context, doing string, f func() error) bool {
 	var told time.Time
-	for wait := firstRetry; ; wait = min(2*wait, longestRetry) {
-		limited, cancel := context.WithTimeout(ctx, applyLimit)
-		err := h.Apply(limited, node, batch)
-		cancel()
+	defer h.s.metrics.waiting.Set(0)
+	for wait := h.retry; ; wait = min(2*wait, longestRetry) {
+		err := f()
 		switch {
-		case err == nil:
-			if !told.IsZero() {
-				h.s.log.Info("history is being written again")
-			}
-			return true
 		case ctx.Err() != nil:
 			return false
-		case errors.Is(err, context.DeadlineExceeded) || time.Since(told) > tellAgain:
-			h.s.log.Error("history waits for the database; the event log keeps it", "error", err, "from", batch[0].Seq)
+		case err == nil:
+			if !told.IsZero() {
+				h.s.log.Info("the history goes on")
+			}
+			return true
+		case time.Since(told) > tellAgain:
+			h.s.log.Error("the history waits; the event log keeps what happens", "doing", doing, "error", err)
 			told = time.Now()
 		}
+		h.s.metrics.waiting.Set(1)
 		if !pause(ctx, wait) {
 			return false
 		}

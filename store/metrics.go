@@ -6,6 +6,7 @@ type metrics struct {
 	applied prometheus.Counter
 	apply   prometheus.Histogram
 	failed  prometheus.Counter
+	waiting prometheus.Gauge
 	purged  *prometheus.CounterVec
 }
 
@@ -21,6 +22,9 @@ func newMetrics() *metrics {
 		failed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "bugle_store_apply_failures_total", Help: "Batches that could not be taken in and are tried again.",
 		}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "bugle_store_history_waiting", Help: "1 while the history waits for a database or disk that fails.",
+		}),
 		purged: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "bugle_store_purged_total", Help: "Rows deleted because their time was over.",
 		}, []string{"class"}),
@@ -33,5 +37,5 @@ func newMetrics() *metrics {
 
 // Collectors gives the store's own figures.
 func (s *Store) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{s.metrics.applied, s.metrics.apply, s.metrics.failed, s.metrics.purged}
+	return []prometheus.Collector{s.metrics.applied, s.metrics.apply, s.metrics.failed, s.metrics.waiting, s.metrics.purged}
 }

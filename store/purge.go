@@ -41,7 +41,7 @@ func purgeRecords(ctx context.Context, t *tx, before int64) (rows, left int64, e
 		return rows + calls, calls, err
 	}
 	rows += calls
-	for _, of := range append(ofCalls, struct{ table, key, at string }{"agent_states", "node, seq, at", "at"}) {
+	for _, of := range append(ofCalls, struct{ table, key, at string }{"agent_states", "log, seq", "at"}) {
 		n, err := t.exec(ctx, fmt.Sprintf(`DELETE FROM %[1]s WHERE (%[2]s) IN (SELECT %[2]s FROM %[1]s WHERE %[3]s < $1 LIMIT %[4]d)`,
 			of.table, of.key, of.at, purgeBatch), before)
 		if err != nil {

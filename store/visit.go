@@ -91,7 +91,6 @@ func (s *Store) Offers(ctx context.Context, from, to time.Time) iter.Seq2[Offer,
 
 // StateChange is an agent going from one state to another.
 type StateChange struct {
-	Node     string
 	Agent    string
 	State    string // entered At
 	Reason   string
@@ -104,11 +103,11 @@ type StateChange struct {
 // before another, in that order. The time spent in a state that began earlier
 // is the first change's After, of one that still goes on nobody's yet.
 func (s *Store) StateChanges(ctx context.Context, from, to time.Time) iter.Seq2[StateChange, error] {
-	return rows(ctx, s.read, "read agents' states", `SELECT node, agent, state, reason, at, previous, after_ns
-		FROM agent_states WHERE at >= $1 AND at < $2 ORDER BY at, node, seq`,
+	return rows(ctx, s.read, "read agents' states", `SELECT agent, state, reason, at, previous, after_ns
+		FROM agent_states WHERE at >= $1 AND at < $2 ORDER BY at, log, seq`,
 		[]any{from.UnixMilli(), to.UnixMilli()}, func(row scanner) (StateChange, error) {
 			var c StateChange
-			err := row.Scan(&c.Node, &c.Agent, &c.State, &c.Reason, when{&c.At}, &c.Previous, &c.After)
+			err := row.Scan(&c.Agent, &c.State, &c.Reason, when{&c.At}, &c.Previous, &c.After)
 			return c, err
 		})
 }

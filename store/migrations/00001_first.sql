@@ -107,7 +107,7 @@ CREATE TABLE talks (
 CREATE INDEX talks_call ON talks (call_id);
 
 CREATE TABLE agent_states (
-    node     TEXT NOT NULL,
+    log      TEXT NOT NULL, -- and number of the event
     seq      BIGINT NOT NULL,
     at       BIGINT NOT NULL,
     agent    TEXT NOT NULL,
@@ -115,16 +115,15 @@ CREATE TABLE agent_states (
     reason   TEXT NOT NULL,
     previous TEXT NOT NULL,
     after_ns BIGINT NOT NULL, -- how long previous lasted
-    PRIMARY KEY (node, seq, at)
+    PRIMARY KEY (log, seq)
 );
 CREATE INDEX agent_states_at ON agent_states (at);
 
 CREATE TABLE log_offsets (
-    node   TEXT NOT NULL,
+    log    TEXT NOT NULL, -- its id
     reader TEXT NOT NULL,
-    seq    BIGINT NOT NULL, -- of the last event taken in
-    at     BIGINT NOT NULL, -- of the latest event ever taken in
-    PRIMARY KEY (node, reader)
+    seq    BIGINT NOT NULL, -- of the last event dealt with
+    PRIMARY KEY (log, reader)
 );
 
 -- What callers said and we kept. The sealed file lies with its node, which
