@@ -1,0 +1,199 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/test/peer"
+	"github.com/google/go-cmp/cmp"
+)
+
+var _ Source = (*event.Reader)(nil)
+
+// tape is a log in memory, whose disk fails now and then.
+type tape struct {
+	mu        sync.Mutex
+	events    []event.Event
+	next      int
+	committed uint64
+	failures  int
+	reached   chan struct{} // closed when all is committed
+}
+
+func newTape(events []event.Event, failures int) *tape {
+	return &tape{events: events, failures: failures, reached: make(chan struct{})}
+}
+
+var errDisk = errors.New("the disk failed")
+
+func (l *tape) Seek(seq uint64) error {
+	if seq > uint64(len(l.events)) {
+		return errors.New("behind the end")
+	}
+	l.next = int(seq)
+	return nil
+}
+
+func (l *tape) Next(ctx context.Context, limit int) ([]event.Event, error) {
+	if l.failures > 0 {
+		l.failures--
+		return nil, errDisk
+	}
+	if l.next == len(l.events) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	from := l.next
+	l.next = min(len(l.events), from+min(limit, 37))
+	return l.events[from:l.next], nil
+}
+
+func (l *tape) Commit(seq uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.committed = seq
+	if seq == uint64(len(l.events)) {
+		close(l.reached)
+	}
+	return nil
+}
+
+// quick makes a history that does not wait long.
+func quick(s *Store) *History {
+	h := s.History(testQueues)
+	h.pace, h.retry, h.limit = time.Millisecond, time.Millisecond, 300*time.Millisecond
+	return h
+}
+
+// run runs a history until its log has been taken in or the test gives up.
+func run(t *testing.T, h *History, l *tape) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx, fromN1, l) }()
+	select {
+	case <-l.reached:
+	case <-time.After(20 * time.Second):
+		t.Error("the log was not taken in")
+	}
+	cancel()
+	must(t, <-done)
+}
+
+func TestRunGoesOnWhereItWas(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		all := day(rand.New(rand.NewPCG(3, 4)), 30, d.sealer).events
+		once := d.open(t, "n1")
+		must(t, once.History(testQueues).Apply(t.Context(), fromN1, all))
+		want := dump(t, once)
+		if d.dir = t.TempDir(); d.config.Postgres != "" {
+			d.config.Postgres = server.Database(t)
+		}
+		s := d.open(t, "n1")
+		run(t, quick(s), newTape(all[:len(all)/3], 2))
+		run(t, quick(s), newTape(all, 1))
+		if diff := cmp.Diff(want, dump(t, s)); diff != "" {
+			t.Error(diff)
+		}
+		// A log that ends before what was taken in is a copy from before.
+		if err := quick(s).Run(t.Context(), fromN1, newTape(all[:5], 0)); err == nil {
+			t.Error("an older copy of the log was taken for it")
+		}
+	})
+}
+
+// The database goes away while the history runs, in two ways: it refuses what
+// is written, or it answers nothing at all. Nothing is lost or taken in twice.
+func TestRunOutlivesTheDatabase(t *testing.T) {
+	away := map[string]func(t *testing.T, s *Store, p *peer.Postgres) (back func()){
+		"refuses": func(t *testing.T, s *Store, _ *peer.Postgres) func() {
+			_, err := s.write.Exec(`ALTER TABLE calls RENAME TO gone`)
+			must(t, err)
+			return func() {
+				_, err := s.write.Exec(`ALTER TABLE gone RENAME TO calls`)
+				must(t, err)
+			}
+		},
+		"hangs": func(_ *testing.T, _ *Store, p *peer.Postgres) func() {
+			p.Pause()
+			return p.Resume
+		},
+	}
+	for name, leave := range away {
+		t.Run(name, func(t *testing.T) {
+			p := peer.StartPostgres(t) // one that others don't need
+			d := site{sealer: newSealer()}
+			d.config.Postgres = p.Database(t)
+			s := d.open(t, "n1")
+			all := day(rand.New(rand.NewPCG(5, 6)), 20, d.sealer).events
+			back := leave(t, s, p)
+			failed := make(chan struct{})
+			var once sync.Once
+			s.log = slog.New(onError{slog.DiscardHandler, func() { once.Do(func() { close(failed) }) }})
+			go func() {
+				<-failed
+				back()
+			}()
+			run(t, quick(s), newTape(slices.Clone(all), 0))
+			page, err := s.Calls(t.Context(), CallSearch{})
+			must(t, err)
+			if len(page.Calls) != 20 {
+				t.Errorf("got %d calls", len(page.Calls))
+			}
+		})
+	}
+}
+
+// onError calls a function for each error logged.
+type onError struct {
+	slog.Handler
+	f func()
+}
+
+func (o onError) Enabled(context.Context, slog.Level) bool { return true }
+
+func (o onError) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelError {
+		o.f()
+	}
+	return nil
+}
+
+// With a log on a disk: what one node emits is in the tables once, whatever
+// restarts lie between.
+func TestRunOnARealLog(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		dir := t.TempDir()
+		s := d.open(t, "n1")
+		want := 0
+		for range 3 {
+			log, err := event.Open(event.Options{Dir: dir, Node: "n1", Log: slog.New(slog.DiscardHandler)})
+			must(t, err)
+			reader, err := log.Reader("history")
+			must(t, err)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- quick(s).Run(ctx, Origin{Node: "n1", Log: log.ID()}, reader) }()
+			for range 50 {
+				want++
+				log.Emit("", event.AgentChanged{Agent: "anna", To: "ready"})
+			}
+			peer.Eventually(t, 10*time.Second, "the history to have all", func() bool {
+				got, err := collect(s.StateChanges(t.Context(), time.UnixMilli(0), time.Now().Add(time.Hour)))
+				must(t, err)
+				return len(got) == want
+			})
+			cancel()
+			must(t, <-done)
+			reader.Close()
+			must(t, log.Close())
+		}
+	})
+}

@@ -1,0 +1,374 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
+	"github.com/google/go-cmp/cmp"
+)
+
+// old and young are two days of calls, a day apart; more than fit one batch.
+func twoDays(t *testing.T, s *Store, v *testSealer) (between time.Time) {
+	t.Helper()
+	h := s.History(testQueues)
+	rnd := rand.New(rand.NewPCG(7, 8))
+	for i, from := range []Origin{{"n1", "old"}, {"n1", "young"}} {
+		events := day(rnd, 700-600*i, v).events
+		for j := range events {
+			ev := &events[j]
+			ev.Call = from.Log + ev.Call
+			ev.At = noon.AddDate(0, 0, i).Add(time.Duration(j) * time.Millisecond)
+		}
+		must(t, h.Apply(t.Context(), from, renamed(events, from.Log)))
+	}
+	return noon.Add(12 * time.Hour)
+}
+
+// renamed gives the events of other visits.
+func renamed(events []event.Event, prefix string) []event.Event {
+	for i, ev := range events {
+		switch f := ev.Fact.(type) {
+		case event.VisitJoined:
+			f.Visit = prefix + f.Visit
+			events[i].Fact = f
+		case event.VisitEnded:
+			f.Visit = prefix + f.Visit
+			events[i].Fact = f
+		case event.OfferMade:
+			f.Visit = prefix + f.Visit
+			events[i].Fact = f
+		case event.OfferEnded:
+			f.Visit = prefix + f.Visit
+			events[i].Fact = f
+		case event.TalkEnded:
+			f.Visit = prefix + f.Visit
+			events[i].Fact = f
+		case event.WrapUpEnded:
+			f.Visit = prefix + f.Visit
+			events[i].Fact = f
+		}
+	}
+	return events
+}
+
+func TestPurgeDeletesWhatIsOldAndNothingElse(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		s := d.open(t, "n1")
+		ctx := t.Context()
+		between := twoDays(t, s, d.sealer)
+		must(t, s.AddSurvey(ctx, Survey{Call: "oldc1", At: between.Add(time.Hour)})) // late, of an old call
+		must(t, s.AddSurvey(ctx, Survey{Call: "unknown", At: noon}))
+		must(t, s.AddTransfer(ctx, Transfer{ID: "youngt", Call: "youngc1", TargetKind: "queue", Target: "urgent", At: between.Add(time.Hour)}))
+		must(t, s.AddTransfer(ctx, Transfer{ID: "oldt", Call: "oldc1", TargetKind: "queue", Target: "urgent", At: noon}))
+		before := dump(t, s)
+		n, err := s.Purge(ctx, tester, Records, between)
+		must(t, err)
+
+		left := dump(t, s)
+		for _, table := range []string{"calls", "visits", "offers", "talks", "agent_states", "surveys", "transfers"} {
+			var want []string
+			for _, line := range strings.Split(before[table], "\n") {
+				if strings.Contains(line, "young") {
+					want = append(want, line)
+				} else {
+					n--
+				}
+			}
+			if diff := cmp.Diff(strings.Join(want, "\n"), left[table]); diff != "" {
+				t.Errorf("%s: %s", table, diff)
+			}
+		}
+		if n != 0 {
+			t.Errorf("%d more or fewer rows were counted than have gone", n)
+		}
+		all := audited(t, s)
+		if len(all) != 1 || all[0].Action != "retention.purge" || all[0].Object != "records" {
+			t.Errorf("audited %+v", all)
+		}
+		if n, err := s.Purge(ctx, tester, Records, between); n != 0 || err != nil || len(audited(t, s)) != 1 {
+			t.Errorf("again: %d %v", n, err)
+		}
+	})
+}
+
+func TestPurgeOfEachClass(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		s := d.open(t, "n1")
+		ctx := t.Context()
+		must(t, s.History(testQueues).Apply(ctx, fromN1, answered(d.sealer).events))
+		must(t, s.AddTransfer(ctx, Transfer{ID: "t1", Call: "c1", TargetKind: outsideNumber, Target: "+15550101", At: noon}))
+		for _, id := range []string{"open", "settled"} {
+			_, err := s.AddFollowUp(ctx, owe(id, 0))
+			must(t, err)
+		}
+		claimed, err := s.ClaimFollowUps(ctx, 10, time.Hour)
+		must(t, err)
+		if len(claimed) != 2 {
+			t.Fatalf("claimed %v", claimed)
+		}
+		must(t, s.SettleFollowUp(ctx, "settled", FollowUpDone))
+
+		n, err := s.Purge(ctx, tester, Callers, after(100))
+		if n != 2 || err != nil {
+			t.Errorf("callers: %d %v", n, err)
+		}
+		page, err := s.Calls(ctx, CallSearch{})
+		must(t, err)
+		if c := page.Calls[0]; c.Caller != "" || c.CallerHash != "" || c.Number != "helpline" {
+			t.Errorf("call %+v", c)
+		}
+		if number, err := s.Caller(ctx, tester, "c1"); number != "" || err != nil {
+			t.Errorf("a number is left: %v", err)
+		}
+
+		n, err = s.Purge(ctx, tester, Recordings, after(100))
+		if n != 1 || err != nil {
+			t.Errorf("recordings: %d %v", n, err)
+		}
+		condemned, err := s.Condemned(ctx)
+		must(t, err)
+		if len(condemned) != 1 || condemned[0].ID != "r1" || condemned[0].Condemned.IsZero() {
+			t.Errorf("condemned %+v", condemned)
+		}
+		if others, err := d.open(t, "n2").Condemned(ctx); len(others) != 0 || err != nil {
+			t.Errorf("another node's: %v %v", others, err)
+		}
+		must(t, s.Forget(ctx, "r1"))
+		if condemned, err := s.Condemned(ctx); len(condemned) != 0 || err != nil {
+			t.Errorf("still %v %v", condemned, err)
+		}
+
+		n, err = s.Purge(ctx, tester, FollowUpsOf, time.Now().Add(time.Minute))
+		if n != 1 || err != nil {
+			t.Errorf("follow-ups: %d %v", n, err)
+		}
+		owed, err := collect(s.FollowUps(ctx, time.Now(), time.Now().Add(2*time.Hour)))
+		must(t, err)
+		if len(owed) != 1 || owed[0].ID != "open" {
+			t.Errorf("left %v", owed)
+		}
+		if _, err := s.Purge(ctx, tester, "everything", time.Now()); !errors.Is(err, ErrUnknownClass) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A chain whose beginning has gone for its age is still a chain.
+func TestPurgedAuditVerifies(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		nodes := chains(t, d)
+		s := nodes[0]
+		ctx := t.Context()
+		cut := audited(t, s)[20].At.Add(time.Millisecond) // some are older, some younger
+		for range 2 {
+			_, err := s.Purge(ctx, tester, AuditTrail, cut)
+			must(t, err)
+			if v := verify(t, s); len(v.Findings) != 0 {
+				t.Fatalf("found %v", v.Findings)
+			}
+		}
+		for _, e := range audited(t, s) {
+			if e.At.Before(cut) {
+				t.Errorf("left: %+v", e)
+			}
+		}
+		_, err := s.Purge(ctx, tester, AuditTrail, time.Now().Add(time.Hour)) // all of it
+		must(t, err)
+		v := verify(t, s)
+		if len(v.Findings) != 0 || v.Entries != 1 { // that it was purged
+			t.Errorf("got %+v", v)
+		}
+		// An end of the chain that was cut off by somebody else is not purged
+		// out of sight.
+		_, err = s.write.Exec(`DELETE FROM audit`)
+		must(t, err)
+		if _, err := s.Purge(ctx, tester, AuditTrail, time.Now().Add(time.Hour)); !errors.Is(err, ErrBrokenChain) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Retain deletes by the calendar: seven years to the day.
+func TestRetain(t *testing.T) {
+	s := site{dir: t.TempDir(), sealer: newSealer()}.open(t, "n1")
+	ctx := t.Context()
+	must(t, s.History(nil).Apply(ctx, fromN1, new(story).tell("c1", event.CallStarted{Caller: "…00"}).events))
+	kept := config.Retention{Records: config.Period{Years: 7}, Audit: config.Period{Days: 90}}
+	for _, test := range []struct {
+		now  time.Time
+		want int
+	}{{noon.AddDate(7, 0, 0), 0}, {noon.AddDate(7, 0, 0).Add(time.Millisecond), 1}} {
+		purged, err := s.Retain(ctx, tester, kept, test.now)
+		must(t, err)
+		if purged[Records] != test.want {
+			t.Errorf("at %v: %v", test.now, purged)
+		}
+		if _, ok := purged[Callers]; ok {
+			t.Error("a class without a time was purged")
+		}
+	}
+}
+
+func TestExportAndErase(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		s := d.open(t, "n1")
+		ctx := t.Context()
+		h := s.History(testQueues)
+		told := answered(d.sealer)
+		must(t, h.Apply(ctx, fromN1, told.events))
+		must(t, h.Apply(ctx, Origin{"n1", "other"}, new(story).tell("c2", event.CallStarted{CallerHash: "another", Caller: "…99"}).events))
+		_, err := s.AddFollowUp(ctx, owe("f1", 0))
+		must(t, err)
+		must(t, s.AddSurvey(ctx, Survey{Call: "c1", Visit: "c1-1", Question: "csat", Answer: 5, At: after(20)}))
+		must(t, s.AddTransfer(ctx, Transfer{ID: "t1", Call: "c1", TargetKind: outsideNumber, Target: "+15550123", At: after(9)}))
+		hash := d.sealer.Hash("+15550100")
+
+		var out bytes.Buffer
+		must(t, s.Export(ctx, tester, hash, &out))
+		var held struct {
+			Numbers []string
+			Calls   []struct {
+				ID         string
+				Visits     []struct{ ID string }
+				Offers     []struct{ Agent string }
+				Recordings []struct{ ID string }
+				Surveys    []struct{ Answer int }
+				Transfers  []struct{ Target string }
+			}
+			FollowUps []struct{ ID, Caller string } `json:"follow_ups"`
+		}
+		must(t, json.Unmarshal(out.Bytes(), &held))
+		got := fmt.Sprintf("%+v", held)
+		want := "{Numbers:[+15550100] Calls:[{ID:c1 Visits:[{ID:c1-1}] Offers:[{Agent:ben} {Agent:maria}] Recordings:[{ID:r1}] Surveys:[{Answer:5}] Transfers:[{Target:+15550123}]}] FollowUps:[{ID:f1 Caller:+15550100}]}"
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s\n%s", diff, out.String())
+		}
+
+		erased, err := s.Erase(ctx, tester, hash)
+		must(t, err)
+		if erased != (Erased{Calls: 1, FollowUps: 1, Recordings: 1, Transfers: 1}) {
+			t.Errorf("erased %+v", erased)
+		}
+		for table, content := range dump(t, s) {
+			if table != "erasures" && strings.Contains(content, hash) {
+				t.Errorf("%s still leads to the caller: %s", table, content)
+			}
+		}
+		out.Reset()
+		must(t, s.Export(ctx, tester, hash, &out))
+		if strings.Contains(out.String(), "c1") {
+			t.Errorf("left: %s", out.String())
+		}
+		visits, err := collect(s.Visits(ctx, noon, after(100)))
+		must(t, err)
+		if len(visits) != 1 || visits[0].Result != event.Answered || visits[0].CallerHash != "" {
+			t.Errorf("the figures changed: %+v", visits)
+		}
+		owed, err := s.ClaimFollowUps(ctx, 10, time.Hour)
+		if len(owed) != 0 || err != nil {
+			t.Errorf("still owed: %v %v", owed, err)
+		}
+		// His events that come late stay nobody's; a new call is a new start.
+		late := new(story).tell("c3", event.CallStarted{CallerHash: hash, Caller: "…00", CallerSealed: []byte("x")}).
+			tell("c4", event.CallStarted{CallerHash: hash, Caller: "…00", CallerSealed: []byte("x")})
+		late.events[0].At, late.events[1].At = time.Now().Add(-time.Minute), time.Now().Add(time.Minute)
+		must(t, h.Apply(ctx, Origin{"n2", "late"}, late.events))
+		page, err := s.Calls(ctx, CallSearch{CallerHash: hash})
+		must(t, err)
+		if len(page.Calls) != 1 || page.Calls[0].ID != "c4" {
+			t.Errorf("calls of his: %+v", page.Calls)
+		}
+		var actions []string
+		for _, e := range audited(t, s) {
+			actions = append(actions, e.Action+" "+e.Object)
+		}
+		if diff := cmp.Diff([]string{"caller.export caller " + hash, "caller.erase caller " + hash, "caller.export caller " + hash}, actions); diff != "" {
+			t.Error(diff)
+		}
+		// Withheld numbers have no hash, and must not be taken for one person's.
+		if _, err := s.Erase(ctx, tester, ""); !errors.Is(err, ErrNoHash) {
+			t.Errorf("got %v", err)
+		}
+		if err := s.Export(ctx, tester, "", &out); !errors.Is(err, ErrNoHash) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestSearchCalls(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		s := d.open(t, "n1")
+		ctx := t.Context()
+		h := s.History(testQueues)
+		log := new(story)
+		for i := range 25 {
+			id := fmt.Sprintf("c%02d", i)
+			log.tell(id, event.CallStarted{Number: fmt.Sprintf("n%d", i%2), CallerHash: fmt.Sprintf("h%d", i%5)},
+				event.VisitJoined{Visit: id + "-1", Queue: "claims"})
+			if i%3 == 0 {
+				log.tell(id, event.VisitEnded{Visit: id + "-1", Queue: "claims", Result: event.Answered, Agent: "anna"}, event.CallEnded{Class: "caller"})
+			}
+		}
+		for i := range log.events { // several in the same millisecond
+			log.events[i].At = noon.Add(time.Duration(i/20) * time.Second)
+		}
+		must(t, h.Apply(ctx, fromN1, log.events))
+		find := func(q CallSearch) (found []string) {
+			for {
+				page, err := s.Calls(ctx, q)
+				must(t, err)
+				for _, c := range page.Calls {
+					found = append(found, c.ID)
+				}
+				if q.After = page.Next; q.After == "" {
+					return found
+				}
+				if len(page.Calls) != q.Limit {
+					t.Fatalf("a page of %d", len(page.Calls))
+				}
+			}
+		}
+		all := find(CallSearch{})
+		if len(all) != 25 || all[0] != "c24" || all[24] != "c00" {
+			t.Errorf("all: %v", all)
+		}
+		for _, limit := range []int{1, 7, 25} {
+			if diff := cmp.Diff(all, find(CallSearch{Limit: limit})); diff != "" {
+				t.Errorf("in pages of %d: %s", limit, diff)
+			}
+		}
+		for _, test := range []struct {
+			name string
+			q    CallSearch
+			want int
+		}{
+			{"number", CallSearch{Number: "n1"}, 12},
+			{"hash", CallSearch{CallerHash: "h3"}, 5},
+			{"agent", CallSearch{Agent: "anna"}, 9},
+			{"result", CallSearch{Result: event.Answered, Queue: "claims"}, 9},
+			{"end", CallSearch{Termination: "caller"}, 9},
+			{"queue nobody was in", CallSearch{Queue: "urgent"}, 0},
+			{"all at once", CallSearch{From: noon, To: after(100), Number: "n0", CallerHash: "h0", Agent: "anna", Queue: "claims", Result: event.Answered, Termination: "caller"}, 1},
+			{"time", CallSearch{From: after(1), To: after(2)}, 8},
+			{"no time", CallSearch{From: after(2), To: after(2)}, 0},
+		} {
+			test.q.Limit = 4
+			if got := find(test.q); len(got) != test.want {
+				t.Errorf("%s: %d, want %d: %v", test.name, len(got), test.want, got)
+			}
+		}
+		for _, mark := range []string{"x", "====", "eA", pageMark(noon, "c\x00")[:3]} {
+			if _, err := s.Calls(ctx, CallSearch{After: mark}); !errors.Is(err, ErrBadPage) {
+				t.Errorf("mark %q: %v", mark, err)
+			}
+		}
+	})
+}
