@@ -43,6 +43,8 @@ func commands() []command {
 		{"agent", "sip:ID@HOST [flags]", "be an agent's phone: register, answer, play a tone", beAgent},
 		{"passwd", "[-c bugle.yaml] AGENT", "set an agent's password, read from standard input", passwd},
 		{"events", "[-c bugle.yaml]", "print the node's event log as JSON lines", events},
+		{"recordings", "[-c bugle.yaml] list | export ID FILE", "list what callers have left, or write one as a WAV file", recordings},
+		{"vault", "[-c bugle.yaml] init|rotate|check", "make, rotate or check the keyset", keyset},
 		{"version", "", "print the version", printVersion},
 	}
 }
@@ -99,7 +101,15 @@ func usage(w io.Writer) {
 // which it wants as many as given.
 func parse(flags *flag.FlagSet, env environment, args []string, want int) ([]string, error) {
 	flags.SetOutput(env.err)
-	var rest []string
+	rest, err := parseAny(flags, args)
+	if err == nil && len(rest) != want {
+		err = fmt.Errorf("%w: %d arguments, want %d", errUsage, len(rest), want)
+	}
+	return rest, err
+}
+
+// parseAny is parse for as many other arguments as there are.
+func parseAny(flags *flag.FlagSet, args []string) (rest []string, err error) {
 	for {
 		if err := flags.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
@@ -108,15 +118,11 @@ func parse(flags *flag.FlagSet, env environment, args []string, want int) ([]str
 			return nil, fmt.Errorf("%w: %w", errUsage, err)
 		}
 		if flags.NArg() == 0 {
-			break
+			return rest, nil
 		}
 		rest = append(rest, flags.Arg(0))
 		args = flags.Args()[1:]
 	}
-	if len(rest) != want {
-		return nil, fmt.Errorf("%w: %d arguments, want %d", errUsage, len(rest), want)
-	}
-	return rest, nil
 }
 
 // untilSignal gives a context that SIGINT or SIGTERM ends.
