@@ -22,6 +22,7 @@ type checker struct {
 func (c *Config) check() Problems {
 	k := &checker{Config: c}
 	k.node()
+	k.zone()
 	k.vault()
 	k.events()
 	k.sip()

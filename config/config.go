@@ -19,9 +19,10 @@ import (
 // Secrets (http.token, redis.password, store.postgres) need not stand in the file: "${NAME}" in
 // them is taken from the environment, and "file:PATH" is read from a file.
 type Config struct {
-	Domain    string            `yaml:"domain"`   // routing domain: one helpline. Part of every Redis key
-	Node      string            `yaml:"node"`     // this node's name, unique in the domain; default: the host's name
-	DataDir   string            `yaml:"data_dir"` // belongs to this node alone
+	Domain    string            `yaml:"domain"`    // routing domain: one helpline. Part of every Redis key
+	Node      string            `yaml:"node"`      // this node's name, unique in the domain; default: the host's name
+	DataDir   string            `yaml:"data_dir"`  // belongs to this node alone
+	TimeZone  string            `yaml:"time_zone"` // the site's, by its IANA name ("Europe/Berlin"); default UTC. Figures are by its days
 	Log       Log               `yaml:"log"`
 	HTTP      HTTP              `yaml:"http"`
 	Redis     Redis             `yaml:"redis"`

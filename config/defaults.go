@@ -8,6 +8,7 @@ import (
 func (c *Config) defaults() {
 	c.Domain = "helpline"
 	c.DataDir = "data"
+	c.TimeZone = "UTC"
 	c.Drain = Duration(5 * time.Minute)
 	c.Log.defaults()
 	c.HTTP.defaults()

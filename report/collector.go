@@ -24,6 +24,7 @@ var (
 	abandonedInGoalDesc = desc("queue_abandoned_in_goal_total", "Queue visits the caller left within the queue's goal.", byLine...)
 	shortAbandonedDesc  = desc("queue_short_abandoned_total", "Queue visits the caller left too soon to be answered.", byLine...)
 	flowedOutDesc       = desc("queue_flowed_out_total", "Queue visits ended by us, for example when a node shuts down.", byLine...)
+	escalatedDesc       = desc("queue_escalated_total", "Talks that ended with an agent of Tier 3.", byLine...)
 	waitingDesc         = desc("queue_waiting", "Visits waiting now.", byLine...)
 	longestWaitDesc     = desc("queue_longest_wait_seconds", "Time the visit that joined first has waited; 0 if none waits.", byLine...)
 	answerDesc          = desc("queue_answer_seconds", "Wait of those answered, from joining to the agent's answer.", byLine...)
@@ -34,13 +35,15 @@ var (
 	callsDesc           = desc("calls_total", "Calls that ended, by how.", "class", "reason")
 	callsActiveDesc     = desc("calls_active", "Calls under way.")
 	agentsDesc          = desc("agents", "Agents of this node, by state.", "state")
+	readyTimeDesc       = desc("agents_ready_seconds_total", "Time agents were ready, counted when it ends.")
+	busyTimeDesc        = desc("agents_busy_seconds_total", "Time agents talked or were in wrap-up, counted when it ends.")
 	unmatchedDesc       = desc("report_unmatched_total", "Visits that joined or ended twice, or ended without a beginning: a defect.")
 )
 
 var descs = []*prometheus.Desc{
-	offeredDesc, answeredDesc, answeredInGoalDesc, abandonedDesc, abandonedInGoalDesc, shortAbandonedDesc, flowedOutDesc,
+	offeredDesc, answeredDesc, answeredInGoalDesc, abandonedDesc, abandonedInGoalDesc, shortAbandonedDesc, flowedOutDesc, escalatedDesc,
 	waitingDesc, longestWaitDesc, answerDesc, talkDesc, holdDesc, wrapUpDesc,
-	offersDesc, callsDesc, callsActiveDesc, agentsDesc, unmatchedDesc,
+	offersDesc, callsDesc, callsActiveDesc, agentsDesc, readyTimeDesc, busyTimeDesc, unmatchedDesc,
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -77,6 +80,8 @@ func (f *Figures) metrics() []prometheus.Metric {
 		s.counter(callsDesc, n, end.class, end.reason)
 	}
 	s.gauge(callsActiveDesc, float64(len(f.calls)))
+	s.seconds(readyTimeDesc, f.staff.Ready)
+	s.seconds(busyTimeDesc, f.staff.Busy)
 	s.counter(unmatchedDesc, f.unmatched)
 
 	states := make(map[string]int)
@@ -104,6 +109,7 @@ func (s *sample) line(key lineKey, l *line, now time.Time) {
 	s.counter(abandonedInGoalDesc, l.AbandonedInGoal, q, lang)
 	s.counter(shortAbandonedDesc, l.ShortAbandoned, q, lang)
 	s.counter(flowedOutDesc, l.FlowedOut, q, lang)
+	s.counter(escalatedDesc, l.Escalated, q, lang)
 	s.gauge(waitingDesc, float64(len(l.waiting)), q, lang)
 	s.gauge(longestWaitDesc, l.longest(now).Seconds(), q, lang)
 	s.histogram(answerDesc, &l.answer, q, lang)
@@ -114,6 +120,10 @@ func (s *sample) line(key lineKey, l *line, now time.Time) {
 
 func (s *sample) counter(d *prometheus.Desc, n uint64, labels ...string) {
 	s.metrics = append(s.metrics, prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...))
+}
+
+func (s *sample) seconds(d *prometheus.Desc, total time.Duration) {
+	s.metrics = append(s.metrics, prometheus.MustNewConstMetric(d, prometheus.CounterValue, total.Seconds()))
 }
 
 func (s *sample) gauge(d *prometheus.Desc, v float64, labels ...string) {

@@ -13,8 +13,8 @@ import (
 var classic = Counts{
 	Offered: 100, Answered: 85, AnsweredInGoal: 75,
 	Abandoned: 15, ShortAbandoned: 6, AbandonedInGoal: 10,
-	Waits:   85 * 17 * time.Second,
-	Handled: 80, Talk: 80 * 500 * time.Second, Hold: 80 * 30 * time.Second, WrapUp: 80 * 70 * time.Second,
+	Waits:    85 * 17 * time.Second,
+	Handling: Handling{80, 80 * 500 * time.Second, 80 * 30 * time.Second, 80 * 70 * time.Second},
 }
 
 func TestRatios(t *testing.T) {
@@ -46,13 +46,13 @@ func TestRatios(t *testing.T) {
 }
 
 func TestMeans(t *testing.T) {
-	if got := classic.SpeedOfAnswer(); got != 17*time.Second {
+	if got := classic.SpeedOfAnswer().Value(); got != 17*time.Second {
 		t.Errorf("speed of answer is %v", got)
 	}
-	if got := classic.HandleTime(); got != 10*time.Minute {
+	if got := classic.HandleTime().Value(); got != 10*time.Minute {
 		t.Errorf("handle time is %v", got)
 	}
-	if (Counts{}).SpeedOfAnswer() != 0 || (Counts{}).HandleTime() != 0 {
+	if (Counts{}).SpeedOfAnswer().Value() != 0 || (Counts{}).HandleTime().Value() != 0 {
 		t.Error("means of nobody are not 0")
 	}
 }

@@ -1,13 +1,16 @@
-// Package report turns events into figures: what was offered, answered and
-// abandoned, how long callers waited and agents were busy.
+// Package report turns what happened into figures: what was offered, answered
+// and abandoned, how long callers waited and agents were busy.
 //
-// It owns the formulas, each of which is written once (counts.go) whatever shows
-// the figure, and the counting of the running node (this file), which Prometheus
-// scrapes (collector.go) and the API lists. It knows nothing of how calls are
-// made: events are all it sees. A node counts its own events only, so a sum
-// over nodes is the domain's total.
+// It owns the formulas (counts.go) and how facts are counted (tally.go), each
+// written once, whatever shows the figure. Two things count: the running node
+// its events (this file), which Prometheus scrapes (collector.go) and the API
+// lists, and a report what room store has written down of all nodes (report.go),
+// by interval of the site's time zone (calendar.go), as CSV, JSON or a table. It
+// knows nothing of how calls are made, and keeps nothing. A node counts its own
+// events only, so a sum over nodes is the domain's total.
 //
-// Start with counts.go for what the figures mean.
+// Start with counts.go for what the figures mean, report.go for how a report is
+// made.
 package report
 
 import (
@@ -23,9 +26,10 @@ import (
 // Figures counts this node's events since it started. It is safe for concurrent
 // use.
 type Figures struct {
-	queues map[string]config.Queue
+	goals goals
 
 	mu        sync.Mutex
+	tier      func(agent string) int
 	lines     map[lineKey]*line
 	visits    map[string]*line // where each visit waits
 	calls     map[string]bool  // under way, by call id
@@ -33,6 +37,7 @@ type Figures struct {
 	offers    map[offerKey]uint64
 	agents    map[string]string // state, by agent; those offline are not kept
 	talked    map[string]talk   // each agent's last talk here
+	staff     Counts            // agents' time, which is no queue's
 	unmatched uint64
 }
 
@@ -67,7 +72,8 @@ type line struct {
 // counter that appears with its first count would miss that count.
 func New(queues map[string]config.Queue, languages []string) *Figures {
 	f := &Figures{
-		queues: queues,
+		goals:  queues,
+		tier:   func(string) int { return 0 },
 		lines:  make(map[lineKey]*line),
 		visits: make(map[string]*line),
 		calls:  make(map[string]bool),
@@ -85,6 +91,24 @@ func New(queues map[string]config.Queue, languages []string) *Figures {
 		}
 	}
 	return f
+}
+
+// Tiers says of which tier each agent is. Until it is called nobody is of any.
+func (f *Figures) Tiers(tier func(agent string) int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tier = tier
+}
+
+// Total adds up the figures of all queues, with agents' time.
+func (f *Figures) Total() Counts {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	total := f.staff
+	for _, l := range f.lines {
+		total = total.Plus(l.Counts)
+	}
+	return total
 }
 
 // Observe counts one event. It is a sink for event.Log.Subscribe.
@@ -105,10 +129,16 @@ func (f *Figures) Observe(ev event.Event) {
 		f.offers[offerKey{fact.Queue, fact.Result}]++
 	case event.TalkEnded:
 		f.talked[fact.Agent] = talk{fact.Visit, fact.Language}
-		f.line(fact.Queue, fact.Language).talked(fact.Talk, fact.Hold)
+		l := f.line(fact.Queue, fact.Language)
+		l.talked(f.goals[fact.Queue].Class, f.tier(fact.Agent), fact.Talk, fact.Hold)
+		l.talk.observe(fact.Talk)
+		l.hold.observe(fact.Hold)
 	case event.WrapUpEnded:
-		f.line(fact.Queue, f.spoken(fact)).wrappedUp(fact.Took)
+		l := f.line(fact.Queue, f.spoken(fact))
+		l.wrappedUp(f.goals[fact.Queue].Class, fact.Took)
+		l.wrapUp.observe(fact.Took)
 	case event.AgentChanged:
+		f.staff.staffed(fact.From, fact.After)
 		if fact.To == offline {
 			delete(f.agents, fact.Agent)
 		} else {
@@ -127,7 +157,7 @@ func (f *Figures) visitJoined(fact event.VisitJoined, at time.Time) {
 		return
 	}
 	l := f.line(fact.Queue, fact.Language)
-	l.Offered++
+	l.joined()
 	l.waiting[fact.Visit] = at
 	f.visits[fact.Visit] = l
 }
@@ -140,14 +170,9 @@ func (f *Figures) visitEnded(fact event.VisitEnded) {
 	}
 	delete(f.visits, fact.Visit)
 	delete(l.waiting, fact.Visit)
-	queue := f.queues[fact.Queue]
-	switch fact.Result {
-	case event.Answered:
-		l.answered(fact.Waited, fact.Waited <= queue.Goal.D())
-	case event.Abandoned:
-		l.abandoned(fact.Waited <= queue.Goal.D(), fact.Waited <= queue.ShortAbandon.D())
-	default:
-		l.FlowedOut++
+	l.left(f.goals, fact.Queue, fact.Result, fact.Waited)
+	if fact.Result == event.Answered {
+		l.answer.observe(fact.Waited)
 	}
 }
 
@@ -203,36 +228,4 @@ func (l *line) longest(now time.Time) time.Duration {
 		longest = max(longest, now.Sub(joined))
 	}
 	return longest
-}
-
-func (l *line) answered(waited time.Duration, inGoal bool) {
-	l.Answered++
-	if inGoal {
-		l.AnsweredInGoal++
-	}
-	l.Waits += waited
-	l.answer.observe(waited)
-}
-
-func (l *line) abandoned(inGoal, short bool) {
-	l.Abandoned++
-	if inGoal {
-		l.AbandonedInGoal++
-	}
-	if short {
-		l.ShortAbandoned++
-	}
-}
-
-func (l *line) talked(talk, hold time.Duration) {
-	l.Handled++
-	l.Talk += talk
-	l.Hold += hold
-	l.talk.observe(talk)
-	l.hold.observe(hold)
-}
-
-func (l *line) wrappedUp(took time.Duration) {
-	l.WrapUp += took
-	l.wrapUp.observe(took)
 }

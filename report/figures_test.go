@@ -71,7 +71,7 @@ func TestClassicHourFromEvents(t *testing.T) {
 	}
 	c := f.lineOf(t, "claims", "en").Counts
 	want := classic
-	want.Handled, want.Talk, want.Hold, want.WrapUp = 0, 0, 0, 0
+	want.Handling = Handling{}
 	want.Waits = 75*20*time.Second + 10*(20*time.Second+time.Millisecond)
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("want (-), got (+):\n%s", diff)
@@ -136,7 +136,7 @@ func TestHandleTimeOfALanguage(t *testing.T) {
 	f.emit("", event.TalkEnded{Visit: "v1", Queue: "claims", Language: "es", Agent: "sofia", Talk: 100 * time.Second, Hold: 10 * time.Second})
 	f.emit("", event.WrapUpEnded{Visit: "v1", Queue: "claims", Agent: "sofia", Took: 20 * time.Second})
 	f.emit("", event.WrapUpEnded{Visit: "elsewhere", Queue: "claims", Agent: "bert", Took: 7 * time.Second})
-	if got := f.lineOf(t, "claims", "es").HandleTime(); got != 130*time.Second {
+	if got := f.lineOf(t, "claims", "es").HandleTime().Value(); got != 130*time.Second {
 		t.Errorf("handle time is %v", got)
 	}
 	if got := f.lineOf(t, "claims", "").WrapUp; got != 7*time.Second {
@@ -148,6 +148,7 @@ func TestHandleTimeOfALanguage(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &feeder{Figures: New(map[string]config.Queue{"claims": testQueues["claims"]}, []string{"en"})}
+		f.Tiers(func(agent string) int { return map[string]int{"a": 3}[agent] })
 		f.emit("c1", event.CallStarted{})
 		f.emit("c2", event.CallStarted{})
 		f.emit("c2", event.CallEnded{Class: "caller", Reason: "hung_up"})
@@ -160,7 +161,11 @@ func TestMetrics(t *testing.T) {
 		f.emit("c1", event.TalkEnded{Visit: "v1", Queue: "claims", Language: "en", Agent: "a", Talk: 90 * time.Second, Hold: 6 * time.Second})
 		f.emit("", event.WrapUpEnded{Visit: "v1", Queue: "claims", Agent: "a", Took: 10 * time.Second})
 		f.emit("", event.AgentChanged{Agent: "a", From: "offline", To: "paused"})
-		f.emit("", event.AgentChanged{Agent: "a", From: "paused", To: "ready"})
+		f.emit("", event.AgentChanged{Agent: "a", From: "paused", To: "ready", After: time.Hour})
+		f.emit("", event.AgentChanged{Agent: "a", From: "ready", To: "reserved", After: 30 * time.Second})
+		f.emit("", event.AgentChanged{Agent: "a", From: "reserved", To: "talking", After: 5 * time.Second})
+		f.emit("", event.AgentChanged{Agent: "a", From: "talking", To: "wrapup", After: 96 * time.Second})
+		f.emit("", event.AgentChanged{Agent: "a", From: "wrapup", To: "ready", After: 10500 * time.Millisecond})
 		f.emit("", event.AgentChanged{Agent: "b", From: "offline", To: "paused"})
 		f.emit("", event.AgentChanged{Agent: "b", From: "paused", To: "offline"})
 		time.Sleep(4 * time.Second)
@@ -173,6 +178,12 @@ bugle_agents{state="ready"} 1
 bugle_agents{state="reserved"} 0
 bugle_agents{state="talking"} 0
 bugle_agents{state="wrapup"} 0
+# HELP bugle_agents_busy_seconds_total Time agents talked or were in wrap-up, counted when it ends.
+# TYPE bugle_agents_busy_seconds_total counter
+bugle_agents_busy_seconds_total 106.5
+# HELP bugle_agents_ready_seconds_total Time agents were ready, counted when it ends.
+# TYPE bugle_agents_ready_seconds_total counter
+bugle_agents_ready_seconds_total 30
 # HELP bugle_calls_active Calls under way.
 # TYPE bugle_calls_active gauge
 bugle_calls_active 1
@@ -197,6 +208,9 @@ bugle_queue_answered_in_goal_total{language="en",queue="claims"} 1
 # HELP bugle_queue_answered_total Queue visits answered by an agent.
 # TYPE bugle_queue_answered_total counter
 bugle_queue_answered_total{language="en",queue="claims"} 2
+# HELP bugle_queue_escalated_total Talks that ended with an agent of Tier 3.
+# TYPE bugle_queue_escalated_total counter
+bugle_queue_escalated_total{language="en",queue="claims"} 1
 # HELP bugle_queue_flowed_out_total Queue visits ended by us, for example when a node shuts down.
 # TYPE bugle_queue_flowed_out_total counter
 bugle_queue_flowed_out_total{language="en",queue="claims"} 1

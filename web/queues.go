@@ -41,7 +41,7 @@ func (q queueAPI) list(w http.ResponseWriter, r *http.Request) {
 			Abandoned: l.Abandoned, AbandonedInGoal: l.AbandonedInGoal, ShortAbandoned: l.ShortAbandoned,
 			FlowedOut:    l.FlowedOut,
 			ServiceLevel: l.ServiceLevel(), Abandonment: l.Abandonment(),
-			SpeedOfAnswer: seconds(l.SpeedOfAnswer()), HandleTime: seconds(l.HandleTime()),
+			SpeedOfAnswer: seconds(l.SpeedOfAnswer().Value()), HandleTime: seconds(l.HandleTime().Value()),
 		}
 	}
 	reply(w, http.StatusOK, map[string][]queueLine{"queues": shown})

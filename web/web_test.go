@@ -72,7 +72,7 @@ func (l lines) Lines() []report.Line { return l }
 var someLines = lines{
 	{Queue: "claims", Language: "en", Waiting: 2, Longest: 1500 * time.Millisecond, Counts: report.Counts{
 		Offered: 10, Answered: 6, AnsweredInGoal: 3, Abandoned: 2, ShortAbandoned: 1, Waits: 60 * time.Second,
-		Handled: 2, Talk: 3 * time.Minute, WrapUp: time.Minute,
+		Handling: report.Handling{Handled: 2, Talk: 3 * time.Minute, WrapUp: time.Minute},
 	}},
 	{Queue: "claims", Language: "es"},
 }

@@ -1,0 +1,126 @@
+package report
+
+import (
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
+)
+
+// How facts become Counts. The running node counts what it hears of (figures.go)
+// and a report what has been written down (gather.go); both do it here, so that
+// they cannot differ.
+
+// The words of the configuration, of room router and of the surveys that matter.
+const (
+	classClinical = "clinical"
+
+	stateReady   = "ready"
+	stateTalking = "talking"
+	stateWrapUp  = "wrapup"
+
+	questionCSAT = "csat"
+	questionNPS  = "nps"
+
+	topTier = 3
+)
+
+// goals is what counting needs to know of the queues.
+type goals map[string]config.Queue
+
+// of gives a queue's goal and what a short abandon is there. A queue that the
+// configuration no longer has is held against the usual ones.
+func (g goals) of(queue string) (goal, short time.Duration) {
+	if q, ok := g[queue]; ok {
+		return q.Goal.D(), q.ShortAbandon.D()
+	}
+	return 20 * time.Second, 5 * time.Second
+}
+
+func (c *Counts) joined() { c.Offered++ }
+
+// left counts the end of a visit to a queue.
+func (c *Counts) left(g goals, queue string, result event.VisitResult, waited time.Duration) {
+	goal, short := g.of(queue)
+	switch result {
+	case event.Answered:
+		c.Answered++
+		c.Waits += waited
+		if waited <= goal {
+			c.AnsweredInGoal++
+		}
+	case event.Abandoned:
+		c.Abandoned++
+		if waited <= goal {
+			c.AbandonedInGoal++
+		}
+		if waited <= short {
+			c.ShortAbandoned++
+		}
+	default:
+		c.FlowedOut++
+	}
+}
+
+// talked counts the end of a talk with an agent of a tier, in a queue of a class.
+func (c *Counts) talked(class string, tier int, talk, hold time.Duration) {
+	done := Handling{Handled: 1, Talk: talk, Hold: hold}
+	c.handle(class, done)
+	if tier == topTier {
+		c.Escalated++
+	}
+}
+
+func (c *Counts) wrappedUp(class string, took time.Duration) {
+	c.handle(class, Handling{WrapUp: took})
+}
+
+func (c *Counts) handle(class string, h Handling) {
+	c.Handling = c.Handling.plus(h)
+	if class == classClinical {
+		c.Clinical = c.Clinical.plus(h)
+	}
+}
+
+// staffed counts an agent's time in a state. Being rung is neither work nor
+// readiness.
+func (c *Counts) staffed(state string, d time.Duration) {
+	switch state {
+	case stateReady:
+		c.Ready += d
+	case stateTalking, stateWrapUp:
+		c.Busy += d
+	}
+}
+
+// surveyed counts a caller's answer. One outside the scale is none.
+func (c *Counts) surveyed(question string, answer int) {
+	switch {
+	case question == questionCSAT && answer >= 1 && answer <= 5:
+		c.Rated++
+		if answer >= 4 {
+			c.Satisfied++
+		}
+	case question == questionNPS && answer >= 0 && answer <= 10:
+		c.Scored++
+		if answer >= 9 {
+			c.Promoters++
+		} else if answer <= 6 {
+			c.Detracted++
+		}
+	}
+}
+
+func (c *Counts) promised(kept bool) {
+	c.PromisesDue++
+	if kept {
+		c.PromisesKept++
+	}
+}
+
+func (c *Counts) contacted(resolved bool) {
+	c.Contacts++
+	if resolved {
+		c.Resolved++
+	}
+}
