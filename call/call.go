@@ -41,6 +41,11 @@ type Options struct {
 
 	// Dial rings a phone; it is sip.Server's Dial.
 	Dial func(sip.Target, sip.Session) (*sip.Leg, error)
+	// Private gives the forms in which a caller's number may be kept: a keyed
+	// hash and the number sealed; both empty for a number withheld.
+	Private func(call, number string) (hash string, sealed []byte)
+	// Full says that what happens can no longer be written down: no new calls.
+	Full func() bool
 	// Bindings tells where an agent's phones are.
 	Bindings sip.Bindings
 }
@@ -68,10 +73,15 @@ func New(o Options) *Conductor {
 // Invite conducts one inbound leg until it is over.
 func (c *Conductor) Invite(leg *sip.Leg) {
 	if !c.enter() {
-		_ = leg.Reject(Draining.Code, "Shutting Down")
+		_ = leg.Reject(503, "Shutting Down")
 		return
 	}
 	defer c.leave()
+	if c.Full() {
+		c.Log.Error("a call is refused: the disk of the event log is full", "call", leg.ID())
+		_ = leg.Reject(503, "Storage Full")
+		return
+	}
 	if leg.Agent() != "" && strings.HasPrefix(leg.Number(), "*") {
 		c.feature(leg)
 		return

@@ -215,6 +215,28 @@ func TestUnknownNumber(t *testing.T) {
 	h.nothingLeft()
 }
 
+func TestFullDiskRefusesNewCallsAndLeavesTalksAlone(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	caller, agent := h.talk()
+	h.full.Store(true)
+	refused := h.dial("helpline")
+	h.await("the refusal", refused.leg.Done())
+	if got := refused.leg.End().Code; got != 503 {
+		t.Errorf("refused with %d, want 503", got)
+	}
+	select {
+	case <-caller.leg.Done():
+		t.Error("the talk was ended")
+	case <-agent.leg.Done():
+		t.Error("the talk was ended")
+	default:
+	}
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
 func TestHoldIsToldFromTalk(t *testing.T) {
 	at := time.Now()
 	clock := newHoldClock(at)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,6 +68,7 @@ type house struct {
 	phones *sip.Server   // agents' telephones outside: what comes from where one is registered is an agent's
 	ears   *media.Engine // and their media
 	rung   chan *sip.Leg // what rings there
+	full   atomic.Bool   // the event log's disk
 }
 
 func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
@@ -95,6 +97,8 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 		},
 		Dial:     func(target sip.Target, s sip.Session) (*sip.Leg, error) { return h.sip.Dial(target, s) },
 		Bindings: phones,
+		Private:  func(_, number string) (string, []byte) { return "hash of " + number, nil },
+		Full:     h.full.Load,
 	})
 	h.sip = h.serve(sip.Options{Config: c.SIP, Handler: h.calls, Credentials: secrets{}, Bindings: phones, Log: log})
 

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -28,12 +29,25 @@ type inbound struct {
 func (c *Conductor) inbound(leg *sip.Leg) {
 	call := &inbound{Conductor: c, id: leg.ID(), leg: leg, log: c.Log.With("call", leg.ID())}
 	began := time.Now()
-	c.Events.Emit(call.id, event.CallStarted{Number: leg.Number(), Caller: Shorten(leg.Caller()), Trunk: leg.Trunk()})
+	c.Events.Emit(call.id, call.start())
 	end := call.guarded()
 	call.release(end)
 	took := time.Since(began)
 	c.Events.Emit(call.id, event.CallEnded{Class: string(end.Class), Reason: end.Reason, Duration: took})
 	call.log.Info("call ended", "class", end.Class, "reason", end.Reason, "duration", took.Round(time.Millisecond))
+}
+
+// start is the first fact of the call.
+func (c *inbound) start() event.CallStarted {
+	hash, sealed := c.Private(c.id, c.leg.Caller())
+	number := c.leg.Number()
+	if _, ours := c.Config.Numbers[number]; !ours {
+		number = Shorten(number) // an agent may have dialled a beneficiary
+	}
+	return event.CallStarted{
+		Number: number, Caller: Shorten(c.leg.Caller()), Trunk: c.leg.Trunk(),
+		CallerHash: hash, CallerSealed: sealed,
+	}
 }
 
 // guarded runs the call; a panic ends this call and no other.
@@ -84,11 +98,11 @@ func (c *inbound) answer() error {
 	switch err := c.leg.Answer(leg); {
 	case errors.Is(err, media.ErrNoCodec):
 		return NoCodec
-	case err != nil && c.left():
+	case err != nil && c.left() && c.leg.End().By == sip.ByRemote:
 		return LeftRinging
-	case err != nil:
-		c.log.Warn("answering a call", "error", err)
-		return Signalling
+	case err != nil: // not told whole: it may quote what the caller sent
+		c.log.Warn("a call could not be answered", "code", c.leg.End().Code)
+		return BadOffer
 	}
 	c.Events.Emit(c.id, event.CallAnswered{})
 	return nil
@@ -98,7 +112,7 @@ func (c *inbound) answer() error {
 // its own last messages.
 func (c *inbound) release(end Termination) {
 	if c.media == nil && !c.left() {
-		_ = c.leg.Reject(end.Code, "")
+		_ = c.leg.Reject(cmp.Or(end.Code, 500), "")
 	}
 	c.leg.Hangup()
 	if c.media != nil {

@@ -8,11 +8,14 @@ import (
 	"github.com/bugle-voice/bugle/sip"
 )
 
-// talk bridges caller and agent until either hangs up. The caller of talk
-// releases the agent's leg.
+// talk bridges caller and agent until either hangs up. The agent's leg is ended
+// before the router hears of it, and may have the next caller rung on the phone.
 func (c *inbound) talk(agent *ring, talk *router.Talk) Termination {
 	clock := newHoldClock(time.Now())
-	defer func() { talk.End(clock.stop(time.Now())) }()
+	defer func() {
+		agent.stop()
+		talk.End(clock.stop(time.Now()))
+	}()
 	agent.limit.Stop()
 	if err := c.media.Bridge(agent.media); err != nil {
 		c.log.Error("bridging", "agent", agent.offer.Agent, "error", err)

@@ -12,34 +12,34 @@ const (
 	Failed    Class = "failed"    // something broke
 )
 
-// Termination is how a call ended. It is one of the values below and nothing
-// else: the same one gives the SIP code, the record and the metric's label.
+// Termination is how a caller's call ended. It is one of the values below and
+// nothing else: the same one gives the SIP code, the record and the metric's
+// label. An agent's feature code is no call and has none.
 type Termination struct {
 	Class  Class
 	Reason string
-	Code   int // final response where the INVITE is still unanswered
+	Code   int // final response of the ends that come before our 200
 }
 
 // Every end of a call.
 var (
-	CallerHungUp  = Termination{Completed, "caller_hung_up", 487}
-	AgentHungUp   = Termination{Completed, "agent_hung_up", 487}
-	LeftRinging   = Termination{Abandoned, "before_answer", 487} // CANCEL before our 200
-	LeftFlow      = Termination{Abandoned, "in_flow", 487}
-	LeftQueue     = Termination{Abandoned, "in_queue", 487}
-	LeftMessage   = Termination{Finished, "left_message", 487} // hung up after a recording was kept
-	FlowEnded     = Termination{Finished, "flow_ended", 480}
-	FeatureDone   = Termination{Finished, "feature_code", 480} // *70, *71, *72
+	CallerHungUp  = Termination{Class: Completed, Reason: "caller_hung_up"}
+	AgentHungUp   = Termination{Class: Completed, Reason: "agent_hung_up"}
+	LeftRinging   = Termination{Class: Abandoned, Reason: "before_answer"} // CANCEL before our 200
+	LeftFlow      = Termination{Class: Abandoned, Reason: "in_flow"}
+	LeftQueue     = Termination{Class: Abandoned, Reason: "in_queue"}
+	FlowEnded     = Termination{Class: Finished, Reason: "flow_ended"}
+	LeftMessage   = Termination{Class: Finished, Reason: "left_message"} // hung up after a recording was kept
 	UnknownNumber = Termination{Refused, "unknown_number", 404}
 	NoCodec       = Termination{Refused, "no_common_codec", 488}
+	BadOffer      = Termination{Refused, "bad_offer", 488} // a description that cannot be agreed to
 	NoPort        = Termination{Refused, "no_media_port", 503}
-	Draining      = Termination{Refused, "draining", 503}
-	MediaLost     = Termination{Failed, "media_lost", 480} // no RTP for media.silence
-	Signalling    = Termination{Failed, "signalling", 500} // lost ACK, broken transport
-	Routing       = Termination{Failed, "routing", 500}    // the queue could not take the call
-	Drained       = Termination{Failed, "drain_limit", 503}
+	MediaLost     = Termination{Class: Failed, Reason: "media_lost"} // no RTP for media.silence
+	Signalling    = Termination{Class: Failed, Reason: "signalling"} // lost ACK, broken transport
+	Routing       = Termination{Class: Failed, Reason: "routing"}    // the queue could not take the call
+	Drained       = Termination{Class: Failed, Reason: "drain_limit"}
 	Crashed       = Termination{Failed, "panic", 500}
-	FlowBroken    = Termination{Failed, "flow", 500}
+	FlowBroken    = Termination{Class: Failed, Reason: "flow"}
 )
 
 // Error lets what ends a call travel as the error that stopped its flow.

@@ -23,11 +23,15 @@ func (c *inbound) wait(o ivr.Outcome) Termination {
 		c.log.Error("joining a queue", "queue", o.Queue, "error", err)
 		return Routing
 	}
-	// Whatever ends this, also a panic, takes the caller out of the line and
-	// the agent's phone off the hook; after an ordinary end both do nothing.
-	defer waiting.Leave(event.FlowedOut)
+	// Whatever ends this, also a panic, silences the agent's phone and then
+	// takes the caller out of line, in this order: who is free in the router's
+	// eyes may be rung at once. After an answer both do nothing.
 	var ringing *ring
-	defer func() { ringing.stop() }()
+	left := event.FlowedOut
+	defer func() {
+		ringing.stop()
+		waiting.Leave(left)
+	}()
 
 	announced := c.media.Play(c.clips(o.Announce)...)
 	for {
@@ -53,7 +57,7 @@ func (c *inbound) wait(o ivr.Outcome) Termination {
 			ringing = c.refuse(waiting, ringing, event.OfferTimedOut)
 
 		case <-c.leg.Done():
-			waiting.Leave(event.Abandoned)
+			left = event.Abandoned
 			return c.hungUp(LeftQueue)
 		case <-c.ctx.Done():
 			return Drained
@@ -65,7 +69,7 @@ func (c *inbound) wait(o ivr.Outcome) Termination {
 					c.media.PlayMusic(c.Music)
 				}
 			case media.Lost:
-				waiting.Leave(event.Abandoned)
+				left = event.Abandoned
 				return MediaLost
 			}
 		}

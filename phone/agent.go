@@ -119,11 +119,10 @@ func (a *Agent) answer(leg *sip.Leg) {
 	if o.Say != nil {
 		side.PlayMusic(o.Say)
 	}
-	if o.Talk > 0 {
-		a.pause(leg, o.Talk)
-	} else {
-		a.pause(leg, -1)
+	if o.Talk == 0 {
+		o.Talk = -1
 	}
+	a.pause(leg, o.Talk)
 	leg.Hangup()
 	<-leg.Done()
 	o.Log.Info("hung up", "agent", o.ID)

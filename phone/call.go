@@ -2,7 +2,6 @@ package phone
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -35,6 +34,9 @@ type Result struct {
 	Media    media.Stats
 }
 
+// patience is how long somebody who gives up waits for the far end to notice.
+const patience = 2 * time.Second
+
 // Call calls somebody and returns when the call is over. The error is why no
 // call came about; a call that was refused or not answered has none, and tells
 // of it in the Result. The end of ctx hangs up.
@@ -59,7 +61,10 @@ func (p *Phone) Call(ctx context.Context, o CallOptions) (Result, error) {
 		return Result{End: leg.End()}, nil
 	case <-ctx.Done():
 		leg.Hangup()
-		<-leg.Done()
+		select {
+		case <-leg.Done():
+		case <-time.After(patience):
+		}
 		return Result{End: leg.End()}, nil
 	}
 	result := Result{Answered: true, Setup: time.Since(began)}
@@ -76,9 +81,11 @@ func (p *Phone) Call(ctx context.Context, o CallOptions) (Result, error) {
 	result.Talk, result.End, result.Media = time.Since(answered), leg.End(), side.Stats()
 	side.Close()
 	if tape != nil {
-		err = tape.Close()
+		if err := tape.Close(); err != nil {
+			return result, fmt.Errorf("record the call: %w", err)
+		}
 	}
-	return result, errors.Join(err)
+	return result, nil
 }
 
 // converse presses the keys and stays until either side has had enough.

@@ -10,7 +10,9 @@ declare -A package=(
   [promtool]=prometheus
   [gcc]=gcc
 )
-missing=()
+# Not on the PATH: /usr/lib/postgresql/VERSION/bin.
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null || postgres=postgresql
+missing=(${postgres:-})
 for command in "${!package[@]}"; do
   command -v "$command" >/dev/null || missing+=("${package[$command]}")
 done
@@ -28,8 +30,16 @@ sudo=
 export DEBIAN_FRONTEND=noninteractive
 echo "installing test peers: ${missing[*]}"
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-if ! { $sudo apt-get update && $sudo env RUNLEVEL=1 apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+# A package that brings a service must not start it: the tests start their own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null
+  $sudo chmod +x "$policy"
+  trap '$sudo rm -f "$policy"; rm -f "$log"' EXIT
+else
+  trap 'rm -f "$log"' EXIT
+fi
+if ! { $sudo apt-get update && $sudo apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
   cat "$log" >&2
   exit 1
 fi

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -72,29 +73,25 @@ func newSite(c *config.Config, prompts fs.FS, report io.Writer) (*site, error) {
 	if s.prompts, err = ivr.Decode(set, media.LoadClip); err != nil {
 		return nil, err
 	}
-	if s.music, err = loadMusic(prompts, c.Prompts.Music); err != nil {
+	if s.music, err = loadMusic(set, c.Prompts.Music); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// loadMusic reads the file that a site names, or music.wav among its prompts.
-func loadMusic(prompts fs.FS, path string) (*media.Clip, error) {
-	var file fs.File
-	var err error
-	if path == "" {
-		path = "music.wav"
-		file, err = prompts.Open(path)
-	} else {
-		file, err = os.Open(path)
+// loadMusic reads the file that a site names, or the music among its prompts.
+func loadMusic(set *ivr.Prompts, path string) (*media.Clip, error) {
+	read := set.Music
+	if path != "" {
+		read = func() ([]byte, error) { return os.ReadFile(path) }
 	}
+	wav, err := read()
 	if err != nil {
 		return nil, fmt.Errorf("music: %w", err)
 	}
-	defer file.Close()
-	clip, err := media.LoadClip(file)
+	clip, err := media.LoadClip(bytes.NewReader(wav))
 	if err != nil {
-		return nil, fmt.Errorf("music %s: %w", path, err)
+		return nil, fmt.Errorf("music: %w", err)
 	}
 	return clip, nil
 }

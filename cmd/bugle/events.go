@@ -10,6 +10,7 @@ import (
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/vault"
 )
 
 // events prints what happened on this node, oldest first.

@@ -17,6 +17,8 @@ import (
 	"github.com/bugle-voice/bugle/report"
 	"github.com/bugle-voice/bugle/router"
 	"github.com/bugle-voice/bugle/sip"
+	"github.com/bugle-voice/bugle/store"
+	"github.com/bugle-voice/bugle/vault"
 	"github.com/bugle-voice/bugle/web"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -33,8 +35,10 @@ const (
 type node struct {
 	log     *slog.Logger
 	secrets *HA1File
+	vault   *vault.Vault
 	events  *event.Log
 	figures *report.Figures
+	store   *store.Store
 	queue   *queue.Queue
 	router  *router.Router
 	media   *media.Engine
@@ -64,8 +68,13 @@ func (n *node) open(site *site) (err error) {
 	if n.secrets, err = openSecrets(c); err != nil {
 		return err
 	}
+	opening, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if n.vault, err = vault.Open(opening, c.Vault, c.DataDir); err != nil {
+		return err
+	}
 	if n.events, err = event.Open(event.Options{
-		Dir: filepath.Join(c.DataDir, eventDir), Node: c.Node, Version: version, Log: log,
+		Dir: filepath.Join(c.DataDir, eventDir), Node: c.Node, Version: version, Log: log, Seal: n.vault,
 		SegmentBytes: int64(c.Events.SegmentBytes), Keep: c.Events.Keep.D(), ReserveBytes: int64(c.Events.ReserveBytes),
 	}); err != nil {
 		return err
@@ -73,15 +82,16 @@ func (n *node) open(site *site) (err error) {
 	n.undo = append(n.undo, n.events.Close)
 	n.figures = report.New(c.Queues, c.Languages)
 	n.events.Subscribe(n.figures.Observe)
-
-	opening, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
+	staff, err := n.openStore(opening, c)
+	if err != nil {
+		return err
+	}
 	if n.queue, err = queue.Open(opening, c.Redis, c.Domain, c.Node, log); err != nil {
 		return err
 	}
 	n.undo = append(n.undo, n.queue.Close)
 	n.router = router.New(router.Options{
-		Queue: n.queue, Events: n.events, Agents: c.Agents, Queues: c.Queues,
+		Queue: n.queue, Events: n.events, Agents: staff, Queues: c.Queues,
 		ReadyOnRegister: c.SIP.ReadyOnRegister, Log: log,
 	})
 	n.undo = append(n.undo, func() error { n.router.Close(); return nil })
@@ -89,15 +99,20 @@ func (n *node) open(site *site) (err error) {
 		return err
 	}
 	n.undo = append(n.undo, n.media.Close)
+	kept, err := openArchive(c.DataDir, n.vault, log)
+	if err != nil {
+		return err
+	}
 
 	phones := bindings{n.queue}
 	n.calls = call.New(call.Options{
 		Config: c, Prompts: site.prompts, Music: site.music,
-		Media: n.media, Router: n.router, Events: n.events, Bindings: phones, Log: log,
-		Dial: func(t sip.Target, s sip.Session) (*sip.Leg, error) { return n.sip.Dial(t, s) },
+		Media: n.media, Router: n.router, Events: n.events, Bindings: phones, Recordings: kept, Log: log,
+		Dial:    func(t sip.Target, s sip.Session) (*sip.Leg, error) { return n.sip.Dial(t, s) },
+		Private: n.private, Full: n.events.Full,
 	})
 	if n.sip, err = sip.New(sip.Options{
-		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: n.secrets, Bindings: phones, Log: log,
+		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: credentials{n.secrets, staff}, Bindings: phones, Log: log,
 	}); err != nil {
 		return err
 	}
@@ -132,7 +147,7 @@ func (n *node) start() {
 
 // stop ends the node. What brings new work stops first, then the calls end, by
 // themselves until limit is over; then what they needed is closed, last opened
-// first. HTTP stays to the end, so that the drain can be watched.
+// first. HTTP stays as long as there are calls, so that the drain can be watched.
 func (n *node) stop(limit context.Context) error {
 	n.draining.Store(true)
 	n.sip.Drain()
@@ -158,7 +173,7 @@ func (n *node) registry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n.figures)
 	for _, room := range [][]prometheus.Collector{
-		n.events.Collectors(), n.queue.Collectors(), n.media.Collectors(), n.sip.Collectors(),
+		n.events.Collectors(), n.store.Collectors(), n.queue.Collectors(), n.media.Collectors(), n.sip.Collectors(),
 	} {
 		r.MustRegister(room...)
 	}
@@ -174,6 +189,7 @@ func (n *node) checks() []web.Check {
 	return []web.Check{
 		{Name: "events", Check: func(context.Context) error { return n.events.Healthy() }},
 		{Name: "redis", Check: n.queue.Ping},
+		{Name: "vault", Check: n.vault.Healthy},
 		{Name: "secrets", Check: func(context.Context) error { return n.secrets.Healthy() }},
 		{Name: "draining", Check: func(context.Context) error {
 			if n.draining.Load() {

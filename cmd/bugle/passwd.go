@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,11 +58,27 @@ func openSecrets(c *config.Config) (*HA1File, error) {
 	if !secrets.HasDemo() {
 		return secrets, nil
 	}
-	for _, l := range c.SIP.Listeners {
-		if !l.Address.Addr().IsLoopback() {
-			return nil, fmt.Errorf("sip listener %s is not on loopback, and %s holds demo passwords: give each agent a password with `bugle passwd AGENT`, or remove the file",
-				l.Address, filepath.Join(c.DataDir, ha1Name))
-		}
+	if where := beyondLoopback(c); where != "" {
+		return nil, fmt.Errorf("%s is not on loopback, and %s holds demo passwords: give each agent a password with `bugle passwd AGENT`, or remove the file",
+			where, filepath.Join(c.DataDir, ha1Name))
 	}
 	return secrets, nil
+}
+
+// beyondLoopback names the first address of a configuration that others than
+// this machine can reach; "" if there is none.
+func beyondLoopback(c *config.Config) string {
+	for _, l := range c.SIP.Listeners {
+		if !l.Address.Addr().IsLoopback() {
+			return fmt.Sprintf("sip listener %s", l.Address)
+		}
+	}
+	if !c.Media.Address.IsLoopback() {
+		return fmt.Sprintf("media.address %s", c.Media.Address)
+	}
+	host, _, err := net.SplitHostPort(c.HTTP.Address)
+	if address, parse := netip.ParseAddr(host); err != nil || host != "localhost" && (parse != nil || !address.IsLoopback()) {
+		return fmt.Sprintf("http.address %s", c.HTTP.Address)
+	}
+	return ""
 }

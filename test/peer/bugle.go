@@ -34,12 +34,12 @@ var build struct {
 func Binary(t testing.TB) string {
 	t.Helper()
 	build.once.Do(func() {
-		dir, err := os.MkdirTemp("", "bugle-test-")
-		if err != nil {
-			build.err = err
+		// One place for all test processes: go build replaces it by renaming.
+		dir := filepath.Join(os.TempDir(), "bugle-test")
+		if build.err = os.MkdirAll(dir, 0o755); build.err != nil {
 			return
 		}
-		build.path = filepath.Join(dir, "bugle")
+		build.path = filepath.Join(dir, fmt.Sprintf("bugle-race-%t", raceEnabled))
 		args := []string{"build", "-o", build.path}
 		if raceEnabled {
 			args = append(args, "-race")
@@ -67,8 +67,8 @@ func Run(t testing.TB, stdin string, args ...string) (out string, code int) {
 	return string(text), cmd.ProcessState.ExitCode()
 }
 
-// StartBugle writes the configuration to a directory of its own, gives each
-// agent the password "pw-ID", runs serve and waits until it is ready. In the
+// StartBugle writes the configuration to a directory of its own, makes a keyset,
+// gives each agent the password "pw-ID", runs serve and waits until it is ready. In the
 // text, SIP_ADDR and HTTP_ADDR stand for free addresses of loopback.
 func StartBugle(t testing.TB, config string, agents ...string) *Bugle {
 	t.Helper()
@@ -79,6 +79,9 @@ func StartBugle(t testing.TB, config string, agents ...string) *Bugle {
 	text := strings.NewReplacer("SIP_ADDR", b.SIP, "HTTP_ADDR", address, "DATA_DIR", filepath.Join(b.Dir, "data")).Replace(config)
 	path := filepath.Join(b.Dir, "bugle.yaml")
 	write(t, path, text)
+	if out, code := Run(t, "", "vault", "init", "-c", path); code != 0 {
+		t.Fatalf("bugle vault init: exit %d\n%s", code, out)
+	}
 	for _, id := range agents {
 		if out, code := Run(t, "pw-"+id+"\n", "passwd", "-c", path, id); code != 0 {
 			t.Fatalf("bugle passwd %s: exit %d\n%s", id, code, out)

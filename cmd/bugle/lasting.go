@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/store"
+)
+
+// openStore opens the database, begins to write the history into it, and gives
+// the agents, whose truth it is: those of the configuration are added where
+// they are not there yet.
+func (n *node) openStore(ctx context.Context, c *config.Config) (map[string]config.Agent, error) {
+	var err error
+	if n.store, err = store.Open(ctx, store.Options{Config: c.Store, DataDir: c.DataDir, Node: c.Node, Sealer: n.vault, Log: n.log}); err != nil {
+		return nil, err
+	}
+	n.undo = append(n.undo, n.store.Close)
+	if added, err := n.store.Seed(ctx, c.Agents); err != nil {
+		return nil, err
+	} else if len(added) > 0 {
+		n.log.Info("agents of the configuration are now in the database", "agents", added)
+	}
+	staff, err := n.store.Staff(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := n.events.Reader("history")
+	if err != nil {
+		return nil, fmt.Errorf("read the event log for the history: %w", err)
+	}
+	n.background(func(ctx context.Context) error {
+		defer reader.Close()
+		return n.store.History(c.Queues).Run(ctx, store.Origin{Node: c.Node, Log: n.events.ID()}, reader)
+	})
+	n.background(func(ctx context.Context) error { return n.housekeep(ctx, c.Store.Retention) })
+	return staff, nil
+}
+
+// How often the chores of what lasts are done.
+const (
+	anchorEvery = time.Hour
+	retainEvery = 24 * time.Hour
+)
+
+// housekeep anchors the audit's chains and deletes what has been kept long
+// enough, until ctx ends. What fails is told and tried again the next time.
+func (n *node) housekeep(ctx context.Context, kept config.Retention) error {
+	anchor, retain := time.NewTicker(anchorEvery), time.NewTicker(retainEvery)
+	defer anchor.Stop()
+	defer retain.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-anchor.C:
+			if _, err := n.store.Anchor(ctx); err != nil && ctx.Err() == nil {
+				n.log.Error("anchoring the audit's chains", "error", err)
+			}
+		case now := <-retain.C:
+			deleted, err := n.store.Retain(ctx, store.By{Actor: "system"}, kept, now)
+			if err != nil && ctx.Err() == nil {
+				n.log.Error("deleting what has been kept long enough", "error", err)
+			}
+			n.log.Info("retention", "deleted", deleted)
+		}
+	}
+}
+
+// background runs something beside the calls until the node is closed; if it
+// ends with an error, so does the node.
+func (n *node) background(f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			select {
+			case n.failed <- err:
+			default: // the node is going down already
+			}
+		}
+	}()
+	n.undo = append(n.undo, func() error { cancel(); <-ended; return nil })
+}
+
+// private gives the two forms in which a caller's number may be kept: a keyed
+// hash that tells who calls again, and the number sealed.
+func (n *node) private(call, number string) (hash string, sealed []byte) {
+	if hash = n.vault.Hash(number); hash == "" {
+		return "", nil
+	}
+	sealed, err := n.vault.Seal([]byte(number), store.CallerPlace(call))
+	if err != nil {
+		n.log.Error("sealing a caller's number", "call", call, "error", err)
+		return "", nil
+	}
+	return hash, sealed
+}
+
+// credentials knows the secrets of those who are agents now; a line of one who
+// has left stays in the file and opens nothing.
+type credentials struct {
+	secrets *HA1File
+	staff   map[string]config.Agent
+}
+
+func (c credentials) HA1(user, algorithm string) (string, bool) {
+	if _, works := c.staff[user]; !works {
+		return "", false
+	}
+	return c.secrets.HA1(user, algorithm)
+}
