@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -25,8 +26,12 @@ func events(env environment, args []string) error {
 	if err != nil {
 		return tell(env.err, err)
 	}
+	keys, err := vault.Inspect(context.Background(), c.Vault, c.DataDir)
+	if err != nil {
+		return err
+	}
 	out := json.NewEncoder(env.out)
-	for e, err := range event.Read(filepath.Join(c.DataDir, eventDir), nil) {
+	for e, err := range event.Read(filepath.Join(c.DataDir, eventDir), keys) {
 		if errors.Is(err, event.ErrTorn) { // what is behind it can be read
 			fmt.Fprintln(env.err, err)
 			continue
