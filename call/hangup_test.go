@@ -261,7 +261,7 @@ func TestFeatureCodes(t *testing.T) {
 		side, err := h.ears.NewLeg(media.LegOptions{Latch: true})
 		must(t, err)
 		leg, err := h.phones.Dial(sip.Target{
-			URI: "sip:" + c.code + "@" + h.address(), From: "anna@127.0.0.1", Auth: &sip.Auth{User: "anna", Password: "pw-anna"},
+			URI: "sip:" + c.code + "@" + h.address(), From: "anna", FromHost: "127.0.0.1", Auth: &sip.Auth{User: "anna", Password: "pw-anna"},
 		}, side)
 		must(t, err)
 		h.await("the answer to "+c.code, leg.Answered())

@@ -30,6 +30,11 @@ type PlayDone struct {
 // is not on hold. It is said once; should RTP come back, it may be said again.
 type Lost struct{}
 
+// Quiet is Lost's counterpart while either direction is on hold, where silence
+// is allowed: no RTP has come for the configured time. It is said again after
+// each such time, so that the far end can be asked whether it is still there.
+type Quiet struct{}
+
 // Held says that the far end no longer wants to hear us. Playing pauses.
 type Held struct{}
 
@@ -40,5 +45,6 @@ func (KeyDown) event()  {}
 func (Key) event()      {}
 func (PlayDone) event() {}
 func (Lost) event()     {}
+func (Quiet) event()    {}
 func (Held) event()     {}
 func (Resumed) event()  {}

@@ -28,6 +28,7 @@ type stream struct {
 
 	heard  int64 // the last beat with a packet of the far end
 	lost   bool  // Lost has been said
+	hushed int64 // the beat of the last Quiet
 	counts legCounts
 	events chan Event
 	tell   func(Event) // bound once, so that passing it allocates nothing
@@ -104,15 +105,21 @@ func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
 	}
 }
 
-// listen says once that the far end has fallen silent.
+// listen says that the far end has fallen silent: once, or, while silence may
+// only mean hold, again and again.
 func (s *stream) listen(now int64) {
 	limit := s.shard.silence
-	if limit == 0 || s.lost || !s.terms.send || !s.terms.hear {
+	if limit == 0 || s.lost || !s.terms.agreed() || now-s.heard < limit {
 		return
 	}
-	if now-s.heard >= limit {
+	if s.terms.send && s.terms.hear {
 		s.lost = true
 		s.tell(Lost{})
+		return
+	}
+	if now-max(s.heard, s.hushed) >= limit {
+		s.hushed = now
+		s.tell(Quiet{})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/bugle-voice/bugle/media"
@@ -50,7 +51,8 @@ func (p *Phone) Call(ctx context.Context, o CallOptions) (Result, error) {
 	if o.From == "" {
 		o.From = p.user
 	}
-	leg, err := p.sip.Dial(sip.Target{URI: o.URI, From: o.From, Auth: o.Auth}, side)
+	user, host := splitAddress(o.From)
+	leg, err := p.sip.Dial(sip.Target{URI: o.URI, From: user, FromHost: host, Auth: o.Auth}, side)
 	if err != nil {
 		return Result{}, fmt.Errorf("call %s: %w", o.URI, err)
 	}
@@ -86,6 +88,14 @@ func (p *Phone) Call(ctx context.Context, o CallOptions) (Result, error) {
 		}
 	}
 	return result, nil
+}
+
+// splitAddress splits USER@HOST; a host that is not given is empty.
+func splitAddress(address string) (user, host string) {
+	if i := strings.LastIndexByte(address, '@'); i >= 0 {
+		return address[:i], address[i+1:]
+	}
+	return address, ""
 }
 
 // converse presses the keys and stays until either side has had enough.

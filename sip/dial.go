@@ -14,11 +14,12 @@ type Target struct {
 	URI     string   // "sip:helpline@127.0.0.1:5060;transport=tcp"; a transport of udp is understood
 	Binding *Binding // instead of URI: a registered phone, called over the flow it registered by
 
-	From    string            // user, or user@host; the host defaults to the server's domain
-	Display string            // name shown to the callee
-	Call    string            // the call this leg belongs to: becomes the leg's id; made if empty
-	Headers map[string]string // further headers: X-…, Alert-Info, Call-Info, P-Asserted-Identity
-	Auth    *Auth             // answers a digest challenge
+	From     string            // the caller's user part; what is no part of one is escaped
+	FromHost string            // the host that goes with it; default: the server's domain
+	Display  string            // name shown to the callee
+	Call     string            // the call this leg belongs to: becomes the leg's id; made if empty
+	Headers  map[string]string // further headers: X-…, Alert-Info, Call-Info, P-Asserted-Identity
+	Auth     *Auth             // answers a digest challenge
 }
 
 // Auth is a user and how he proves to be one.
@@ -102,6 +103,9 @@ func (t *Target) parse() (*gosip.Uri, []gosip.Uri, error) {
 		}
 		routes = append(routes, hop)
 	}
+	if t.FromHost != "" && !isHost(t.FromHost) {
+		return nil, nil, fmt.Errorf("%q is not a host to call from", t.FromHost)
+	}
 	for name, value := range t.Headers {
 		if !passes(name) || !clean(value) {
 			return nil, nil, fmt.Errorf("header %q may not be sent", name)
@@ -146,8 +150,8 @@ func (s *Server) wayTo(t Target, uri *gosip.Uri, routes []gosip.Uri) (*listener,
 
 // dialogTo begins the dialog of an INVITE of ours.
 func (s *Server) dialogTo(t Target, uri *gosip.Uri, routes []gosip.Uri, ln *listener) dialog {
-	user, host, ok := strings.Cut(t.From, "@")
-	if !ok || host == "" {
+	host := t.FromHost
+	if host == "" {
 		host = s.domain
 	}
 	callee := *uri
@@ -157,7 +161,7 @@ func (s *Server) dialogTo(t Target, uri *gosip.Uri, routes []gosip.Uri, ln *list
 		callID:   gosip.CallIDHeader(token() + token()),
 		localTag: tag,
 		from: &gosip.FromHeader{DisplayName: displayName(t.Display),
-			Address: gosip.Uri{Scheme: "sip", User: escapeUser(user), Host: escapeUser(host)},
+			Address: gosip.Uri{Scheme: "sip", User: escapeUser(t.From), Host: host},
 			Params:  gosip.HeaderParams{{K: "tag", V: tag}}},
 		to:     &gosip.ToHeader{Address: callee},
 		routes: routes,

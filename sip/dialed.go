@@ -148,14 +148,19 @@ func (l *Leg) endFork(res *gosip.Response) {
 	bye.SetBody(nil)
 	l.s.spawn(func() {
 		l.write(&d, ack)
-		conn, err := d.connect(l.s.ctx, bye)
-		if err == nil {
-			_, err = l.s.request(bye, conn, func(*gosip.Response) {}, func(error) {})
-		}
-		if err != nil {
-			l.log.Debug("a forked dialog could not be ended", "error", err)
-		}
+		l.sendAside(&d, bye)
 	})
+}
+
+// sendAside sends a request whose answer changes nothing.
+func (l *Leg) sendAside(d *dialog, req *gosip.Request) {
+	conn, err := d.connect(l.s.ctx, req)
+	if err == nil {
+		_, err = l.s.request(req, conn, func(*gosip.Response) {}, func(error) {})
+	}
+	if err != nil {
+		l.log.Debug("request could not be sent", "method", req.Method, "error", err)
+	}
 }
 
 // failed takes a refusal: with a challenge we can answer, the INVITE is tried

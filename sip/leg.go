@@ -68,6 +68,7 @@ type Leg struct {
 	session Session
 	pending *accept2xx // a 2xx of ours that has not been acknowledged
 	hangup  *End       // if set: to be ended, so, as soon as the state allows
+	probing bool       // an OPTIONS of ours is not answered yet
 	byed    bool       // out: the far end's BYE overtook its 200
 	final   End        // the end that is on its way, then the end
 	tx      *serverTx  // in: of the INVITE

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -249,6 +250,17 @@ func escapeUser(user string) string {
 		b.WriteByte(hex[c&15])
 	}
 	return b.String()
+}
+
+// isHost reports whether a string can stand as the host of a URI: a name or an
+// IP address, of version 6 with its brackets or without (RFC 3261 section 25.1).
+func isHost(s string) bool {
+	if ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
+		return ip.Zone() == ""
+	}
+	return s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return r != '-' && r != '.' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
+	}) < 0
 }
 
 // clean reports whether a value can stand in a header line: no CR, LF, NUL.
