@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,6 +24,7 @@ func (c *Config) check() Problems {
 	k.zone()
 	k.vault()
 	k.events()
+	k.store()
 	k.sip()
 	k.media()
 	k.ports()
@@ -39,6 +39,13 @@ func (c *Config) check() Problems {
 // bad notes a problem with the value at a path.
 func (k *checker) bad(path []string, what, remedy string) {
 	k.problems = append(k.problems, k.Problem(what, remedy, path...))
+}
+
+// odd warns of the value at a path.
+func (k *checker) odd(path []string, what, remedy string) {
+	p := k.Problem(what, remedy, path...)
+	p.Warning = true
+	k.problems = append(k.problems, p)
 }
 
 // badKey notes a problem with the last key of a path.
@@ -145,120 +152,6 @@ func (k *checker) hostPort(address string, path []string) {
 	}
 }
 
-func (k *checker) sip() {
-	if len(k.SIP.Listeners) == 0 {
-		k.bad(at("sip", "listeners"), "sip.listeners is missing: nobody could call",
-			`add a list such as [{network: udp, address: "192.0.2.10:5060"}]`)
-	}
-	for i, l := range k.SIP.Listeners {
-		path := at("sip", "listeners", strconv.Itoa(i))
-		k.oneOf(l.Network, extend(path, "network"), "udp", "tcp")
-		k.concrete(l.Address.Addr(), extend(path, "address"))
-	}
-	k.oneOf(k.SIP.Digest, at("sip", "digest"), "md5", "sha-256", "both")
-	k.between(k.SIP.MaxCalls, 1, 1<<20, at("sip", "max_calls"))
-	k.positive(k.SIP.RegisterExpires, at("sip", "register_expires"))
-	seen := map[string]bool{}
-	for i, t := range k.SIP.Trunks {
-		path := at("sip", "trunks", strconv.Itoa(i))
-		k.nameIn("trunk", t.Name, extend(path, "name"))
-		if seen[t.Name] {
-			k.bad(extend(path, "name"), fmt.Sprintf("trunk %q is given twice", t.Name), "give each trunk its own name")
-		}
-		seen[t.Name] = true
-		if len(t.Addresses) == 0 {
-			k.bad(extend(path, "addresses"), fmt.Sprintf("trunk %q has no addresses, so it cannot call", t.Name),
-				"add those it sends from: addresses: [192.0.2.0/24]")
-		}
-	}
-}
-
-// concrete notes an address that cannot be told to a peer.
-func (k *checker) concrete(a netip.Addr, path []string) {
-	switch {
-	case !a.IsValid():
-		k.bad(path, name(path)+" is missing", "write one of this machine's addresses")
-	case a.IsUnspecified():
-		k.bad(path, fmt.Sprintf("%s is %s, which a phone cannot send to", name(path), a),
-			"write one of this machine's addresses; list several if there are several")
-	}
-}
-
-func (k *checker) media() {
-	for _, a := range []struct {
-		name  string
-		value netip.Addr
-	}{{"address", k.Media.Address}, {"advertise", k.Media.Advertise}} {
-		path := at("media", a.name)
-		if len(k.SIP.Listeners) == 0 && !a.value.IsValid() {
-			continue // it follows from the listeners, whose absence is noted
-		}
-		k.concrete(a.value, path)
-		if a.value.IsValid() && !a.value.Unmap().Is4() {
-			k.bad(path, fmt.Sprintf("%s is %s, but RTP runs over IPv4 only", name(path), a.value), "write an IPv4 address")
-		}
-	}
-	p := k.Media.Ports
-	switch path := at("media", "ports"); {
-	case p.First > p.Last:
-		k.bad(path, fmt.Sprintf("media.ports ends before it begins: %s", p), fmt.Sprintf("write %d-%d", p.Last, p.First))
-	case p.First < 1024:
-		k.bad(path, fmt.Sprintf("media.ports begins at %d, among the system's own ports", p.First), "begin at 1024 or above")
-	case p.pairs() < 2:
-		k.bad(path, fmt.Sprintf("media.ports %s has no room for a call", p), "a call takes four ports, two for each of its legs")
-	}
-	k.notNegative(k.Media.Silence, at("media", "silence"))
-	k.between(k.Media.Shards, 0, 1024, at("media", "shards"))
-}
-
-// ports notes two sockets that want the same place. Port 0 is whichever the
-// system gives and clashes with nothing.
-func (k *checker) ports() {
-	http := k.HTTP.addrPort()
-	for i, l := range k.SIP.Listeners {
-		path := at("sip", "listeners", strconv.Itoa(i), "address")
-		if !l.Address.IsValid() || l.Address.Port() == 0 {
-			continue
-		}
-		if j := slices.Index(k.SIP.Listeners, l); j < i {
-			k.bad(path, fmt.Sprintf("%s %s is listened on twice", l.Network, l.Address), "remove one")
-		}
-		if l.Network == "tcp" && http.Port() == l.Address.Port() && sameHost(http.Addr(), l.Address.Addr()) {
-			k.bad(path, fmt.Sprintf("tcp %s is also http.address", l.Address), "give one of them another port")
-		}
-		if p := k.Media.Ports; l.Network == "udp" && p.First <= l.Address.Port() && l.Address.Port() <= p.Last &&
-			sameHost(k.Media.Address, l.Address.Addr()) {
-			k.bad(path, fmt.Sprintf("udp %s lies within media.ports %s", l.Address, p), "move one of them")
-		}
-	}
-}
-
-// addrPort is where the HTTP listener will be, as far as that can be known
-// without asking DNS; port 0 if it cannot.
-func (h HTTP) addrPort() netip.AddrPort {
-	host, port, err := net.SplitHostPort(h.Address)
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	switch host {
-	case "":
-		host = "0.0.0.0"
-	case "localhost":
-		host = "127.0.0.1"
-	}
-	a, _ := netip.ParseAddrPort(net.JoinHostPort(host, port)) // else the zero value
-	return a
-}
-
-// pairs counts the pairs of an even port and the odd one after it, for RTP and
-// RTCP.
-func (r PortRange) pairs() int { return (int(r.Last)+1)/2 - (int(r.First)+1)/2 }
-
-// sameHost says whether sockets at both addresses would meet.
-func sameHost(a, b netip.Addr) bool {
-	return a == b || a.IsValid() && a.IsUnspecified()
-}
-
 func (k *checker) vocabulary() {
 	if len(k.Languages) == 0 {
 		k.bad(at("languages"), "languages is missing: the helpline speaks none", "list them: [en, es]")
@@ -288,6 +181,9 @@ func (k *checker) once(seen map[string]string, kind, word string, path []string)
 }
 
 func (k *checker) queues() {
+	if len(k.Queues) == 0 && len(k.Numbers) > 0 {
+		k.odd(at("queues"), "queues is missing: no caller could reach an agent", "add one, and a step that leads to it")
+	}
 	for id, q := range sorted(k.Queues) {
 		path := at("queues", id)
 		k.nameAt("queue", path)
@@ -329,6 +225,9 @@ func (k *checker) agents() {
 }
 
 func (k *checker) numbers() {
+	if len(k.Numbers) == 0 {
+		k.bad(at("numbers"), "numbers is missing: nobody could call", "add one that can be dialled: NUMBER: {flow: FLOW, language: en}")
+	}
 	for id, n := range sorted(k.Numbers) {
 		path := at("numbers", id)
 		if !dialled.MatchString(id) {

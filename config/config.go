@@ -17,7 +17,8 @@ import (
 // Config is a whole configuration file with every default filled in.
 //
 // Secrets (http.token, redis.password, store.postgres) need not stand in the file: "${NAME}" in
-// them is taken from the environment, and "file:PATH" is read from a file.
+// them is taken from the environment, and "file:PATH" is read from a file. One
+// that turns out empty is a mistake, since it would be off without a word.
 type Config struct {
 	Domain    string            `yaml:"domain"`    // routing domain: one helpline. Part of every Redis key
 	Node      string            `yaml:"node"`      // this node's name, unique in the domain; default: the host's name
@@ -40,7 +41,8 @@ type Config struct {
 	Numbers   map[string]Number `yaml:"numbers"` // by dialled number: the user part of the Request-URI
 	Flows     map[string]Flow   `yaml:"flows"`
 
-	source *source // where each value stands in the file; see Problems
+	source   *source  // where each value stands in the file; see Problems
+	warnings Problems // see Warnings
 }
 
 // Duration is a time.Duration written as in Go: "20s", "1m30s".
@@ -84,7 +86,7 @@ type SIP struct {
 	Digest          string     `yaml:"digest"`            // md5 (default), sha-256, both
 	Trunks          []Trunk    `yaml:"trunks"`            // who may send us calls
 	MaxCalls        int        `yaml:"max_calls"`         // callers at once on this node; past it 503. Default 2000
-	RegisterExpires Duration   `yaml:"register_expires"`  // longest registration granted; default 10m
+	RegisterExpires Duration   `yaml:"register_expires"`  // longest registration granted, 10s to 24h; default 10m
 	ReadyOnRegister bool       `yaml:"ready_on_register"` // a registering agent is ready at once instead of paused
 }
 
@@ -102,7 +104,7 @@ type Trunk struct {
 
 // Media is the RTP side.
 type Media struct {
-	Address   netip.Addr `yaml:"address"`   // where RTP sockets are bound; default: the first SIP listener's host
+	Address   netip.Addr `yaml:"address"`   // where RTP sockets are bound; default: the SIP listeners' host, if they have one
 	Advertise netip.Addr `yaml:"advertise"` // the address written in SDP, for NAT; default: Address
 	Ports     PortRange  `yaml:"ports"`     // default 20000-29999
 	Silence   Duration   `yaml:"silence"`   // no RTP for so long ends a call; default 30s, 0 turns it off

@@ -251,7 +251,8 @@ func (d *decoder) text(n ast.Node, u encoding.TextUnmarshaler, t reflect.Type, p
 var variable = regexp.MustCompile(`\$\{([^}]*)\}`)
 
 // secret resolves "file:PATH" and ${NAME}, so that no secret has to stand in
-// the file itself. What it finds is never part of a problem's text.
+// the file itself. What it finds is never part of a problem's text. An empty
+// secret protects nothing, however it came to be empty.
 func (d *decoder) secret(n ast.Node, v reflect.Value, path []string) {
 	d.locate(n, path)
 	s, ok := stringOf(n)
@@ -259,15 +260,24 @@ func (d *decoder) secret(n ast.Node, v reflect.Value, path []string) {
 		d.bad(n, name(path)+" is not text", "put it in quotes")
 		return
 	}
+	before := len(d.problems)
 	if file, ok := strings.CutPrefix(s, "file:"); ok {
 		b, err := d.readFile(file)
 		if err != nil {
 			d.bad(n, fmt.Sprintf("%s cannot be read: %v", name(path), err), "make the file readable for Bugle")
 		}
 		v.SetString(strings.TrimRight(string(b), "\r\n"))
-		return
+	} else {
+		v.SetString(d.expand(n, s, path))
 	}
-	v.SetString(variable.ReplaceAllStringFunc(s, func(ref string) string {
+	if len(d.problems) == before && strings.TrimSpace(v.String()) == "" {
+		d.bad(n, fmt.Sprintf("%s is empty", name(path)), "give it a value, or remove the key")
+	}
+}
+
+// expand puts environment variables into a secret.
+func (d *decoder) expand(n ast.Node, s string, path []string) string {
+	return variable.ReplaceAllStringFunc(s, func(ref string) string {
 		env := variable.FindStringSubmatch(ref)[1]
 		value, ok := d.env(env)
 		if !ok {
@@ -275,7 +285,7 @@ func (d *decoder) secret(n ast.Node, v reflect.Value, path []string) {
 				"set it, or write file:PATH")
 		}
 		return value
-	}))
+	})
 }
 
 // stringOf is the text of a node that YAML takes for text.

@@ -83,9 +83,10 @@ func (c *Config) derive() {
 	}
 	host := c.SIP.Listeners[0].Address.Addr()
 	if c.SIP.Domain == "" && host.IsValid() {
-		c.SIP.Domain = host.String()
+		c.SIP.Domain = host.WithZone("").String()
 	}
-	if !c.Media.Address.IsValid() {
+	// With several hosts only the site knows where RTP can be sent to.
+	if !c.Media.Address.IsValid() && !c.SIP.manyHosts() {
 		c.Media.Address = host
 	}
 	if !c.Media.Advertise.IsValid() {

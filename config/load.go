@@ -14,18 +14,19 @@ import (
 )
 
 // Load reads the configuration in a file. Relative paths in it (data_dir,
-// vault.keyset, prompts) start at the folder the file is in. An error is either of the file
-// system or a Problems, which lists every mistake found.
+// vault.keyset, prompts, secrets' file:PATH) start at the folder the file is
+// in. An error is either of the file system or a Problems, which lists every
+// mistake found.
 func Load(path string) (*Config, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	c, err := Parse(b, path)
+	dir := filepath.Dir(path)
+	c, err := parseIn(b, path, dir)
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Dir(path)
 	for _, p := range []*string{&c.DataDir, &c.Prompts.Dir, &c.Prompts.Music} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
@@ -39,11 +40,19 @@ func Load(path string) (*Config, error) {
 
 // Parse reads a configuration whose file is called name in what is reported.
 // Relative paths are left as they are. An error is a Problems.
-func Parse(b []byte, name string) (*Config, error) {
+func Parse(b []byte, name string) (*Config, error) { return parseIn(b, name, "") }
+
+// parseIn is Parse with the folder that the paths of secrets start at.
+func parseIn(b []byte, name, dir string) (*Config, error) {
 	d := &decoder{
-		src:      &source{file: name, keys: map[string]Position{}, values: map[string]Position{}},
-		env:      os.LookupEnv,
-		readFile: os.ReadFile,
+		src: &source{file: name, keys: map[string]Position{}, values: map[string]Position{}},
+		env: os.LookupEnv,
+		readFile: func(path string) ([]byte, error) {
+			if !filepath.IsAbs(path) {
+				path = filepath.Join(dir, path)
+			}
+			return os.ReadFile(path)
+		},
 	}
 	c := &Config{source: d.src}
 	root, problem := parseYAML(b, name)
@@ -55,10 +64,12 @@ func Parse(b []byte, name string) (*Config, error) {
 		d.decode(root, reflect.ValueOf(c).Elem(), nil)
 	}
 	c.derive()
-	if problems := append(d.problems, c.check().without(d.problems)...); len(problems) > 0 {
-		problems.Sort()
+	problems := append(d.problems, c.check().without(d.problems)...)
+	problems.Sort()
+	if problems.Err() != nil {
 		return nil, problems
 	}
+	c.warnings = problems
 	return c, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,30 +33,63 @@ func TestBadFiles(t *testing.T) {
 			if !errors.As(err, &problems) {
 				t.Fatalf("got %v, want Problems", err)
 			}
-			golden := strings.TrimSuffix(file, ".yaml") + ".want"
-			got := err.Error() + "\n"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			golden(t, file, problems)
 		})
 	}
 }
 
-// small is the least that can be served.
-const small = `
+// TestOddFiles holds what is said of files that can be served and yet may not
+// do what their author means.
+func TestOddFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/odd/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no odd files: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := Parse(b, filepath.Base(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, file, c.Warnings())
+		})
+	}
+}
+
+// golden compares problems with those in the .want beside a file.
+func golden(t *testing.T, file string, problems Problems) {
+	t.Helper()
+	path := strings.TrimSuffix(file, ".yaml") + ".want"
+	got := problems.Error() + "\n"
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// small is the least that can be served: a site, and a number that can be called.
+const (
+	site = `
 sip:
   listeners: [{network: udp, address: "127.0.0.1:5060"}]
 languages: [en]
 `
+	small = site + `numbers: {n: {flow: f, language: en}}
+flows: {f: {start: s, steps: {s: {hangup: {}}}}}
+`
+)
 
 func parse(t *testing.T, text string) *Config {
 	t.Helper()
@@ -67,7 +101,7 @@ func parse(t *testing.T, text string) *Config {
 }
 
 func TestDefaults(t *testing.T) {
-	c := parse(t, small+`
+	c := parse(t, site+`
 node: n1
 queues: {general: {}}
 agents: {anna: {languages: {en: 1}}}
@@ -145,6 +179,60 @@ redis: {password: "file:`+file+`"}
 	}
 }
 
+// TestEmptySecretsAreMistakes: a token that came out empty would be off.
+func TestEmptySecretsAreMistakes(t *testing.T) {
+	t.Setenv("BUGLE_TEST_EMPTY", "")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{"", "  ", "${BUGLE_TEST_EMPTY}", " ${BUGLE_TEST_EMPTY}${BUGLE_TEST_EMPTY}", "file:token"} {
+		path := filepath.Join(dir, "bugle.yaml")
+		if err := os.WriteFile(path, []byte(small+"http: {token: \""+value+"\"}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(path)
+		if want := path + ":7:15: http.token is empty; give it a value, or remove the key"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", value, err, want)
+		}
+	}
+}
+
+// TestSecretsStartAtTheFile: file:PATH starts where the configuration lies,
+// whatever folder Bugle was started in.
+func TestSecretsStartAtTheFile(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"bugle.yaml": small + "http: {token: \"file:token\"}\n",
+		"token":      "sesame\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := Load(filepath.Join(dir, "bugle.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.HTTP.Token, "sesame"; got != want {
+		t.Errorf("token %q, want %q", got, want)
+	}
+}
+
+func TestHostsThatCanBeADomain(t *testing.T) {
+	for host, good := range map[string]bool{
+		"localhost": true, "sip.help-line.example": true, "192.0.2.10": true, "2001:db8::1": true, "a.b3.c": true,
+		"":     true, // none is written: the listener's
+		"a\nb": false, "bad domain;x:": false, "a..b": false, "-a.example": false, "1.2.3": false, "fe80::1%a:b": false,
+		"[2001:db8::1]": false, "a:5060": false, "example.org\n": false, strings.Repeat("a.", 127) + "a": false,
+	} {
+		_, err := Parse([]byte(strings.Replace(small, "sip:\n", "sip:\n  domain: "+strconv.Quote(host)+"\n", 1)), "test.yaml")
+		if (err == nil) != good {
+			t.Errorf("%q: got %v, want it accepted: %v", host, err, good)
+		}
+	}
+}
+
 func TestLoadResolvesPaths(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "bugle.yaml")
@@ -175,10 +263,10 @@ func TestProblemFindsItsLine(t *testing.T) {
 		got  Problem
 		want string
 	}{
-		{"value", c.Problem("is long", "shorten it", "queues", "general", "ring"), "test.yaml:7:11: is long; shorten it"},
-		{"key", c.KeyProblem("is long", "", "queues", "general", "ring"), "test.yaml:7:5: is long"},
-		{"mapping", c.Problem("is empty", "", "queues", "general"), "test.yaml:6:3: is empty"},
-		{"absent", c.Problem("is absent", "", "queues", "general", "goal"), "test.yaml:6:3: is absent"},
+		{"value", c.Problem("is long", "shorten it", "queues", "general", "ring"), "test.yaml:9:11: is long; shorten it"},
+		{"key", c.KeyProblem("is long", "", "queues", "general", "ring"), "test.yaml:9:5: is long"},
+		{"mapping", c.Problem("is empty", "", "queues", "general"), "test.yaml:8:3: is empty"},
+		{"absent", c.Problem("is absent", "", "queues", "general", "goal"), "test.yaml:8:3: is absent"},
 		{"nowhere", c.Problem("is absent", "", "agents"), "test.yaml:1:1: is absent"},
 	}
 	for _, tt := range tests {

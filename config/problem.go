@@ -58,6 +58,10 @@ func (ps Problems) Err() error {
 	return grave
 }
 
+// Warnings gives what is odd about a configuration that can be served, in the
+// file's order.
+func (c *Config) Warnings() Problems { return slices.Clone(c.warnings) }
+
 // Sort puts the problems into the order of their lines.
 func (ps Problems) Sort() {
 	slices.SortStableFunc(ps, func(a, b Problem) int {

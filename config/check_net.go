@@ -1,0 +1,211 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+func (k *checker) sip() {
+	if len(k.SIP.Listeners) == 0 {
+		k.bad(at("sip", "listeners"), "sip.listeners is missing: nobody could call",
+			`add a list such as [{network: udp, address: "192.0.2.10:5060"}]`)
+	}
+	for i, l := range k.SIP.Listeners {
+		path := at("sip", "listeners", strconv.Itoa(i))
+		k.oneOf(l.Network, extend(path, "network"), "udp", "tcp")
+		k.concrete(l.Address.Addr(), extend(path, "address"))
+	}
+	k.host(k.SIP.Domain, at("sip", "domain"))
+	k.oneOf(k.SIP.Digest, at("sip", "digest"), "md5", "sha-256", "both")
+	k.between(k.SIP.MaxCalls, 1, 1<<20, at("sip", "max_calls"))
+	k.lasting(k.SIP.RegisterExpires, shortestExpiry, longestExpiry, at("sip", "register_expires"))
+	k.trunks()
+}
+
+// A shorter registration keeps phones and us busy with nothing else; a longer
+// one holds a phone for there that has long gone.
+const (
+	shortestExpiry = 10 * time.Second
+	longestExpiry  = 24 * time.Hour
+)
+
+func (k *checker) lasting(d Duration, low, high time.Duration, path []string) {
+	if d.D() < low || d.D() > high {
+		k.bad(path, fmt.Sprintf("%s is %s", name(path), d), fmt.Sprintf("it must be from %s to %s", low, high))
+	}
+}
+
+// RFC 3261 section 25.1: the last label begins with a letter, so that 1.2.3 is
+// neither a name nor an address.
+var hostName = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+
+// host notes what cannot be the host part of a SIP address. An empty one
+// follows from the listeners, whose absence is noted.
+func (k *checker) host(host string, path []string) {
+	address, err := netip.ParseAddr(host)
+	if host == "" || err == nil && address.Zone() == "" || len(host) < 254 && hostName.MatchString(host) {
+		return
+	}
+	k.bad(path, fmt.Sprintf("%s is %q, neither a host name nor an address", name(path), host),
+		"write it as sip.example.org or 192.0.2.10")
+}
+
+// widestTrunk is the shortest prefix that can be one carrier's: fc00::/7 is the
+// widest private network.
+const widestTrunk = 7
+
+func (k *checker) trunks() {
+	seen := map[string]bool{}
+	for i, t := range k.SIP.Trunks {
+		path := at("sip", "trunks", strconv.Itoa(i))
+		k.nameIn("trunk", t.Name, extend(path, "name"))
+		if seen[t.Name] {
+			k.bad(extend(path, "name"), fmt.Sprintf("trunk %q is given twice", t.Name), "give each trunk its own name")
+		}
+		seen[t.Name] = true
+		if len(t.Addresses) == 0 {
+			k.bad(extend(path, "addresses"), fmt.Sprintf("trunk %q has no addresses, so it cannot call", t.Name),
+				"add those it sends from: addresses: [192.0.2.0/24]")
+		}
+		for j, a := range t.Addresses {
+			if a.IsValid() && a.Bits() < widestTrunk {
+				k.odd(extend(path, "addresses", strconv.Itoa(j)), fmt.Sprintf("trunk %q may send from %s: nearly anyone could call as it", t.Name, a),
+					"name the networks of the carrier")
+			}
+		}
+	}
+}
+
+// concrete notes an address that cannot be told to a peer.
+func (k *checker) concrete(a netip.Addr, path []string) {
+	switch {
+	case !a.IsValid():
+		k.bad(path, name(path)+" is missing", "write one of this machine's addresses")
+	case a.IsUnspecified():
+		k.bad(path, fmt.Sprintf("%s is %s, which a phone cannot send to", name(path), a),
+			"write one of this machine's addresses; list several if there are several")
+	}
+}
+
+func (k *checker) media() {
+	k.rtpHosts()
+	p := k.Media.Ports
+	switch path := at("media", "ports"); {
+	case p.First > p.Last:
+		k.bad(path, fmt.Sprintf("media.ports ends before it begins: %s", p), fmt.Sprintf("write %d-%d", p.Last, p.First))
+	case p.First < 1024:
+		k.bad(path, fmt.Sprintf("media.ports begins at %d, among the system's own ports", p.First), "begin at 1024 or above")
+	case p.pairs() < 2:
+		k.bad(path, fmt.Sprintf("media.ports %s has no room for a call", p), "a call takes four ports, two for each of its legs")
+	}
+	if room := p.pairs(); room > 1 && room < k.SIP.MaxCalls {
+		path := at("sip", "max_calls")
+		if _, written := k.source.values[pathKey(path)]; !written {
+			path = at("media", "ports")
+		}
+		k.odd(path, fmt.Sprintf("sip.max_calls is %d, but media.ports %s have room for %d legs", k.SIP.MaxCalls, p, room),
+			"lower the one or widen the other: a caller takes two ports, and two more while an agent talks with him")
+	}
+	k.notNegative(k.Media.Silence, at("media", "silence"))
+	k.between(k.Media.Shards, 0, 1024, at("media", "shards"))
+}
+
+// rtpHosts checks where RTP is received. What was left out follows from the
+// listeners, whose own faults are noted already.
+func (k *checker) rtpHosts() {
+	m := k.Media
+	if !m.Address.IsValid() && k.SIP.manyHosts() {
+		k.bad(at("media", "address"), "media.address is missing, and sip.listeners have several hosts",
+			"write the one that every phone can send RTP to")
+	}
+	for _, a := range []struct {
+		name  string
+		value netip.Addr
+	}{{"address", m.Address}, {"advertise", m.Advertise}} {
+		if !a.value.IsValid() {
+			continue
+		}
+		path := at("media", a.name)
+		k.concrete(a.value, path)
+		if !a.value.Unmap().Is4() {
+			k.bad(path, fmt.Sprintf("%s is %s, but RTP runs over IPv4 only", name(path), a.value), "write an IPv4 address")
+		}
+	}
+	if m.Address.IsLoopback() && m.Advertise.IsLoopback() {
+		for i, l := range k.SIP.Listeners {
+			if a := l.Address.Addr(); a.IsValid() && !a.IsLoopback() && !a.IsUnspecified() {
+				k.bad(at("media", "address"), fmt.Sprintf("media.address is %s, where no phone that calls %s can send RTP to", m.Address, name(at("sip", "listeners", strconv.Itoa(i)))),
+					"write an address of this machine that phones can reach")
+				return
+			}
+		}
+	}
+}
+
+// manyHosts says whether the listeners differ in their hosts.
+func (s SIP) manyHosts() bool {
+	first := netip.Addr{}
+	for _, l := range s.Listeners {
+		switch host := l.Address.Addr().Unmap(); {
+		case !host.IsValid() || host == first:
+		case first.IsValid():
+			return true
+		default:
+			first = host
+		}
+	}
+	return false
+}
+
+// ports notes two sockets that want the same place. Port 0 is whichever the
+// system gives and clashes with nothing.
+func (k *checker) ports() {
+	http := k.HTTP.addrPort()
+	for i, l := range k.SIP.Listeners {
+		path := at("sip", "listeners", strconv.Itoa(i), "address")
+		if !l.Address.IsValid() || l.Address.Port() == 0 {
+			continue
+		}
+		if j := slices.Index(k.SIP.Listeners, l); j < i {
+			k.bad(path, fmt.Sprintf("%s %s is listened on twice", l.Network, l.Address), "remove one")
+		}
+		if l.Network == "tcp" && http.Port() == l.Address.Port() && sameHost(http.Addr(), l.Address.Addr()) {
+			k.bad(path, fmt.Sprintf("tcp %s is also http.address", l.Address), "give one of them another port")
+		}
+		if p := k.Media.Ports; l.Network == "udp" && p.First <= l.Address.Port() && l.Address.Port() <= p.Last &&
+			sameHost(k.Media.Address, l.Address.Addr()) {
+			k.bad(path, fmt.Sprintf("udp %s lies within media.ports %s", l.Address, p), "move one of them")
+		}
+	}
+}
+
+// addrPort is where the HTTP listener will be, as far as that can be known
+// without asking DNS; port 0 if it cannot.
+func (h HTTP) addrPort() netip.AddrPort {
+	host, port, err := net.SplitHostPort(h.Address)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	switch host {
+	case "":
+		host = "0.0.0.0"
+	case "localhost":
+		host = "127.0.0.1"
+	}
+	a, _ := netip.ParseAddrPort(net.JoinHostPort(host, port)) // else the zero value
+	return a
+}
+
+// pairs counts the pairs of an even port and the odd one after it, for RTP and
+// RTCP.
+func (r PortRange) pairs() int { return (int(r.Last)+1)/2 - (int(r.First)+1)/2 }
+
+// sameHost says whether sockets at both addresses would meet.
+func sameHost(a, b netip.Addr) bool {
+	return a == b || a.IsValid() && a.IsUnspecified()
+}
