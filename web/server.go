@@ -10,6 +10,8 @@
 //	GET  /api/v1/agents              all agents with state, languages and skills
 //	POST /api/v1/agents/{id}/state   {"state": "ready"}, {"state": "paused", "reason": "lunch"}, {"state": "wrapup_done"}
 //	GET  /api/v1/queues              this node's figures by queue and language
+//	GET  /api/v1/report              figures of all nodes by interval: ?from&to&interval&by&format&resolution, as bugle report has them
+//	GET  /api/v1/calls               search: ?from&to&caller_hash&number&agent&queue&result&termination&limit&after
 //
 // Start with this file; guard.go says who may use the API.
 package web
@@ -36,7 +38,17 @@ type Options struct {
 	Checks  []Check
 	Agents  Agents
 	Figures Figures
-	Log     *slog.Logger // default: slog.Default()
+	Reports Reports // nil, as Calls, where there is no database
+	Calls   Calls
+	Zone    *time.Location // of the site, in which times without an offset are read; default UTC
+	Log     *slog.Logger   // default: slog.Default()
+}
+
+func (o Options) zone() *time.Location {
+	if o.Zone == nil {
+		return time.UTC
+	}
+	return o.Zone
 }
 
 // Figures gives what /api/v1/queues shows. *report.Figures is the one of a
@@ -139,6 +151,8 @@ func (s *Server) routes(o Options) http.Handler {
 	route(http.MethodGet, "/api/v1/agents", g.protect(agents.list))
 	route(http.MethodPost, "/api/v1/agents/{id}/state", g.protect(agents.setState))
 	route(http.MethodGet, "/api/v1/queues", g.protect(queueAPI{o.Figures}.list))
+	route(http.MethodGet, "/api/v1/report", g.protect(newReportAPI(o, s.log).show))
+	route(http.MethodGet, "/api/v1/calls", g.protect((&callAPI{calls: o.Calls, zone: o.zone(), log: s.log}).search))
 	mux.Handle("/", s.counted("other", http.HandlerFunc(notFound)))
 	return mux
 }
