@@ -1,0 +1,129 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/report"
+	"github.com/bugle-voice/bugle/store"
+)
+
+// Calls finds calls. *store.Store is the one of a running node.
+type Calls interface {
+	// Calls gives a page of the calls that fit, latest first, or
+	// store.ErrBadPage.
+	Calls(ctx context.Context, q store.CallSearch) (store.CallPage, error)
+}
+
+// shownCall is a call as the API shows it. The caller's number is shortened:
+// the whole one is only given where that is audited.
+type shownCall struct {
+	ID         string    `json:"id"`
+	Node       string    `json:"node"`
+	Number     string    `json:"number"`
+	Trunk      string    `json:"trunk"`
+	Caller     string    `json:"caller"`
+	CallerHash string    `json:"caller_hash"`
+	Language   string    `json:"language"`
+	Flow       string    `json:"flow"` // the last step it was in
+	Step       string    `json:"step"`
+	Started    time.Time `json:"started"`
+	Answered   time.Time `json:"answered,omitzero"`
+	Ended      time.Time `json:"ended,omitzero"`
+	Class      string    `json:"class"` // how it ended
+	Reason     string    `json:"reason"`
+	Duration   float64   `json:"duration_seconds"`
+}
+
+const (
+	searchTimeout = 10 * time.Second
+	maxPage       = 1000
+)
+
+type callAPI struct {
+	calls Calls
+	zone  *time.Location
+	log   *slog.Logger
+}
+
+// search answers {"calls": […], "next": "…"}; next, given back as after, asks
+// for the page that follows.
+func (a *callAPI) search(w http.ResponseWriter, r *http.Request) {
+	if a.calls == nil {
+		fail(w, errNoStore)
+		return
+	}
+	search, bad := a.read(r.URL.RawQuery)
+	if bad != nil {
+		fail(w, bad)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), searchTimeout)
+	defer cancel()
+	page, err := a.calls.Calls(ctx, search)
+	switch {
+	case errors.Is(err, store.ErrBadPage):
+		fail(w, &apiError{http.StatusBadRequest, "bad_after", "after is not the next of a page"})
+		return
+	case err != nil:
+		a.log.Error("search for calls failed", "err", err)
+		fail(w, &apiError{http.StatusServiceUnavailable, "unavailable", "the database can't be reached now"})
+		return
+	}
+	answer := struct {
+		Calls []shownCall `json:"calls"`
+		Next  string      `json:"next,omitempty"`
+	}{make([]shownCall, len(page.Calls)), page.Next}
+	for i, c := range page.Calls {
+		answer.Calls[i] = shownCall{
+			ID: c.ID, Node: c.Node, Number: c.Number, Trunk: c.Trunk, Caller: c.Caller, CallerHash: c.CallerHash,
+			Language: c.Language, Flow: c.Flow, Step: c.Step, Started: c.Started, Answered: c.Answered, Ended: c.Ended,
+			Class: c.Class, Reason: c.Reason, Duration: seconds(c.Duration),
+		}
+	}
+	reply(w, http.StatusOK, answer)
+}
+
+// read reads the conditions. Without times it is all that is kept: a repeated
+// caller is looked for by hash alone.
+func (a *callAPI) read(raw string) (store.CallSearch, *apiError) {
+	get, bad := parameters(raw, "from", "to", "caller_hash", "number", "agent", "queue", "result", "termination", "limit", "after")
+	if bad != nil {
+		return store.CallSearch{}, bad
+	}
+	s := store.CallSearch{
+		CallerHash: get("caller_hash"), Number: get("number"), Agent: get("agent"), Queue: get("queue"),
+		Result: event.VisitResult(get("result")), Termination: get("termination"), After: get("after"),
+	}
+	switch s.Result {
+	case "", event.Answered, event.Abandoned, event.FlowedOut:
+	default:
+		return s, &apiError{http.StatusBadRequest, "bad_result", "result is answered, abandoned or flowed_out"}
+	}
+	if limit := get("limit"); limit != "" {
+		var err error
+		if s.Limit, err = strconv.Atoi(limit); err != nil || s.Limit < 1 || s.Limit > maxPage {
+			return s, &apiError{http.StatusBadRequest, "bad_limit", "limit is from 1 to " + strconv.Itoa(maxPage)}
+		}
+	}
+	from, to := get("from"), get("to")
+	if from == "" && to == "" {
+		return s, nil
+	}
+	if from == "" {
+		from = "1970-01-01"
+	}
+	if to == "" {
+		to = "9999-12-31"
+	}
+	var err error
+	if s.From, s.To, err = report.ParseSpan(from, to, a.zone, time.Now()); err != nil {
+		return s, &apiError{http.StatusBadRequest, "bad_request", err.Error()}
+	}
+	return s, nil
+}
