@@ -86,6 +86,7 @@ func (n *node) open(site *site) (err error) {
 	if err != nil {
 		return err
 	}
+	n.figures.Tiers(func(agent string) int { return staff[agent].Tier })
 	if n.queue, err = queue.Open(opening, c.Redis, c.Domain, c.Node, log); err != nil {
 		return err
 	}
@@ -119,7 +120,9 @@ func (n *node) open(site *site) (err error) {
 	n.undo = append(n.undo, n.sip.Close)
 	metrics := n.registry()
 	if n.web, err = web.New(web.Options{
-		Config: c.HTTP, Metrics: metrics, Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures, Log: log,
+		Config: c.HTTP, Metrics: metrics, Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures,
+		Reports: &report.Reporter{Source: n.store, Queues: c.Queues, Zone: c.Zone(), Workers: 1},
+		Calls:   n.store, Zone: c.Zone(), Log: log,
 	}); err != nil {
 		return err
 	}
