@@ -72,7 +72,7 @@ func TestKilledProcess(t *testing.T) {
 	bothWays(t, func(t *testing.T, by Sealer) {
 		dir := t.TempDir()
 		read := uint64(0)
-		for life := range 5 {
+		for life := range 4 {
 			emitted, first, last := runAndKill(t, dir, by != nil, 100*(life+1))
 			if first > read+1 || first+crashBatch < read+1 {
 				t.Errorf("life %d: the reader begins with %d after %d", life, first, read)

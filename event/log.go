@@ -49,7 +49,7 @@ type Log struct {
 	file     file          // the segment being written
 	end      place         // where the next record goes, and the last one's number
 	endAt    int64         // the segment is ended when it would grow longer
-	ragged   bool          // half a record stands behind end
+	reach    int64         // behind end.off: part of a record that was not written whole
 	retired  []file        // segments ended since the last sync
 	renewed  bool          // and names made
 	synced   place         // the disk has everything before it
@@ -103,7 +103,7 @@ func Open(o Options) (*Log, error) {
 	if err := l.setAside(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open event log: %w", err), l.Close())
 	}
-	if _, err := l.append("", NodeStarted{Node: o.Node, Version: o.Version}); err != nil {
+	if _, err := l.emit("", NodeStarted{Node: o.Node, Version: o.Version}); err != nil {
 		return nil, errors.Join(fmt.Errorf("open event log: %w", err), l.Close())
 	}
 	return l, nil
@@ -139,14 +139,14 @@ func (l *Log) ID() string { return l.id }
 // counted, makes Healthy fail, and still reaches the subscribers, with sequence
 // number 0.
 func (l *Log) Emit(call string, f Fact) {
-	_, _ = l.append(call, f) // a failure is kept for Healthy
+	_, _ = l.emit(call, f) // a failure is kept for Healthy
 }
 
 // EmitSync is Emit for what must not be lost with the machine either: it
 // returns nil once the disk has the fact. On an error the fact may be lost, and
 // what it promises must not be promised.
 func (l *Log) EmitSync(ctx context.Context, call string, f Fact) error {
-	r, err := l.append(call, f)
+	r, err := l.emit(call, f)
 	if err != nil {
 		return fmt.Errorf("emit %s: %w", f.Kind(), err)
 	}
@@ -205,8 +205,8 @@ func (l *Log) Close() error {
 	return errors.Join(err, l.syncer.failed(), l.file.Close(), l.disk.close())
 }
 
-// append writes one fact and gives the round of syncing it belongs to.
-func (l *Log) append(call string, f Fact) (*round, error) {
+// emit writes one fact and gives the round of syncing it belongs to.
+func (l *Log) emit(call string, f Fact) (*round, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {

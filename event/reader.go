@@ -74,8 +74,8 @@ func (l *Log) Forget(name string) error {
 }
 
 // Next gives the events after those it gave last: as many as there are, at most
-// the number given (1 or more), and about 1 MiB. It waits until there is one that the disk has, as one
-// that it has not could be another after a power cut.
+// the limit (1 or more), and about 1 MiB. It waits until there is one that the
+// disk has: after a power cut, one that it has not could be another.
 //
 // A damaged place is logged, counted and passed over. Other errors leave the
 // reader where it is: that of ctx; ErrUnseal if the key is missing or wrong; one

@@ -9,9 +9,9 @@ func (l *Log) write(ev Event) error {
 	if err != nil {
 		return err
 	}
-	err = l.place(whole)
+	err = l.append(whole)
 	if noSpace(err) && l.giveUpReserve() {
-		err = l.place(whole)
+		err = l.append(whole)
 	}
 	if err != nil {
 		return err
@@ -23,14 +23,14 @@ func (l *Log) write(ev Event) error {
 	return nil
 }
 
-// place writes a record, into a new segment if this one is long enough. The
+// append writes a record, into a new segment if this one is long enough. The
 // caller holds mu.
-func (l *Log) place(whole []byte) error {
+func (l *Log) append(whole []byte) error {
 	if l.end.off+int64(len(whole)) > l.endAt && l.end.seq >= l.end.first {
 		l.rotate()
 	}
-	_, err := l.file.WriteAt(whole, l.end.off)
-	l.ragged = err != nil
+	n, err := l.file.WriteAt(whole, l.end.off)
+	l.reach = max(l.reach, l.end.off+int64(n))
 	return err
 }
 
@@ -44,14 +44,15 @@ func (l *Log) rotate() {
 		return
 	}
 	l.retired = append(l.retired, l.file)
-	l.file, l.renewed, l.ragged = f, true, false
-	l.end.first, l.end.off, l.endAt = l.end.seq+1, size, l.limit
+	l.file, l.renewed = f, true
+	l.end.first, l.end.off, l.reach, l.endAt = l.end.seq+1, size, size, l.limit
 	l.keeper.dropSoon()
 }
 
-// successor makes the next segment, after cutting half a record off this one.
+// successor makes the next segment, after cutting off this one what is left of a
+// record that was not written whole.
 func (l *Log) successor() (file, int64, error) {
-	if l.ragged {
+	if l.reach > l.end.off {
 		if err := l.file.Truncate(l.end.off); err != nil {
 			return nil, 0, err
 		}
