@@ -87,9 +87,10 @@ flows:
       end: {hangup: {prompts: [bye]}}`, spoken, `
 test.yaml:9:7: who presses nothing goes round in circles: a → b → a; let one of these steps lead to a queue or a hangup
 test.yaml:9:54: prompt "again" has no recording: en/again.wav; record it, or have it rendered`},
-		{"a flow without a number", small + "flows: {f: {start: a, steps: {a: {hangup: {prompts: [a]}}}}}", []string{"en/a.wav"}, `
-test.yaml:4:9: warning: flow "f" has no number, so nobody can call it; add it under numbers: NUMBER: {flow: f, language: en|es}
-test.yaml:4:54: prompt "a" has no recording: es/a.wav; record it, or have it rendered`},
+		{"a flow without a number", small + `numbers: {n: {flow: g, language: en}}
+flows: {f: {start: a, steps: {a: {hangup: {prompts: [a]}}}}, g: {start: a, steps: {a: {hangup: {}}}}}`, []string{"en/a.wav"}, `
+test.yaml:5:9: warning: flow "f" has no number, so nobody can call it; add it under numbers: NUMBER: {flow: f, language: en|es}
+test.yaml:5:54: prompt "a" has no recording: es/a.wav; record it, or have it rendered`},
 		{"a language nobody speaks", menus + "agents: {anna: {languages: {en: 5}}}", spoken, `
 test.yaml:4:10: warning: no agent can serve queue "claims" in es: it takes the language; give an agent what it takes
 test.yaml:4:22: warning: no agent can serve queue "general" in es: it takes the language; give an agent what it takes`},

@@ -40,6 +40,9 @@ func LoadPrompts(fsys fs.FS) (*Prompts, error) {
 		for _, file := range found {
 			dir, base := path.Split(file)
 			language := path.Base(dir)
+			if language == recordings {
+				continue // no language: recordings/music.wav is music
+			}
 			p.files[Prompt{Language: language, Name: strings.TrimSuffix(base, ".wav")}] = file
 		}
 	}

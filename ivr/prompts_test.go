@@ -36,7 +36,7 @@ func text(r io.Reader) (string, error) {
 
 func TestRecordingsWin(t *testing.T) {
 	p := load(t, folder("en/hold.wav", "en/welcome.wav", "recordings/en/hold.wav", "recordings/de/hold.wav",
-		"en/notes.txt", "music.wav", "en/deep/er.wav"))
+		"en/notes.txt", "music.wav", "recordings/music.wav", "recordings/notes.wav", "en/deep/er.wav"))
 	if got, want := fmt.Sprint(p.All()), "[de/hold en/hold en/welcome]"; got != want {
 		t.Errorf("All() = %s, want %s", got, want)
 	}

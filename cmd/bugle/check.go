@@ -62,7 +62,8 @@ func newSite(c *config.Config, prompts fs.FS, report io.Writer) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	problems := ivr.Check(c, set)
+	problems := append(c.Warnings(), ivr.Check(c, set)...)
+	problems.Sort()
 	for _, p := range problems {
 		fmt.Fprintln(report, p)
 	}

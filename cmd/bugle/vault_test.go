@@ -16,7 +16,8 @@ func vaultSite(t *testing.T, section string) (dir string, run func(args ...strin
 	t.Helper()
 	dir = t.TempDir()
 	path := filepath.Join(dir, "bugle.yaml")
-	write(t, path, "sip:\n  listeners: [{network: udp, address: \"127.0.0.1:5060\"}]\nlanguages: [en]\n"+section, 0o600)
+	write(t, path, "sip:\n  listeners: [{network: udp, address: \"127.0.0.1:5060\"}]\nlanguages: [en]\n"+
+		"numbers: {n: {flow: f, language: en}}\nflows: {f: {start: s, steps: {s: {hangup: {}}}}}\n"+section, 0o600)
 	return dir, func(args ...string) (string, error) {
 		var out, report bytes.Buffer
 		err := keyset(environment{out: &out, err: &report}, append(args, "-c", path))
