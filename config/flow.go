@@ -47,9 +47,10 @@ type Choice struct {
 
 // Collect speaks and takes several digits. A star, unless it finishes, lets the
 // caller begin anew; a finishing key right after a full entry is not heard.
+// The digits are for the rooms that will use them; no log ever has them.
 type Collect struct {
 	Prompts    []string `yaml:"prompts"`
-	Name       string   `yaml:"name"` // under which the digits go with the call
+	Name       string   `yaml:"name"` // under which the digits are in the flow's outcome
 	Min        int      `yaml:"min"`  // default 1
 	Max        int      `yaml:"max"`
 	Finish     string   `yaml:"finish"`      // key that ends the entry; default "#"
@@ -58,7 +59,7 @@ type Collect struct {
 	Tries      int      `yaml:"tries"`       // default 3
 	NoInput    []string `yaml:"no_input"`
 	NoMatch    []string `yaml:"no_match"`
-	Private    bool     `yaml:"private"` // DoD ID, SSN, date of birth
+	Private    bool     `yaml:"private"` // DoD ID, SSN, date of birth: leaves the node sealed or not at all
 	Next       string   `yaml:"next"`
 	Else       string   `yaml:"else"`
 }

@@ -28,7 +28,7 @@ type Outcome struct {
 	Queue    string           // for Queue: the name of the line
 	Announce []Prompt         // for Queue: what to say once the caller has his place, before the music
 	Language string           // the caller's language, from now on
-	Values   map[string]Value // what he entered, by the name of the collect step
+	Values   map[string]Value // what he entered, by the name given in the collect step
 
 	Recordings []Recording // what he left, in order
 }

@@ -6,9 +6,9 @@ import (
 	"log/slog"
 )
 
-// Value is what a caller entered. A private one (DoD ID, SSN, date of birth)
-// shows itself as "[private]" to fmt, slog and every encoder; only Digits
-// gives it away, so a search for that name finds each place that sees one.
+// Value is what a caller entered. It shows itself as "[masked]" to fmt, slog
+// and every encoder, since any number may be one that tells who he is; only
+// Digits gives it away, so a search for that name finds each place that sees one.
 type Value struct {
 	// A pointer, since fmt shows fields it cannot call methods on: in another
 	// package's unexported field even a Formatter is passed by.
@@ -16,9 +16,9 @@ type Value struct {
 	private bool
 }
 
-const masked = "[private]"
+const masked = "[masked]"
 
-// NewValue makes a value of digits.
+// NewValue makes a value of digits, private or not; see Private.
 func NewValue(digits string, private bool) Value {
 	return Value{digits: &digits, private: private}
 }
@@ -31,17 +31,12 @@ func (v Value) Digits() string {
 	return *v.digits
 }
 
-// Private says whether the digits must stay out of logs, events, traces,
-// metrics and recordings.
+// Private says whether the digits are secret beyond that (DoD ID, SSN, date of
+// birth): they leave the node in no form but sealed, and are in no recording.
 func (v Value) Private() bool { return v.private }
 
-// String is the digits, or "[private]".
-func (v Value) String() string {
-	if v.private {
-		return masked
-	}
-	return v.Digits()
-}
+// String is "[masked]".
+func (v Value) String() string { return masked }
 
 // Format writes String whatever the verb and flags.
 func (v Value) Format(f fmt.State, _ rune) { io.WriteString(f, v.String()) }

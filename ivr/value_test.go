@@ -9,11 +9,17 @@ import (
 	"testing"
 )
 
-// TestPrivateValuesStayPrivate: whatever prints a private value, at whatever
+// TestValuesAreMasked: whatever prints a value, private or not, at whatever
 // depth, the digits are not in it.
-func TestPrivateValuesStayPrivate(t *testing.T) {
+func TestValuesAreMasked(t *testing.T) {
+	for _, private := range []bool{true, false} {
+		t.Run(fmt.Sprintf("private %v", private), func(t *testing.T) { staysMasked(t, private) })
+	}
+}
+
+func staysMasked(t *testing.T, private bool) {
 	const digits = "1234567890"
-	v := NewValue(digits, true)
+	v := NewValue(digits, private)
 	outcome := Outcome{Kind: Queue, Values: map[string]Value{"dod_id": v}}
 	hidden := struct{ inner struct{ v Value } }{}
 	hidden.inner.v = v
@@ -41,26 +47,18 @@ func TestPrivateValuesStayPrivate(t *testing.T) {
 			t.Errorf("the digits are in %s", s)
 		}
 	}
-	if got := v.String(); got != "[private]" {
-		t.Errorf("String() = %q, want [private]", got)
+	if got := v.String(); got != "[masked]" {
+		t.Errorf("String() = %q, want [masked]", got)
+	}
+	if got := v.Private(); got != private {
+		t.Errorf("Private() = %v, want %v", got, private)
 	}
 	if got := v.Digits(); got != digits {
 		t.Errorf("Digits() = %q, want %q", got, digits)
 	}
 }
 
-func TestOpenValuesShow(t *testing.T) {
-	v := NewValue("42", false)
-	b, err := json.Marshal(map[string]Value{"ext": v})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := string(b), `{"ext":"42"}`; got != want {
-		t.Errorf("JSON %s, want %s", got, want)
-	}
-	if got := fmt.Sprintf("%v", v); got != "42" {
-		t.Errorf("prints %q, want 42", got)
-	}
+func TestZeroValue(t *testing.T) {
 	if got := (Value{}).Digits(); got != "" {
 		t.Errorf("the zero value holds %q", got)
 	}
