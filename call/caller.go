@@ -62,6 +62,8 @@ func (c *inbound) Next(ctx context.Context, within time.Duration) (ivr.Signal, e
 				}
 			case media.Lost:
 				return ivr.Signal{}, MediaLost
+			case media.Quiet:
+				c.leg.Probe()
 			}
 		}
 	}

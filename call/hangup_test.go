@@ -1,6 +1,8 @@
 package call
 
 import (
+	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +28,67 @@ func TestCallerGivesUpBeforeTheAnswer(t *testing.T) {
 	}
 	h.nothingLeft()
 }
+
+func TestCallerCancelsBeforeTheAnswer(t *testing.T) {
+	h := newHouse(t)
+	slow := make(chan struct{})
+	h.facts.setTrap(func(f event.Fact) {
+		if _, ok := f.(event.CallStarted); ok {
+			<-slow
+		}
+	})
+	caller := h.dial("helpline")
+	h.facts.await(t, "call.started")
+	caller.leg.Hangup()
+	h.await("the end of the leg", caller.leg.Done())
+	close(slow)
+	h.ended(LeftRinging)
+	h.nothingLeft()
+}
+
+func TestCallThatCannotBeAnswered(t *testing.T) {
+	g729 := "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 49000 RTP/AVP 18\r\na=rtpmap:18 G729/8000\r\n"
+	for _, c := range []struct {
+		name, offer string
+		pairs       uint16
+		end         Termination
+	}{
+		{"no codec in common", g729, 100, NoCodec},
+		{"multicast", strings.Replace(g729, "c=IN IP4 127.0.0.1", "c=IN IP4 224.0.0.1/127", 1), 100, BadOffer},
+		{"no port free", "", 1, NoPort},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, func(conf *config.Config) { conf.Media.Ports.Last = conf.Media.Ports.First + 2*c.pairs - 1 })
+			var first party
+			if c.offer == "" {
+				first = h.join() // takes the only pair
+			}
+			leg, err := h.lines.Dial(sip.Target{URI: "sip:helpline@" + h.address(), From: "caller"}, offering(c.offer))
+			must(t, err)
+			h.await("the refusal", leg.Done())
+			if got := leg.End().Code; got != c.end.Code {
+				t.Errorf("refused with %d, want %d", got, c.end.Code)
+			}
+			h.ended(c.end)
+			if first.leg != nil {
+				first.leg.Hangup()
+			}
+			h.nothingLeft()
+		})
+	}
+}
+
+// offering is a caller's side that offers what it is; its calls are refused.
+type offering string
+
+func (o offering) Offer() ([]byte, error) {
+	if o == "" {
+		o = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 49000 RTP/AVP 0\r\n"
+	}
+	return []byte(o), nil
+}
+func (offering) Answer([]byte) ([]byte, error) { return nil, errors.New("not to be called") }
+func (offering) Accept([]byte) error           { return nil }
 
 func TestCallerHangsUpInAPrompt(t *testing.T) {
 	h := newHouse(t)
@@ -156,13 +219,11 @@ func TestPanicEndsOneCall(t *testing.T) {
 	h := newHouse(t)
 	h.register("anna")
 	caller, agent := h.talk()
-	h.facts.mu.Lock()
-	h.facts.trap = func(f event.Fact) {
+	h.facts.setTrap(func(f event.Fact) {
 		if step, ok := f.(event.StepEntered); ok && step.Step == "end" {
 			panic("trapped")
 		}
-	}
-	h.facts.mu.Unlock()
+	})
 	victim := h.dial("goodbye")
 	h.await("the end of the call that panics", victim.leg.Done())
 	h.ended(Crashed)

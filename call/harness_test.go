@@ -237,7 +237,7 @@ func (h *house) nothingLeft() {
 				return false
 			}
 		}
-		return h.calls.Active() == 0 && h.media.PortsInUse() == 0 &&
+		return h.calls.Active() == 0 && h.media.PortsInUse() == 0 && h.sip.Legs() == 0 &&
 			live.Agents[queue.Reserved] == 0 && live.Agents[queue.Talking] == 0
 	})
 }
@@ -326,6 +326,13 @@ func (f *facts) Emit(call string, fact event.Fact) {
 	if trap != nil {
 		trap(fact)
 	}
+}
+
+// setTrap has every fact pass through a function from now on.
+func (f *facts) setTrap(trap func(event.Fact)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.trap = trap
 }
 
 // await gives the next fact of a kind that no await has given yet.

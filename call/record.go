@@ -85,6 +85,8 @@ func (c *inbound) hearOut(ctx context.Context, voice *media.Voice, finish string
 				}
 			case media.Lost:
 				return MediaLost
+			case media.Quiet:
+				c.leg.Probe()
 			}
 		}
 	}

@@ -42,6 +42,8 @@ func (c *inbound) talk(agent *ring, talk *router.Talk) Termination {
 				agent.media.Silence()
 			case media.Lost:
 				return MediaLost
+			case media.Quiet:
+				c.leg.Probe()
 			}
 		case e := <-agent.media.Events():
 			switch e.(type) {
@@ -53,6 +55,8 @@ func (c *inbound) talk(agent *ring, talk *router.Talk) Termination {
 				c.media.Silence()
 			case media.Lost:
 				return MediaLost
+			case media.Quiet:
+				agent.leg.Probe()
 			}
 		}
 	}

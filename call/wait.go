@@ -71,6 +71,8 @@ func (c *inbound) wait(o ivr.Outcome) Termination {
 			case media.Lost:
 				left = event.Abandoned
 				return MediaLost
+			case media.Quiet:
+				c.leg.Probe()
 			}
 		}
 	}
