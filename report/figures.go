@@ -165,7 +165,9 @@ func (f *Figures) visitJoined(fact event.VisitJoined, at time.Time) {
 func (f *Figures) visitEnded(fact event.VisitEnded) {
 	l := f.visits[fact.Visit]
 	if l == nil {
-		f.unmatched++
+		if fact.Result != event.CallBack { // those are of the node's last life
+			f.unmatched++
+		}
 		return
 	}
 	delete(f.visits, fact.Visit)

@@ -37,7 +37,7 @@ var dimensions = []Dimension{ByQueue, ByLanguage, ByTier, ByNumber, ByAgent, ByC
 
 // ErrRequest is a report that cannot be made as it is asked for; the message
 // says what to change.
-var ErrRequest = errors.New("report")
+var ErrRequest = errors.New("bad request")
 
 // Request is a Query as people write it, on a command line or in a URL.
 type Request struct {
