@@ -27,11 +27,13 @@ type Agents interface {
 type Agent struct {
 	ID        string         `json:"id"`
 	Name      string         `json:"name"`
-	State     string         `json:"state"`            // offline, paused, ready, reserved, talking, wrapup
-	Reason    string         `json:"reason,omitempty"` // of a pause
-	Since     time.Time      `json:"since,omitzero"`   // in the state
-	Languages map[string]int `json:"languages"`        // level 1 to 5
-	Skills    map[string]int `json:"skills"`           // level 1 to 5
+	State     string         `json:"state"`             // offline, paused, ready, reserved, talking, wrapup
+	Reason    string         `json:"reason,omitempty"`  // of a pause
+	Pending   string         `json:"pending,omitempty"` // reason of a pause that begins after the talk
+	Since     time.Time      `json:"since,omitzero"`    // in the state
+	Visit     string         `json:"visit,omitempty"`   // the queue visit he is rung for, talks with or wraps up
+	Languages map[string]int `json:"languages"`         // level 1 to 5
+	Skills    map[string]int `json:"skills"`            // level 1 to 5
 }
 
 // Errors that Agents gives, wrapped or not; the message of ErrNotNow is shown.

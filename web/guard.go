@@ -15,7 +15,8 @@ import (
 // connection must come from loopback. That alone would let any web page open in
 // a browser here use the API, so the Host header must name loopback too (a
 // page's own domain that was made to point at 127.0.0.1 does not), and a request
-// that a browser says comes from another site is refused.
+// that a browser says comes from another site is refused. So is one that a proxy
+// says it forwards: the connection then tells where the proxy is, not who asks.
 type guard struct {
 	token  *[sha256.Size]byte // nil: none is set
 	origin *http.CrossOriginProtection
@@ -58,6 +59,9 @@ func (g *guard) admit(r *http.Request) *apiError {
 	if !namesLoopback(r.Host) {
 		return &apiError{http.StatusForbidden, "wrong_host", "without http.token the API must be addressed as localhost or a loopback address"}
 	}
+	if forwarded(r.Header) {
+		return &apiError{http.StatusForbidden, "proxied", "without http.token the API may not be used through a proxy"}
+	}
 	if err := g.origin.Check(r); err != nil {
 		return &apiError{http.StatusForbidden, "wrong_origin", "a page of another site may not use the API"}
 	}
@@ -76,6 +80,17 @@ func (g *guard) shown(authorization string) bool {
 func fromLoopback(remote string) bool {
 	addr, err := netip.ParseAddrPort(remote)
 	return err == nil && addr.Addr().Unmap().IsLoopback()
+}
+
+// forwarded says whether a proxy has left its mark on a request.
+func forwarded(h http.Header) bool {
+	for name := range h {
+		switch {
+		case name == "Forwarded", name == "Via", name == "X-Real-Ip", strings.HasPrefix(name, "X-Forwarded-"):
+			return true
+		}
+	}
+	return false
 }
 
 func namesLoopback(host string) bool {

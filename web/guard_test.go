@@ -30,7 +30,13 @@ func TestWhoMayUseTheAPI(t *testing.T) {
 		{name: "a page, as the browser says", remote: "127.0.0.1:5000", host: "127.0.0.1:8080", method: "POST", header: "Sec-Fetch-Site", value: "cross-site", wanted: "wrong_origin"},
 		{name: "a page of another port here", remote: "127.0.0.1:5000", host: "127.0.0.1:8080", method: "POST", header: "Origin", value: "http://127.0.0.1:3000", wanted: "wrong_origin"},
 		{name: "our own page", remote: "127.0.0.1:5000", host: "127.0.0.1:8080", method: "POST", header: "Origin", value: "http://127.0.0.1:8080"},
+		{name: "through a proxy here", remote: "127.0.0.1:5000", host: "127.0.0.1:8080", header: "X-Forwarded-For", value: "203.0.113.9", wanted: "proxied"},
+		{name: "whatever it forwards", remote: "127.0.0.1:5000", host: "127.0.0.1:8080", header: "X-Forwarded-Client-Cert", value: "", wanted: "proxied"},
+		{name: "by the standard's header", remote: "127.0.0.1:5000", host: "127.0.0.1:8080", header: "Forwarded", value: "for=203.0.113.9", wanted: "proxied"},
+		{name: "by nginx's header", remote: "127.0.0.1:5000", host: "127.0.0.1:8080", header: "X-Real-IP", value: "203.0.113.9", wanted: "proxied"},
+		{name: "by HTTP's own", remote: "127.0.0.1:5000", host: "127.0.0.1:8080", header: "Via", value: "1.1 proxy", wanted: "proxied"},
 
+		{name: "through a proxy, with the token", token: "sesame", remote: "127.0.0.1:5000", host: "127.0.0.1:8080", header: "X-Forwarded-For", value: "203.0.113.9", wanted: "unauthorized"},
 		{name: "the token", token: "sesame", remote: "192.0.2.7:5000", host: "bugle.example", header: "Authorization", value: "Bearer sesame"},
 		{name: "in lower case", token: "sesame", remote: "192.0.2.7:5000", host: "bugle.example", header: "Authorization", value: "bearer sesame"},
 		{name: "no token", token: "sesame", remote: "127.0.0.1:5000", host: "127.0.0.1:8080", wanted: "unauthorized"},

@@ -6,7 +6,7 @@
 //
 //	GET  /metrics                    Prometheus, for anyone who reaches the listener
 //	GET  /healthz                    200 while the process lives
-//	GET  /readyz                     200 if this node may be sent calls, else 503; why in the body
+//	GET  /readyz                     200 if this node may be sent calls, else 503; the failing checks in the body
 //	GET  /api/v1/agents              all agents with state, languages and skills
 //	POST /api/v1/agents/{id}/state   {"state": "ready"}, {"state": "paused", "reason": "lunch"}, {"state": "wrapup_done"}
 //	GET  /api/v1/queues              this node's figures by queue and language

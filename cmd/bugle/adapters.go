@@ -51,12 +51,17 @@ func (a agents) Agents(ctx context.Context) ([]web.Agent, error) {
 	}
 	shown := make([]web.Agent, len(all))
 	for i, agent := range all {
-		shown[i] = web.Agent{
-			ID: agent.ID, Name: agent.Name, State: string(agent.State), Reason: agent.Reason, Since: agent.Since,
-			Languages: agent.Languages, Skills: agent.Skills,
-		}
+		shown[i] = shownAgent(agent)
 	}
 	return shown, nil
+}
+
+// shownAgent gives an agent in the API's words.
+func shownAgent(a router.AgentInfo) web.Agent {
+	return web.Agent{
+		ID: a.ID, Name: a.Name, State: string(a.State), Reason: a.Reason, Pending: a.Pending, Since: a.Since, Visit: a.Visit,
+		Languages: a.Languages, Skills: a.Skills,
+	}
 }
 
 func (a agents) SetState(ctx context.Context, id, state, reason string) error {
