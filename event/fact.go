@@ -72,6 +72,7 @@ const (
 	Answered  VisitResult = "answered"
 	Abandoned VisitResult = "abandoned"  // the caller left before an answer
 	FlowedOut VisitResult = "flowed_out" // we took him out: drain limit, fault
+	CallBack  VisitResult = "callback"   // we owe him a call, with his place in line
 )
 
 // OfferMade is one agent being rung for one visit.

@@ -127,6 +127,13 @@ func start(d volume, t tail, o Options) *Log {
 	return l
 }
 
+// Last gives the sequence number of the newest event.
+func (l *Log) Last() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end.seq
+}
+
 // ID names this log, and no other: the node's name when the log was begun, and
 // letters made by chance. What is kept about events elsewhere is kept under this
 // id and the sequence number. A node that lost its disk begins another log, and

@@ -36,6 +36,8 @@ func (n *node) openStore(ctx context.Context, c *config.Config) (map[string]conf
 		defer reader.Close()
 		return n.store.History(c.Queues).Run(ctx, store.Origin{Node: c.Node, Log: n.events.ID()}, reader)
 	})
+	last := lastLife{node: c.Node, until: n.events.Last(), born: time.Now()}
+	n.background(func(ctx context.Context) error { return n.oweInterrupted(ctx, last) })
 	n.background(func(ctx context.Context) error { return n.housekeep(ctx, c.Store.Retention) })
 	return staff, nil
 }
