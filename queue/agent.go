@@ -61,22 +61,22 @@ var (
 
 // Register says that a phone of the agent is registered at this node, which
 // owns his session from now on. If he was offline he is paused, or ready if
-// asked for; otherwise nothing changes but his skills.
+// asked for; otherwise nothing changes but his skills. Of Register and
+// [Queue.Unregister] the one that was called last holds, whichever is slower; a
+// caller with a newer wish ends the context of the older one first.
 func (q *Queue) Register(ctx context.Context, agent string, skills Skills, ready bool) error {
 	flag := "0"
 	if ready {
 		flag = "1"
 	}
-	_, err := q.run(ctx, registerScript, agent, q.node, skills.String(), flag, q.now())
-	return err
+	return q.ordered(ctx, registerScript, agent, q.node, skills.String(), flag, q.now())
 }
 
 // Unregister says that the agent's last phone is gone. He is offline at once,
 // or when the ringing or talk he is in is over. It does nothing if his session
 // is another node's.
 func (q *Queue) Unregister(ctx context.Context, agent string) error {
-	_, err := q.run(ctx, unregisterScript, agent, q.node, q.now())
-	return err
+	return q.ordered(ctx, unregisterScript, agent, q.node, q.now())
 }
 
 // SetReady makes an agent ready; a wrap-up ends with it. While he is rung or
@@ -130,7 +130,7 @@ func (q *Queue) Agents(ctx context.Context, ids []string) ([]Agent, error) {
 // parseAgent reads the record that put_agent of records.lua writes.
 func parseAgent(id, record string) Agent {
 	f := strings.Split(record, unitSep)
-	if len(f) != 10 {
+	if len(f) != 11 {
 		return Agent{ID: id, State: Offline}
 	}
 	return Agent{

@@ -18,12 +18,13 @@ import (
 // Nothing is sent yet.
 func connect(cfg config.Redis) (*redis.Client, *embedded) {
 	o := &redis.Options{
-		Addr:                  cfg.Addr, // host:port, or the path of a Unix socket
+		Addr:                  cfg.Addr, // host:port; tests give the path of a Unix socket
 		Username:              cfg.Username,
 		Password:              cfg.Password,
 		DB:                    cfg.DB,
 		Protocol:              2,
 		ReadTimeout:           3 * time.Second, // longer than the inbox reader blocks
+		MaxRetries:            -1,              // whoever asks decides what to ask again
 		ContextTimeoutEnabled: true,
 		DisableIdentity:       true,
 		MaintNotificationsConfig: &maintnotifications.Config{

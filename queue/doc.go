@@ -22,6 +22,7 @@
 //	ready:PROFILE     zset    agents with the same skills, by when they became ready
 //	fits              hash    profile and group -> 1 or 0, worked out once
 //	seq               string  counts every decision of the domain
+//	fences            zset    node -> which of its steps are too late (order.go)
 //	bind:USER         hash    contact -> expiry and binding
 //	node:NODE:inbox   stream  what others decided about NODE's calls and agents
 //	node:NODE:visits  set     visits whose calls are on NODE

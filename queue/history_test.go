@@ -17,7 +17,8 @@ import (
 
 // TestHistories runs random histories of several nodes against the model:
 // after each step the answer, the messages in each inbox and everything in
-// Redis must be the same.
+// Redis must be the same. Steps may be taken twice, and come late: see
+// late_test.go.
 func TestHistories(t *testing.T) {
 	queuetest.Each(t, func(t *testing.T, cfg config.Redis) {
 		for seed := range uint64(6) {
@@ -46,6 +47,11 @@ type history struct {
 	tokens  map[string][]string // by visit, all ever given
 	seq     map[string]uint64   // by node, the last seen
 	visits  []string            // ids ever given
+	wires   map[string]*wire    // by node
+	late    []lateStep          // what is still to come
+	owner   map[string]string   // by visit, its node
+	left    map[string]bool     // by visit, whether it has left for good
+	words   map[string]string   // by node and agent, what was said last of his phones there
 	done    string              // the step last taken
 }
 
@@ -70,6 +76,8 @@ func newHistory(t *testing.T, cfg config.Redis, seed uint64) *history {
 		client: redis.NewClient(&redis.Options{Addr: cfg.Addr, Protocol: 2}),
 		model:  newWorld(), nodes: make(map[string]*Queue), inboxes: make(map[string]*recorder),
 		tokens: make(map[string][]string), seq: make(map[string]uint64),
+		wires: make(map[string]*wire), owner: make(map[string]string), left: make(map[string]bool),
+		words: make(map[string]string),
 	}
 	t.Cleanup(func() { _ = h.client.Close() })
 	h.model.at = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC).UnixMilli()
@@ -81,7 +89,8 @@ func newHistory(t *testing.T, cfg config.Redis, seed uint64) *history {
 
 // start opens a node, with the model's clock.
 func (h *history) start(node string) {
-	// Open reads the clock when it purges; nothing of the model has changed then.
+	h.model.start(node)
+	h.saidOfAll(node)
 	q, err := openAt(context.Background(), h.cfg, h.domain, node, testLog, func() time.Time {
 		return time.UnixMilli(h.model.at)
 	})
@@ -89,6 +98,8 @@ func (h *history) start(node string) {
 		h.t.Fatal(err)
 	}
 	h.nodes[node], h.inboxes[node] = q, &recorder{messages: make(chan message, 1000)}
+	h.wires[node] = &wire{}
+	q.client.AddHook(h.wires[node])
 	q.Listen(h.inboxes[node])
 	h.t.Cleanup(func() { _ = q.Close() })
 }
@@ -106,88 +117,125 @@ func (h *history) crash(node string) {
 
 func pick[T any](h *history, from []T) T { return from[h.rand.IntN(len(from))] }
 
-// token gives the visit's last token or, now and then, another one, and says
-// whether it is the one in force.
-func (h *history) token(visit string) (string, bool) {
+// token gives the visit's last token or, now and then, another one.
+func (h *history) token(visit string) string {
 	all := h.tokens[visit]
-	if len(all) == 0 {
-		return "n1.1.0", false
+	switch {
+	case len(all) == 0:
+		return "n1.1.0"
+	case h.rand.IntN(8) == 0:
+		return pick(h, all)
 	}
-	i := len(all) - 1
-	if h.rand.IntN(8) == 0 {
-		i = h.rand.IntN(len(all))
-	}
-	v := h.model.visits[visit]
-	return all[i], i == len(all)-1 && v != nil && v.state != "waiting"
+	return all[len(all)-1]
+}
+
+// inForce says whether the token is the visit's now.
+func (h *history) inForce(visit, token string) bool {
+	all, v := h.tokens[visit], h.model.visits[visit]
+	return len(all) > 0 && all[len(all)-1] == token && v != nil && v.state != "waiting"
 }
 
 // step does something at random, in Redis and in the model.
 func (h *history) step() {
-	ctx := context.Background()
 	h.model.at += int64(pick(h, []int{0, 1, 7, 40}))
+	if len(h.late) > 0 && h.rand.IntN(6) == 0 {
+		h.comesLate()
+		return
+	}
 	node := pick(h, nodeNames)
-	q, agent := h.nodes[node], pick(h, agentNames)
-
+	agent := pick(h, agentNames)
 	switch kind := h.rand.IntN(100); {
 	case kind < 20:
-		h.join(q, node)
+		h.join(node)
 	case kind < 64:
-		h.visitStep(q, kind)
+		h.visitStep(node, kind)
 	case kind < 72:
 		agent = h.agentIn(WrapUp)
-		h.did("end wrap-up %s", agent)
-		h.same(h.model.endWrapUp(agent), q.EndWrapUp(ctx, agent, ""))
+		h.do(node, func() error { return h.model.endWrapUp(agent) },
+			func(ctx context.Context, q *Queue) error { return q.EndWrapUp(ctx, agent, "") },
+			"end wrap-up %s", agent)
 	case kind < 82:
-		skills, ready := pick(h, profiles), h.rand.IntN(2) == 0
-		h.did("register %s at %s with %s ready %v", agent, node, skills, ready)
-		h.model.register(node, agent, skills, ready)
-		h.same(nil, q.Register(ctx, agent, skills, ready))
+		h.register(node, agent)
 	case kind < 84:
-		h.did("unregister %s at %s", agent, node)
-		h.model.unregister(node, agent)
-		h.same(nil, q.Unregister(ctx, agent))
+		h.unregister(node, agent)
 	case kind < 95:
 		agent = h.agentIn(Paused)
-		h.did("ready %s", agent)
-		h.same(h.model.setReady(agent), q.SetReady(ctx, agent))
+		h.do(node, func() error { return h.model.setReady(agent) },
+			func(ctx context.Context, q *Queue) error { return q.SetReady(ctx, agent) },
+			"ready %s", agent)
 	case kind < 99 || h.rand.IntN(3) > 0:
 		reason := pick(h, []string{"key", "api"})
-		h.did("pause %s %s", agent, reason)
-		h.same(h.model.setPaused(agent, reason), q.SetPaused(ctx, agent, reason))
+		h.do(node, func() error { return h.model.setPaused(agent, reason) },
+			func(ctx context.Context, q *Queue) error { return q.SetPaused(ctx, agent, reason) },
+			"pause %s %s", agent, reason)
 	default:
 		h.did("crash and restart of %s", node)
 		h.crash(node)
 		h.seq[node] = 0
-		h.model.purge(node)
 		h.start(node)
 	}
 }
 
 // visitStep does something about a visit: leave, answer, refuse or hang up.
-func (h *history) visitStep(q *Queue, kind int) {
-	ctx := context.Background()
+func (h *history) visitStep(node string, kind int) {
+	if kind < 25 {
+		h.leave(h.visitIn("waiting", "offered", "talking", "wrapup"))
+		return
+	}
 	visit := h.visitIn("offered", "talking")
-	token, current := h.token(visit)
+	token := h.token(visit)
 	switch {
-	case kind < 25:
-		visit = h.visitIn("waiting", "offered", "talking", "wrapup")
-		h.did("leave %s", visit)
-		h.same(nil, q.Leave(ctx, visit))
-		h.model.leave(visit, "")
 	case kind < 42:
-		h.did("answer %s %s", visit, token)
-		h.same(h.model.answer(visit, current), q.Answer(ctx, visit, token))
+		h.do(node, func() error { return h.model.answer(visit, h.inForce(visit, token)) },
+			func(ctx context.Context, q *Queue) error { return q.Answer(ctx, visit, token) },
+			"answer %s %s", visit, token)
 	case kind < 52:
-		h.did("refuse %s %s", visit, token)
-		h.same(h.model.refuse(visit, current, "no_answer"), q.Refuse(ctx, visit, token, "no_answer"))
+		h.do(node, func() error { return h.model.refuse(visit, h.inForce(visit, token), "no_answer") },
+			func(ctx context.Context, q *Queue) error { return q.Refuse(ctx, visit, token, "no_answer") },
+			"refuse %s %s", visit, token)
 	default:
 		wrap := h.rand.IntN(4) > 0
-		h.did("hangup %s %s wrap-up %v", visit, token, wrap)
-		want, wantErr := h.model.hangup(visit, current, wrap)
-		got, err := q.Hangup(ctx, visit, token, wrap)
-		h.same(wantErr, err)
-		compare(h.t, want, got, h.done)
+		var want, got bool
+		in := h.do(node, func() (err error) {
+			want, err = h.model.hangup(visit, h.inForce(visit, token), wrap)
+			return err
+		}, func(ctx context.Context, q *Queue) (err error) {
+			got, err = q.Hangup(ctx, visit, token, wrap)
+			return err
+		}, "hangup %s %s wrap-up %v", visit, token, wrap)
+		if in {
+			compare(h.t, want, got, h.done)
+		}
 	}
+}
+
+func (h *history) register(node, agent string) {
+	skills, ready := pick(h, profiles), h.rand.IntN(2) == 0
+	step := h.model.next(node)
+	in := h.do(node, func() error { h.model.register(node, step, agent, skills, ready); return nil },
+		func(ctx context.Context, q *Queue) error { return q.Register(ctx, agent, skills, ready) },
+		"register %s at %s with %s ready %v", agent, node, skills, ready)
+	h.said(node, agent, "registered", in)
+}
+
+func (h *history) unregister(node, agent string) {
+	step := h.model.next(node)
+	in := h.do(node, func() error { h.model.unregister(node, step, agent); return nil },
+		func(ctx context.Context, q *Queue) error { return q.Unregister(ctx, agent) },
+		"unregister %s at %s", agent, node)
+	h.said(node, agent, "gone", in)
+}
+
+// leave is asked for at the visit's own node.
+func (h *history) leave(visit string) {
+	node := h.owner[visit]
+	if node == "" {
+		return
+	}
+	step := h.model.next(node)
+	h.left[visit] = h.do(node, func() error { h.model.leave(node, step, visit, ""); return nil },
+		func(ctx context.Context, q *Queue) error { return q.Leave(ctx, visit) },
+		"leave %s at %s", visit, node)
 }
 
 // visitIn gives a visit in one of these states or, now and then or if there is
@@ -220,21 +268,21 @@ func (h *history) agentIn(state State) string {
 	return pick(h, fit)
 }
 
-func (h *history) join(q *Queue, node string) {
+func (h *history) join(node string) {
 	v := pick(h, needs)
 	v.ID = fmt.Sprint("v", len(h.visits))
 	if len(h.visits) > 0 && h.rand.IntN(10) == 0 {
 		v.ID = h.visits[len(h.visits)-1] // again: nothing happens unless he is gone
+		node = h.owner[v.ID]             // an id belongs to one node
 	} else {
 		h.visits = append(h.visits, v.ID)
 	}
 	v.Joined = time.UnixMilli(h.model.at - int64(h.rand.IntN(50)))
-	h.did("join %s %s/%s at %s", v.ID, v.Queue, v.Language, node)
-	if old := h.model.visits[v.ID]; old != nil && old.node != node {
-		return // an id belongs to one node
-	}
-	h.model.join(node, v)
-	h.same(nil, q.Join(context.Background(), v))
+	h.owner[v.ID], h.left[v.ID] = node, false
+	step := h.model.next(node)
+	h.do(node, func() error { h.model.join(node, step, v); return nil },
+		func(ctx context.Context, q *Queue) error { return q.Join(ctx, v) },
+		"join %s %s/%s at %s", v.ID, v.Queue, v.Language, node)
 }
 
 func (h *history) did(format string, args ...any) { h.done = fmt.Sprintf(format, args...) }
@@ -269,6 +317,7 @@ func (h *history) check() {
 	clear(h.model.sent)
 	compare(h.t, h.model.state(), fetch(h.t, h.client, "bugle:{"+h.domain+"}:"), "state after "+h.done)
 	h.model.checkNobodyMissed(h.t)
+	h.checkLastWords()
 }
 
 // remember keeps an offer's token, which must never have been given before.
@@ -281,12 +330,14 @@ func (h *history) remember(o Offer) {
 	h.tokens[o.Visit] = append(h.tokens[o.Visit], o.Token)
 }
 
-// end closes the nodes one after the other; nothing is left then.
+// end closes the nodes one after the other; nothing is left then, whatever comes
+// late.
 func (h *history) end() {
 	for _, node := range nodeNames {
 		h.did("close of %s", node)
 		inbox := h.inboxes[node]
 		h.model.purge(node)
+		h.saidOfAll(node)
 		if err := h.nodes[node].Close(); err != nil {
 			h.t.Fatal(err)
 		}
@@ -296,7 +347,16 @@ func (h *history) end() {
 			h.t.Errorf("%d messages to %s that the model does not know", extra, node)
 		}
 	}
+	for len(h.late) > 0 {
+		h.comesLate()
+		h.check()
+	}
 	if len(h.model.visits) > 0 {
 		h.t.Errorf("visits left: %v", h.model.visits)
+	}
+	for id, a := range h.model.agents {
+		if a.state != Offline {
+			h.t.Errorf("agent left: %s is %s", id, a.state)
+		}
 	}
 }

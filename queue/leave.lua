@@ -1,15 +1,19 @@
 -- A visit leaves, in whatever state it is, and the agent it held is released:
 -- one who was being rung gets his place among the ready back, one who was
 -- talking or in wrap-up is free, or paused if ARGV[2] gives a reason.
--- A visit that is gone already is no error.
+-- A visit that is gone already is no error; one whose join is still under way
+-- will not come to be.
 --
--- ARGV: visit, reason to pause an agent who was talking ('' for none), now
+-- ARGV: visit, reason to pause an agent who was talking ('' for none), now, node, step
 -- Returns the state the visit was in, '' if it was gone.
 
-local id, interrupted, now = unpack(ARGV)
+local id, interrupted, now, node, step = unpack(ARGV)
 
 local v = get_visit(id)
-if not v then return '' end
+if not v then
+  fence(node, step)
+  return ''
+end
 
 drop_visit(v)
 if v.state == 'waiting' then

@@ -7,7 +7,7 @@
 -- by when they became ready). The lowest score is first.
 
 local CHUNK = 16 -- groups looked at in one go
-local HEADS = 8  -- how far into a line we look past those who refused
+local HEADS = 8  -- of a line looked at in one go
 
 local function enter(set, group, id, score)
   redis.call('ZADD', P .. set .. ':' .. group, score, id)
@@ -60,11 +60,33 @@ local function fitting(names, pair)
   return known
 end
 
+-- Gives the first of a line with a score below limit (nil for none) that has not
+-- failed before, and the first that has, if one comes before it. load is as in
+-- take. However many have failed, the line is looked through until one has not:
+-- they are no more than the refusals of this agent, or of this visit.
+local function first(set, group, load, limit)
+  local line, stale, from = P .. set .. ':' .. group, nil, 0
+  while true do
+    local heads = redis.call('ZRANGE', line, from, from + HEADS - 1, 'WITHSCORES')
+    for h = 1, #heads, 2 do
+      local score = tonumber(heads[h + 1])
+      if limit and score >= limit then return nil, stale end
+      local record, failed = load(heads[h])
+      local head = from == 0 and h == 1
+      local found = { record = record, score = score, group = group, head = head, next = head and heads[4] }
+      if not failed then return found, stale end
+      stale = stale or found
+    end
+    if #heads < 2 * HEADS then return nil, stale end
+    from = from + HEADS
+  end
+end
+
 -- Takes the first that fits out of all lines of SET. load(id) gives the record
 -- and whether this agent and this visit have failed each other before: such a
 -- pair is taken only when there is no other, told by a second result of true.
 local function take(set, pair, load)
-  local best, again -- {record, score, group, heads, place among heads}
+  local best, again -- as first gives them
   local from, more = 0, true
   while more do
     local index = redis.call('ZRANGE', P .. set, from, from + CHUNK - 1, 'WITHSCORES')
@@ -78,19 +100,9 @@ local function take(set, pair, load)
         break
       end
       if fits[i] == '1' then
-        local heads = redis.call('ZRANGE', P .. set .. ':' .. name, 0, HEADS - 1, 'WITHSCORES')
-        for h = 1, #heads, 2 do
-          local score = tonumber(heads[h + 1])
-          if best and score >= best.score then break end
-          local record, failed = load(heads[h])
-          local found = { record = record, score = score, group = name, heads = heads, at = h }
-          if not failed then
-            best = found
-            break
-          elseif not again or score < again.score then
-            again = found
-          end
-        end
+        local fresh, stale = first(set, name, load, best and best.score)
+        best = fresh or best
+        if stale and (not again or stale.score < again.score) then again = stale end
       end
     end
     more = more and #names == CHUNK
@@ -99,9 +111,7 @@ local function take(set, pair, load)
   local found = best or again
   if not found then return nil end
   redis.call('ZREM', P .. set .. ':' .. found.group, found.record.id)
-  if found.at == 1 then
-    behead(set, found.group, found.heads[3] and found.heads[4])
-  end
+  if found.head then behead(set, found.group, found.next) end
   return found.record, not best
 end
 
@@ -116,6 +126,16 @@ local function change(a, to, reason, now, about)
   tell(a.node, 'change', a.id, a.state, to, reason, now - a.since,
     about and about.id or '', about and about.group or '', stamp())
   a.state, a.reason, a.since = to, reason, now
+end
+
+-- Tells both nodes that an agent's session leaves the one for the other. Neither
+-- is told of a visit: nothing ends by this, and how long he has been what he is
+-- will be told by the node he went to.
+local function move(a, node)
+  redis.call('SREM', P .. 'node:' .. a.node .. ':agents', a.id)
+  if a.state == 'offline' then return end
+  tell(a.node, 'change', a.id, a.state, 'offline', '', 0, '', '', stamp())
+  tell(node, 'change', a.id, 'offline', a.state, a.reason, 0, '', '', stamp())
 end
 
 local function offer(v, a, why, now)

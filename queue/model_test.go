@@ -15,6 +15,9 @@ type world struct {
 	visits map[string]*visitModel
 	agents map[string]*agentModel
 	sent   map[string][]string // messages by node, in order
+	boots  map[string]uint64   // by node, how often it began
+	steps  map[string]uint64   // by node, the number of its last step
+	fences map[string]uint64   // by node, which of its steps are too late
 }
 
 type visitModel struct {
@@ -25,6 +28,7 @@ type visitModel struct {
 	agent           *agentModel
 	failed          map[string]bool
 	order           []string // of failed
+	step            uint64
 }
 
 type agentModel struct {
@@ -36,6 +40,7 @@ type agentModel struct {
 	reason      string
 	pause       string
 	visit       *visitModel
+	step        uint64
 }
 
 func newWorld() *world {
@@ -43,6 +48,9 @@ func newWorld() *world {
 		visits: make(map[string]*visitModel),
 		agents: make(map[string]*agentModel),
 		sent:   make(map[string][]string),
+		boots:  make(map[string]uint64),
+		steps:  make(map[string]uint64),
+		fences: make(map[string]uint64),
 	}
 }
 
@@ -74,12 +82,11 @@ func lines[T any](members []T, name func(T) string, score func(T) int64, id func
 }
 
 // choose is the policy: the lowest score of all who fit and have not failed
-// before; if there is none, the lowest of those who have. Of a line only the
-// first eight are looked at.
+// before; if there is none, the lowest of those who have.
 func choose[T any](all []line[T], score func(T) int64, fits, failed func(T) bool) (chosen T, again, ok bool) {
 	for _, secondTry := range []bool{false, true} {
 		for _, l := range all {
-			for _, m := range l.members[:min(8, len(l.members))] {
+			for _, m := range l.members {
 				if fits(m) && failed(m) == secondTry && (!ok || score(m) < score(chosen)) {
 					chosen, ok = m, true
 				}
@@ -113,7 +120,7 @@ func (w *world) change(a *agentModel, to State, reason string, about *visitModel
 	if about != nil {
 		visit = about.id
 	}
-	w.tell(a.node, "change %s %s %s %q %d %s", a.id, a.state, to, reason, w.at-a.since, visit)
+	w.tell(a.node, "change %s %s %s %q %d %s", a.id, a.state, to, reason, max(0, w.at-a.since), visit)
 	a.state, a.reason, a.since = to, reason, w.at
 }
 
@@ -185,25 +192,40 @@ func (w *world) release(a *agentModel, idle int64, about *visitModel) {
 	}
 }
 
-func (w *world) join(node string, v Visit) {
-	if w.visits[v.ID] != nil {
+// next is the number of a node's next step.
+func (w *world) next(node string) uint64 {
+	w.steps[node]++
+	return w.steps[node]
+}
+
+func (w *world) fence(node string, step uint64) { w.fences[node] = max(w.fences[node], step) }
+
+// drop ends a visit.
+func (w *world) drop(v *visitModel) {
+	delete(w.visits, v.id)
+	w.fence(v.node, v.step)
+}
+
+func (w *world) join(node string, step uint64, v Visit) {
+	if step <= w.fences[node] || w.visits[v.ID] != nil {
 		return
 	}
 	joined := v.Joined.UnixMilli()
 	m := &visitModel{
 		id: v.ID, node: node, group: group(v), requires: v.Requires, joined: joined,
-		score: joined - v.HeadStart.Milliseconds(), failed: make(map[string]bool),
+		score: joined - v.HeadStart.Milliseconds(), failed: make(map[string]bool), step: step,
 	}
 	w.visits[v.ID] = m
 	w.matchVisit(m)
 }
 
-func (w *world) leave(id, interrupted string) {
+func (w *world) leave(node string, step uint64, id, interrupted string) {
 	v := w.visits[id]
 	if v == nil {
+		w.fence(node, step)
 		return
 	}
-	delete(w.visits, id)
+	w.drop(v)
 	a := v.agent
 	switch v.state {
 	case "offered":
@@ -256,7 +278,7 @@ func (w *world) hangup(id string, current, wrapUp bool) (bool, error) {
 		w.change(v.agent, WrapUp, "", v)
 		return true, nil
 	}
-	delete(w.visits, id)
+	w.drop(v)
 	w.release(v.agent, w.at, v)
 	return false, nil
 }
@@ -267,19 +289,26 @@ func (w *world) endWrapUp(id string) error {
 		return ErrNotInWrapUp
 	}
 	v := a.visit
-	delete(w.visits, v.id)
+	w.drop(v)
 	w.release(a, w.at, v)
 	return nil
 }
 
-func (w *world) register(node, id string, skills Skills, ready bool) {
+func (w *world) register(node string, step uint64, id string, skills Skills, ready bool) {
 	a := w.agents[id]
+	if step <= w.fences[node] || a != nil && a.node == node && step <= a.step {
+		return
+	}
 	if a == nil {
-		a = &agentModel{id: id, state: Offline, since: w.at}
+		a = &agentModel{id: id, node: node, state: Offline, since: w.at}
 		w.agents[id] = a
 	}
+	if a.node != node && a.state != Offline {
+		w.tell(a.node, "change %s %s offline %q 0 ", id, a.state, "")
+		w.tell(node, "change %s offline %s %q 0 ", id, a.state, a.reason)
+	}
 	other := a.skills.String() != skills.String()
-	a.node, a.registered, a.skills = node, true, skills
+	a.node, a.registered, a.skills, a.step = node, true, skills, step
 	switch {
 	case a.state == Offline && ready:
 		w.release(a, w.at, nil)
@@ -290,16 +319,24 @@ func (w *world) register(node, id string, skills Skills, ready bool) {
 	}
 }
 
-func (w *world) unregister(node, id string) {
+func (w *world) unregister(node string, step uint64, id string) {
 	a := w.agents[id]
-	if a == nil || a.node != node || a.state == Offline {
+	if a == nil || a.node != node {
+		w.fence(node, step)
+		return
+	}
+	if step <= a.step {
+		return
+	}
+	a.step = step
+	if a.state == Offline {
 		return
 	}
 	a.registered = false
 	switch a.state {
 	case Reserved, Talking:
 	case WrapUp:
-		delete(w.visits, a.visit.id)
+		w.drop(a.visit)
 		w.release(a, w.at, a.visit)
 	default:
 		w.release(a, w.at, nil)
@@ -341,14 +378,24 @@ func (w *world) setPaused(id, reason string) error {
 	return nil
 }
 
-// purge is a node's end, or its beginning after a crash.
+// start is a node's beginning, after a crash or not.
+func (w *world) start(node string) {
+	w.boots[node]++
+	w.steps[node] = w.boots[node] << 32
+	w.purge(node)
+}
+
+// purge is a node's end or beginning.
 func (w *world) purge(node string) {
+	w.fence(node, w.next(node))
 	for _, id := range slices.Sorted(maps.Keys(w.agents)) {
-		w.unregister(node, id)
+		if a := w.agents[id]; a.node == node && a.state != Offline {
+			w.unregister(node, w.next(node), id)
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.visits)) {
 		if w.visits[id] != nil && w.visits[id].node == node {
-			w.leave(id, interrupted)
+			w.leave(node, w.next(node), id, interrupted)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,14 +30,16 @@ var ErrNotInWrapUp = errors.New("the agent is not in wrap-up")
 
 // Queue is one node's hold on what is live in its domain. All its methods may
 // be called from any goroutine. Errors from Redis are wrapped with what was
-// being done; after one it is unknown whether the change was made, and asking
-// again is safe.
+// being done; after one it is unknown whether the change was made, or is still
+// to be made: nothing is sent twice, but what was sent may reach Redis late.
+// Asking again is safe, and so is asking for the contrary: see order.go.
 type Queue struct {
 	client   *redis.Client
 	embedded *embedded // nil when Redis is another process
 	prefix   string    // of every key: "bugle:{DOMAIN}:"
 	node     string
-	epoch    string // this start of the node: the first half of its tokens
+	epoch    string        // this start of the node: the first half of its tokens
+	steps    atomic.Uint64 // numbers this node's steps: order.go
 	log      *slog.Logger
 	seconds  *prometheus.HistogramVec
 	inbox    *inbox
@@ -86,6 +89,7 @@ func (q *Queue) start(ctx context.Context) error {
 		return fmt.Errorf("queue: taking an epoch: %w", err)
 	}
 	q.epoch = q.node + "." + strconv.FormatInt(boot, 10)
+	q.steps.Store(uint64(boot) << 32) // later than any step of an earlier life
 	// What is written to the inbox from here on is about the new life.
 	if err := q.client.Del(ctx, q.nodeKey("inbox"), q.prefix+"fits").Err(); err != nil {
 		return fmt.Errorf("queue: emptying the inbox: %w", err)
@@ -94,8 +98,12 @@ func (q *Queue) start(ctx context.Context) error {
 }
 
 // purge takes this node's agents and visits out of what is live. Agents go
-// first, so that no visit freed here is offered to one of them.
+// first, so that no visit freed here is offered to one of them. What was asked
+// before and comes late is refused from now on.
 func (q *Queue) purge(ctx context.Context) error {
+	if err := q.fence(ctx); err != nil {
+		return fmt.Errorf("queue: fencing off earlier steps of node %s: %w", q.node, err)
+	}
 	agents, err := q.client.SMembers(ctx, q.nodeKey("agents")).Result()
 	if err != nil {
 		return fmt.Errorf("queue: purging agents of node %s: %w", q.node, err)

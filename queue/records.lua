@@ -16,29 +16,45 @@ local function stamp()
   return seq
 end
 
-local VISIT = '^' .. string.rep('(.-)' .. US, 9) .. '(.*)$'
+-- A node numbers the steps that make something of its own or take it away (see
+-- order.go). A visit's record keeps the number of its join, an agent's that of
+-- the last step about his session; the node's fence stands for what has no
+-- record of this node any more. What is no later than that is refused.
+local function fence(node, number)
+  redis.call('ZADD', P .. 'fences', 'GT', number, node)
+end
+
+local function fence_of(node) return redis.call('ZSCORE', P .. 'fences', node) end
+
+-- The word that refuses a step unless it is later than another; nil if it is.
+local function late(number, than)
+  return than and tonumber(number) <= tonumber(than) and 'late ' .. than or nil
+end
+
+local VISIT = '^' .. string.rep('(.-)' .. US, 10) .. '(.*)$'
 
 local function get_visit(id)
   local s = redis.call('HGET', P .. 'visits', id)
   if not s then return nil end
   local v = { id = id }
   v.node, v.epoch, v.call, v.group, v.score, v.joined,
-    v.state, v.agent, v.token, v.without = string.match(s, VISIT)
+    v.state, v.agent, v.token, v.without, v.step = string.match(s, VISIT)
   return v
 end
 
 local function put_visit(v)
   redis.call('HSET', P .. 'visits', v.id, table.concat({
     v.node, v.epoch, v.call, v.group, v.score, v.joined,
-    v.state, v.agent, v.token, v.without }, US))
+    v.state, v.agent, v.token, v.without, v.step }, US))
 end
 
 local function drop_visit(v)
   redis.call('HDEL', P .. 'visits', v.id)
   redis.call('SREM', P .. 'node:' .. v.node .. ':visits', v.id)
+  fence(v.node, v.step)
 end
 
-local AGENT = '^' .. string.rep('(.-)' .. US, 9) .. '(.*)$'
+local AGENT = '^' .. string.rep('(.-)' .. US, 10) .. '(.*)$'
 
 -- node owns the agent's session; registered is '0' once the phone is gone but
 -- its talk is not; idle is his place among the ready; pause is the reason of a
@@ -48,14 +64,14 @@ local function get_agent(id)
   if not s then return nil end
   local a = { id = id }
   a.node, a.registered, a.profile, a.state, a.since, a.reason,
-    a.idle, a.pause, a.visit, a.token = string.match(s, AGENT)
+    a.idle, a.pause, a.visit, a.token, a.step = string.match(s, AGENT)
   return a
 end
 
 local function put_agent(a)
   redis.call('HSET', P .. 'agents', a.id, table.concat({
     a.node, a.registered, a.profile, a.state, a.since, a.reason,
-    a.idle, a.pause, a.visit, a.token }, US))
+    a.idle, a.pause, a.visit, a.token, a.step }, US))
 end
 
 -- Messages are gathered by node and sent in one entry each at the end.

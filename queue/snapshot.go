@@ -39,7 +39,7 @@ func (q *Queue) Snapshot(ctx context.Context) (Snapshot, error) {
 	err = q.scan(ctx, "visits", func(_, record string) {
 		// As put_visit of records.lua writes them.
 		f := strings.Split(record, unitSep)
-		if len(f) != 10 || f[6] != "waiting" && f[6] != "offered" {
+		if len(f) != 11 || f[6] != "waiting" && f[6] != "offered" {
 			return
 		}
 		name, language := splitGroup(f[3])

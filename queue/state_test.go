@@ -15,7 +15,7 @@ import (
 // state is all that is in Redis about visits and agents, as text that can be
 // compared.
 type state struct {
-	Visits, Agents, Lines, Nodes []string
+	Visits, Agents, Lines, Nodes, Fences []string
 }
 
 // fetch reads the state from Redis, and holds it against the invariants that
@@ -38,7 +38,7 @@ func fetch(t *testing.T, client *redis.Client, prefix string) state {
 	for id, record := range visits {
 		f := strings.Split(record, unitSep)
 		tokens[id] = f[8]
-		s.Visits = append(s.Visits, fmt.Sprint(id, f[0], f[3], f[4], f[5], f[6], f[7], f[9]))
+		s.Visits = append(s.Visits, fmt.Sprint(id, f[0], f[3], f[4], f[5], f[6], f[7], f[9], f[10]))
 	}
 	for id, record := range agents {
 		f := strings.Split(record, unitSep)
@@ -48,7 +48,7 @@ func fetch(t *testing.T, client *redis.Client, prefix string) state {
 		if f[3] != string(Ready) && f[3] != string(Reserved) {
 			f[6] = "-" // his place among the ready means nothing now
 		}
-		s.Agents = append(s.Agents, fmt.Sprint(id, f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8]))
+		s.Agents = append(s.Agents, fmt.Sprint(id, f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[10]))
 	}
 	for _, set := range []string{"waiting", "ready"} {
 		heads, err := client.ZRangeWithScores(ctx, prefix+set, 0, -1).Result()
@@ -72,12 +72,17 @@ func fetch(t *testing.T, client *redis.Client, prefix string) state {
 		slices.Sort(members)
 		s.Nodes = append(s.Nodes, fmt.Sprint(strings.TrimPrefix(key, prefix), members))
 	}
+	fences, err := client.ZRangeWithScores(ctx, prefix+"fences", 0, -1).Result()
+	must(err)
+	for _, z := range fences {
+		s.Fences = append(s.Fences, fmt.Sprint(z.Member, uint64(z.Score)))
+	}
 	s.sort()
 	return s
 }
 
 func (s *state) sort() {
-	for _, part := range [][]string{s.Visits, s.Agents, s.Lines, s.Nodes} {
+	for _, part := range [][]string{s.Visits, s.Agents, s.Lines, s.Nodes, s.Fences} {
 		slices.Sort(part)
 	}
 }
@@ -98,7 +103,7 @@ func (w *world) state() state {
 			agent = ""
 			waiting = append(waiting, v)
 		}
-		s.Visits = append(s.Visits, fmt.Sprint(id, v.node, v.group, fmt.Sprint(v.score), fmt.Sprint(v.joined), v.state, agent, v.without()))
+		s.Visits = append(s.Visits, fmt.Sprint(id, v.node, v.group, fmt.Sprint(v.score), fmt.Sprint(v.joined), v.state, agent, v.without(), fmt.Sprint(v.step)))
 		nodes["node:"+v.node+":visits"] = append(nodes["node:"+v.node+":visits"], id)
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.agents)) {
@@ -116,10 +121,13 @@ func (w *world) state() state {
 		if a.visit != nil {
 			visit = a.visit.id
 		}
-		s.Agents = append(s.Agents, fmt.Sprint(id, a.node, registered, a.skills.String(), string(a.state), fmt.Sprint(a.since), a.reason, idle, a.pause, visit))
+		s.Agents = append(s.Agents, fmt.Sprint(id, a.node, registered, a.skills.String(), string(a.state), fmt.Sprint(a.since), a.reason, idle, a.pause, visit, fmt.Sprint(a.step)))
 		if a.state != Offline {
 			nodes["node:"+a.node+":agents"] = append(nodes["node:"+a.node+":agents"], id)
 		}
+	}
+	for node, step := range w.fences {
+		s.Fences = append(s.Fences, fmt.Sprint(node, step))
 	}
 	for key, members := range nodes {
 		s.Nodes = append(s.Nodes, fmt.Sprint(key, members))

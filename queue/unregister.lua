@@ -1,16 +1,25 @@
 -- An agent's last phone is gone. He is offline at once, or, if he is being
 -- rung or talks, when that is over. An agent whose session has moved to
--- another node is left alone.
+-- another node is left alone. No registration from before will be taken.
 --
--- ARGV: agent, node, now
--- Returns nothing.
+-- ARGV: agent, node, now, step
+-- Returns nothing, or 'late N'.
 
-local id, node, now = unpack(ARGV)
+local id, node, now, step = unpack(ARGV)
 
 local a = get_agent(id)
-if not a or a.node ~= node or a.state == 'offline' then return false end
+if not a or a.node ~= node then
+  fence(node, step)
+  return false
+end
+local refused = late(step, a.step)
+if refused then return refused end
+a.step = step
 
-if a.state == 'reserved' or a.state == 'talking' then
+if a.state == 'offline' then
+  put_agent(a)
+  return false
+elseif a.state == 'reserved' or a.state == 'talking' then
   a.registered = '0'
   put_agent(a)
   return false
