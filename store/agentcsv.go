@@ -99,7 +99,7 @@ func (s *Store) ExportAgents(ctx context.Context, w io.Writer) error {
 	_ = out.Write(columns) // an error is Flush's
 	for _, id := range slices.Sorted(maps.Keys(agents)) {
 		a := agents[id]
-		_ = out.Write([]string{id, a.Name, strconv.Itoa(a.Tier), writeLevels(a.Languages), writeLevels(a.Skills)})
+		_ = out.Write([]string{id, a.Name, strconv.Itoa(a.Tier), WriteLevels(a.Languages), WriteLevels(a.Skills)})
 	}
 	out.Flush()
 	if err := out.Error(); err != nil {
@@ -244,7 +244,8 @@ func (f *file) levels(line int, kind, written string, known []string) map[string
 	return m
 }
 
-func writeLevels(m map[string]int) string {
+// WriteLevels writes skills and their levels as people do: "en:5 es:2".
+func WriteLevels(m map[string]int) string {
 	words := make([]string, 0, len(m))
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		words = append(words, fmt.Sprintf("%s:%d", name, m[name]))

@@ -38,15 +38,11 @@ func (w *writer) write(ctx context.Context, ev event.Event) error {
 	case event.OfferEnded:
 		return w.offerEnded(ctx, ev, f)
 	case event.TalkEnded:
-		return w.exec(ctx, `INSERT INTO talks (visit, agent, call_id, queue, ended_at, talk_ns, hold_ns, wrap_up_ns) VALUES ($1, $2, $3, $4, $5, $6, $7, 0)
-			ON CONFLICT (visit, agent) DO UPDATE SET call_id = excluded.call_id, ended_at = excluded.ended_at, talk_ns = excluded.talk_ns, hold_ns = excluded.hold_ns
-			WHERE talks.ended_at IS NULL`,
-			text(f.Visit), text(f.Agent), ev.Call, text(f.Queue), ev.At.UnixMilli(), int64(f.Talk), int64(f.Hold))
+		return w.exec(ctx, `UPDATE visits SET talk_ended_at = $2, talk_ns = $3, hold_ns = $4 WHERE id = $1 AND talk_ended_at IS NULL`,
+			text(f.Visit), ev.At.UnixMilli(), int64(f.Talk), int64(f.Hold))
 	case event.WrapUpEnded:
-		return w.exec(ctx, `INSERT INTO talks (visit, agent, call_id, queue, talk_ns, hold_ns, wrapped_up_at, wrap_up_ns) VALUES ($1, $2, $3, $4, 0, 0, $5, $6)
-			ON CONFLICT (visit, agent) DO UPDATE SET wrapped_up_at = excluded.wrapped_up_at, wrap_up_ns = excluded.wrap_up_ns
-			WHERE talks.wrapped_up_at IS NULL`,
-			text(f.Visit), text(f.Agent), ev.Call, text(f.Queue), ev.At.UnixMilli(), int64(f.Took))
+		return w.exec(ctx, `UPDATE visits SET wrapped_up_at = $2, wrap_up_ns = $3 WHERE id = $1 AND wrapped_up_at IS NULL`,
+			text(f.Visit), ev.At.UnixMilli(), int64(f.Took))
 	case event.RecordingMade:
 		return w.exec(ctx, `INSERT INTO recordings (id, call_id, node, name, length_ns, bytes, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (id) DO NOTHING`,
@@ -95,20 +91,23 @@ func (w *writer) visitJoined(ctx context.Context, ev event.Event, f event.VisitJ
 	if err != nil {
 		return err
 	}
-	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, queue, language, class, requires, joined_at, result, agent, tier, waited_ns)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', '', 0, 0) ON CONFLICT (id) DO NOTHING`,
+	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, result, waited_ns, agent, tier)
+		VALUES ($1, $2, $3, `+ofItsCall+`, $4, $5, $6, $7, $8, '', 0, '', 0) ON CONFLICT (id) DO NOTHING`,
 		text(f.Visit), ev.Call, w.from.Node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, requires, ev.At.UnixMilli())
 }
 
+// ofItsCall is the number and caller hash of a visit, whose call is argument 2.
+const ofItsCall = `COALESCE((SELECT number FROM calls WHERE id = $2), ''), COALESCE((SELECT caller_hash FROM calls WHERE id = $2), '')`
+
 // visitEnded keeps the tier the agent has now: later he may have another.
 func (w *writer) visitEnded(ctx context.Context, ev event.Event, f event.VisitEnded) error {
-	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, queue, language, class, requires, joined_at, ended_at, result, agent, tier, waited_ns)
-		VALUES ($1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, COALESCE((SELECT tier FROM agents WHERE id = $11), 0), $12)
+	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, ended_at, result, waited_ns, agent, tier)
+		VALUES ($1, $2, $3, `+ofItsCall+`, $4, $5, $6, '{}', $7, $8, $9, $10, $11, COALESCE((SELECT tier FROM agents WHERE id = $11), 0))
 		ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, result = excluded.result, agent = excluded.agent,
 			tier = excluded.tier, waited_ns = excluded.waited_ns
 		WHERE visits.ended_at IS NULL`,
 		text(f.Visit), ev.Call, w.from.Node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, before(ev.At, f.Waited),
-		ev.At.UnixMilli(), text(string(f.Result)), text(f.Agent), text(f.Agent), int64(f.Waited))
+		ev.At.UnixMilli(), text(string(f.Result)), int64(f.Waited), text(f.Agent))
 }
 
 func (w *writer) offerMade(ctx context.Context, ev event.Event, f event.OfferMade) error {

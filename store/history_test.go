@@ -153,7 +153,7 @@ func dump(t *testing.T, s *Store) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for _, table := range []string{
-		"calls", "visits", "offers", "talks", "agent_states", "recordings", "log_offsets", "transfers", "surveys", "follow_ups", "erasures", "agents",
+		"calls", "visits", "offers", "agent_states", "recordings", "log_offsets", "transfers", "surveys", "follow_ups", "erasures", "agents",
 	} {
 		found, err := s.read.QueryContext(t.Context(), "SELECT * FROM "+table)
 		must(t, err)
@@ -278,8 +278,8 @@ func TestHistoryOfADamagedLog(t *testing.T) {
 		s := d.open(t, "n1")
 		ctx := t.Context()
 		log := new(story).tell("c1", // at 0 s
-			event.WrapUpEnded{Visit: "c1-1", Queue: "claims", Agent: "anna", Took: time.Second},
-			event.TalkEnded{Visit: "c1-1", Queue: "claims", Agent: "anna", Talk: time.Minute},
+			event.WrapUpEnded{Visit: "c0-1", Queue: "claims", Agent: "anna", Took: time.Second},
+			event.TalkEnded{Visit: "c0-1", Queue: "claims", Agent: "anna", Talk: time.Minute},
 			event.VisitEnded{Visit: "c1-1", Queue: "claims", Language: "en", Result: event.Answered, Agent: "anna", Waited: 2 * time.Second},
 			event.VisitEnded{Visit: "c1-1", Queue: "claims", Language: "en", Result: event.Abandoned, Waited: time.Hour},
 			event.VisitJoined{Visit: "c1-1", Queue: "urgent", Language: "de"},
@@ -287,6 +287,10 @@ func TestHistoryOfADamagedLog(t *testing.T) {
 			event.CallEnded{Class: "caller", Reason: "hung up", Duration: 6 * time.Second},
 			event.CallEnded{Class: "fault", Reason: "again", Duration: time.Hour},
 			event.CallAnswered{},
+			event.TalkEnded{Visit: "c1-1", Queue: "claims", Agent: "anna", Talk: time.Minute}, // 9 s
+			event.TalkEnded{Visit: "c1-1", Queue: "claims", Agent: "anna", Talk: time.Hour},
+			event.WrapUpEnded{Visit: "c1-1", Queue: "claims", Agent: "anna", Took: time.Second},
+			event.WrapUpEnded{Visit: "c1-1", Queue: "claims", Agent: "anna", Took: time.Hour},
 		)
 		must(t, s.History(testQueues).Apply(ctx, fromN1, log.events))
 		visits, err := collect(s.Visits(ctx, noon.Add(-time.Hour), after(100)))
@@ -294,7 +298,7 @@ func TestHistoryOfADamagedLog(t *testing.T) {
 		want := []Visit{{
 			ID: "c1-1", Call: "c1", Node: "n1", Queue: "claims", Language: "en", Class: "routine", Requires: map[string]int{},
 			Joined: noon, Ended: after(2), Result: event.Answered, Waited: 2 * time.Second,
-			Agent: "anna", TalkEnded: after(1), Talk: time.Minute, WrappedUp: noon, WrapUp: time.Second,
+			Agent: "anna", TalkEnded: after(9), Talk: time.Minute, WrappedUp: after(11), WrapUp: time.Second,
 		}}
 		if diff := cmp.Diff(want, visits); diff != "" {
 			t.Error(diff)

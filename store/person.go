@@ -102,7 +102,7 @@ func (h *Held) number(n Private) {
 func (s *Store) heldCall(ctx context.Context, c Call) (h HeldCall, err error) {
 	h.Call = c
 	of := []any{c.ID}
-	if h.Visits, err = collect(rows(ctx, s.read, "export visits", visitQuery+` WHERE v.call_id = $1 ORDER BY v.joined_at, v.id`, of, scanVisit)); err != nil {
+	if h.Visits, err = collect(rows(ctx, s.read, "export visits", visitQuery+` WHERE call_id = $1 ORDER BY joined_at, id`, of, visitScan())); err != nil {
 		return h, err
 	}
 	if h.Offers, err = collect(rows(ctx, s.read, "export offers", offerQuery+` WHERE call_id = $1 ORDER BY made_at, agent`, of, scanOffer)); err != nil {
@@ -151,6 +151,7 @@ func (s *Store) Erase(ctx context.Context, by By, numberHash string) (Erased, er
 			{&done.FollowUps, `UPDATE follow_ups SET caller_hash = '', caller_sealed = NULL,
 				result = CASE WHEN settled_at IS NULL THEN $2 ELSE result END, settled_at = COALESCE(settled_at, $3)
 				WHERE caller_hash = $1`, []any{numberHash, string(FollowUpErased), now}},
+			{nil, `UPDATE visits SET caller_hash = '' WHERE call_id IN (SELECT id FROM calls WHERE caller_hash = $1)`, []any{numberHash}},
 			{&done.Calls, `UPDATE calls SET caller = '', caller_hash = '', caller_sealed = NULL WHERE caller_hash = $1`, []any{numberHash}},
 		} {
 			n, err := t.exec(ctx, step.query, step.args...)

@@ -16,7 +16,6 @@ import (
 var ofCalls = []struct{ table, key, at string }{
 	{"visits", "id", "joined_at"},
 	{"offers", "visit, agent, made_at", "made_at"},
-	{"talks", "visit, agent", "COALESCE(ended_at, wrapped_up_at)"},
 	{"transfers", "id", "at"},
 	{"surveys", "call_id, visit, question", "at"},
 }
@@ -54,6 +53,11 @@ func purgeRecords(ctx context.Context, t *tx, before int64) (rows, left int64, e
 }
 
 func purgeCallers(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {
+	visits, err := t.exec(ctx, fmt.Sprintf(`UPDATE visits SET caller_hash = ''
+		WHERE id IN (SELECT id FROM visits WHERE joined_at < $1 AND caller_hash <> '' ORDER BY joined_at, id LIMIT %d)`, purgeBatch), before)
+	if err != nil {
+		return 0, 0, err
+	}
 	calls, err := t.exec(ctx, fmt.Sprintf(`UPDATE calls SET caller = '', caller_hash = '', caller_sealed = NULL
 		WHERE id IN (SELECT id FROM calls WHERE started_at < $1 AND (caller <> '' OR caller_hash <> '' OR caller_sealed IS NOT NULL)
 			ORDER BY started_at, id LIMIT %d)`, purgeBatch), before)
@@ -62,7 +66,7 @@ func purgeCallers(ctx context.Context, t *tx, before int64) (rows, left int64, e
 	}
 	transfers, err := t.exec(ctx, fmt.Sprintf(`UPDATE transfers SET target_sealed = NULL
 		WHERE id IN (SELECT id FROM transfers WHERE at < $1 AND target_sealed IS NOT NULL LIMIT %d)`, purgeBatch), before)
-	return calls + transfers, max(calls, transfers), err
+	return calls + visits + transfers, max(calls, visits, transfers), err
 }
 
 func condemnOld(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {

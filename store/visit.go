@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"time"
 
@@ -18,7 +19,7 @@ type Visit struct {
 	Queue      string
 	Language   string
 	Class      string         // subject class of the queue when it joined
-	Requires   map[string]int // skill: least level
+	Requires   map[string]int // skill: least level; shared, not to be changed
 	Joined     time.Time
 	Ended      time.Time         // zero while it waits
 	Result     event.VisitResult // empty while it waits
@@ -33,32 +34,47 @@ type Visit struct {
 	WrapUp    time.Duration
 }
 
-const visitQuery = `SELECT v.id, v.call_id, v.node, COALESCE(c.number, ''), COALESCE(c.caller_hash, ''),
-	v.queue, v.language, v.class, v.requires, v.joined_at, v.ended_at, v.result, v.waited_ns,
-	v.agent, v.tier, t.ended_at, COALESCE(t.talk_ns, 0), COALESCE(t.hold_ns, 0), t.wrapped_up_at, COALESCE(t.wrap_up_ns, 0)
-	FROM visits v LEFT JOIN talks t ON t.visit = v.id AND t.agent = v.agent LEFT JOIN calls c ON c.id = v.call_id`
+const visitQuery = `SELECT id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, ended_at, result, waited_ns,
+	agent, tier, talk_ended_at, talk_ns, hold_ns, wrapped_up_at, wrap_up_ns FROM visits`
 
-func scanVisit(row scanner) (Visit, error) {
-	var v Visit
-	err := row.Scan(&v.ID, &v.Call, &v.Node, &v.Number, &v.CallerHash,
-		&v.Queue, &v.Language, &v.Class, asJSON{&v.Requires}, when{&v.Joined}, when{&v.Ended}, &v.Result, &v.Waited,
-		&v.Agent, &v.Tier, when{&v.TalkEnded}, &v.Talk, &v.Hold, when{&v.WrappedUp}, &v.WrapUp)
-	return v, err
+// visitScan reads visits. Few requirements differ, so each is decoded once and
+// shared.
+func visitScan() func(scanner) (Visit, error) {
+	known := map[string]map[string]int{}
+	return func(row scanner) (Visit, error) {
+		var v Visit
+		var requires string
+		err := row.Scan(&v.ID, &v.Call, &v.Node, &v.Number, &v.CallerHash, &v.Queue, &v.Language, &v.Class, &requires,
+			when{&v.Joined}, when{&v.Ended}, &v.Result, &v.Waited,
+			&v.Agent, &v.Tier, when{&v.TalkEnded}, &v.Talk, &v.Hold, when{&v.WrappedUp}, &v.WrapUp)
+		if err != nil {
+			return v, err
+		}
+		levels, ok := known[requires]
+		if !ok {
+			if err := json.Unmarshal([]byte(requires), &levels); err != nil {
+				return v, err
+			}
+			known[requires] = levels
+		}
+		v.Requires = levels
+		return v, nil
+	}
 }
 
 // Visits gives the visits that joined from one moment until before another, in
 // that order. An error is the last pair.
 func (s *Store) Visits(ctx context.Context, from, to time.Time) iter.Seq2[Visit, error] {
-	return rows(ctx, s.read, "read visits", visitQuery+` WHERE v.joined_at >= $1 AND v.joined_at < $2 ORDER BY v.joined_at, v.id`,
-		[]any{from.UnixMilli(), to.UnixMilli()}, scanVisit)
+	return rows(ctx, s.read, "read visits", visitQuery+` WHERE joined_at >= $1 AND joined_at < $2 ORDER BY joined_at, id`,
+		[]any{from.UnixMilli(), to.UnixMilli()}, visitScan())
 }
 
 // OpenVisits gives the visits of a node that have no end yet, oldest first.
 // After a restart, once its log has been taken in, they are those that the
 // restart cut off.
 func (s *Store) OpenVisits(ctx context.Context, node string) ([]Visit, error) {
-	return collect(rows(ctx, s.read, "read open visits", visitQuery+` WHERE v.node = $1 AND v.ended_at IS NULL ORDER BY v.joined_at, v.id`,
-		[]any{node}, scanVisit))
+	return collect(rows(ctx, s.read, "read open visits", visitQuery+` WHERE node = $1 AND ended_at IS NULL ORDER BY joined_at, id`,
+		[]any{node}, visitScan()))
 }
 
 // Offer is one agent being rung for a visit.

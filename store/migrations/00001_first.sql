@@ -57,20 +57,29 @@ CREATE TABLE calls (
 CREATE INDEX calls_started ON calls (started_at, id);
 CREATE INDEX calls_caller ON calls (caller_hash, started_at);
 
+-- A visit has the talk that it led to, and what figures need of its call: a
+-- report reads a day of them from this one table.
 CREATE TABLE visits (
-    id        TEXT PRIMARY KEY,
-    call_id   TEXT NOT NULL,
-    node      TEXT NOT NULL,
-    queue     TEXT NOT NULL,
-    language  TEXT NOT NULL,
-    class     TEXT NOT NULL, -- of the queue when it joined: routine, clinical
-    requires  TEXT NOT NULL, -- JSON, skill: level
-    joined_at BIGINT NOT NULL,
-    ended_at  BIGINT,
-    result    TEXT NOT NULL,
-    agent     TEXT NOT NULL, -- who answered
-    tier      BIGINT NOT NULL, -- that agent's when he answered; 0 if nobody did
-    waited_ns BIGINT NOT NULL
+    id            TEXT PRIMARY KEY,
+    call_id       TEXT NOT NULL,
+    node          TEXT NOT NULL,
+    number        TEXT NOT NULL,
+    caller_hash   TEXT NOT NULL,
+    queue         TEXT NOT NULL,
+    language      TEXT NOT NULL,
+    class         TEXT NOT NULL, -- of the queue when it joined: routine, clinical
+    requires      TEXT NOT NULL, -- JSON, skill: level
+    joined_at     BIGINT NOT NULL,
+    ended_at      BIGINT,
+    result        TEXT NOT NULL,
+    waited_ns     BIGINT NOT NULL,
+    agent         TEXT NOT NULL, -- who answered
+    tier          BIGINT NOT NULL, -- that agent's when he answered; 0 if nobody did
+    talk_ended_at BIGINT,
+    talk_ns       BIGINT NOT NULL DEFAULT 0,
+    hold_ns       BIGINT NOT NULL DEFAULT 0,
+    wrapped_up_at BIGINT,
+    wrap_up_ns    BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX visits_joined ON visits (joined_at, id);
 CREATE INDEX visits_call ON visits (call_id);
@@ -91,20 +100,6 @@ CREATE TABLE offers (
 );
 CREATE INDEX offers_made ON offers (made_at);
 CREATE INDEX offers_call ON offers (call_id);
-
-CREATE TABLE talks (
-    visit         TEXT NOT NULL,
-    agent         TEXT NOT NULL,
-    call_id       TEXT NOT NULL,
-    queue         TEXT NOT NULL,
-    ended_at      BIGINT,
-    talk_ns       BIGINT NOT NULL,
-    hold_ns       BIGINT NOT NULL,
-    wrapped_up_at BIGINT,
-    wrap_up_ns    BIGINT NOT NULL,
-    PRIMARY KEY (visit, agent)
-);
-CREATE INDEX talks_call ON talks (call_id);
 
 CREATE TABLE agent_states (
     log      TEXT NOT NULL, -- and number of the event
@@ -243,7 +238,6 @@ DROP TABLE transfers;
 DROP TABLE recordings;
 DROP TABLE log_offsets;
 DROP TABLE agent_states;
-DROP TABLE talks;
 DROP TABLE offers;
 DROP TABLE visits;
 DROP TABLE calls;
