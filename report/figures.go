@@ -2,7 +2,9 @@
 // and abandoned, how long callers waited and agents were busy.
 //
 // It owns the formulas (counts.go) and how facts are counted (tally.go), each
-// written once, whatever shows the figure. Two things count: the running node
+// written once for all that Go shows. Prometheus cannot call Go, so the rules and
+// dashboard in deployments/ write a few formulas again; a test holds them to
+// counts.go (promql_test.go). Two things count: the running node
 // its events (this file), which Prometheus scrapes (collector.go) and the API
 // lists, and a report what room store has written down of all nodes (report.go),
 // by interval of the site's time zone (calendar.go), as CSV, JSON or a table. It
