@@ -72,6 +72,11 @@ func (p *typist) Next(_ context.Context, within time.Duration) (ivr.Signal, erro
 	return ivr.Signal{Kind: ivr.Key, Key: key}, nil
 }
 
+// Record keeps nothing: no flow of the demo records.
+func (p *typist) Record(context.Context, ivr.RecordOptions) (ivr.Recording, error) {
+	return ivr.Recording{}, ivr.ErrCannotRecord
+}
+
 // TestKeys holds what the README promises of each key.
 func TestKeys(t *testing.T) {
 	tests := []struct{ number, keys, queue, language string }{
