@@ -61,7 +61,9 @@ func TestABeatAllocatesNothing(t *testing.T) {
 	streams[2].play(music{Tone(440, time.Second)})
 	streams[3].play(&playlist{clips: []*Clip{Tone(440, time.Minute)}})
 	streams[4].unbridge()
-	if !streams[0].setTap(newTap()) {
+	voice := newTap()
+	voice.voice = true
+	if !streams[0].setTap(newTap()) || !streams[1].setTap(voice) {
 		t.Fatal("no tap")
 	}
 	sound := make([]byte, frameSize)
