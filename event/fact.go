@@ -115,10 +115,11 @@ type TalkEnded struct {
 
 // WrapUpEnded is the end of the agent's time after a call.
 type WrapUpEnded struct {
-	Visit string        `json:"visit"`
-	Queue string        `json:"queue"`
-	Agent string        `json:"agent"`
-	Took  time.Duration `json:"took_ns"`
+	Visit    string        `json:"visit"`
+	Queue    string        `json:"queue"`
+	Language string        `json:"language"`
+	Agent    string        `json:"agent"`
+	Took     time.Duration `json:"took_ns"`
 }
 
 // AgentChanged is an agent going from one state to another.

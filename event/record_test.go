@@ -31,7 +31,7 @@ var everyFact = []Fact{
 	OfferMade{"v1", "claims", "sofia", "longest ready of 3 with claims≥1, es≥1"},
 	OfferEnded{"v1", "claims", "sofia", OfferTimedOut, 15 * time.Second},
 	TalkEnded{"v1", "claims", "es", "sofia", 80 * time.Second, time.Second},
-	WrapUpEnded{"v1", "claims", "sofia", 10 * time.Second},
+	WrapUpEnded{"v1", "claims", "es", "sofia", 10 * time.Second},
 	AgentChanged{"sofia", "ready", "paused", "lunch", time.Hour},
 	RecordingMade{"20261122-k3j2-message", "message", 12 * time.Second, 96310},
 }
