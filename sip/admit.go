@@ -14,7 +14,7 @@ const busyRetry = 10 // seconds
 // leaves nothing behind.
 func (s *Server) invite(req *gosip.Request, f flow) {
 	key := txKey(req, gosip.INVITE)
-	if s.orphans.take(key) {
+	if s.orphans.has(key) {
 		s.reply(req, f, 487, reasonOf(487))
 		return
 	}
@@ -123,11 +123,12 @@ func (s *Server) admit(req *gosip.Request, f flow, who identity) {
 	l.who = who
 	l.dlg = dialogFromInvite(req, f, token())
 	l.dlg.sticky = l.dlg.sticky || who.agent != ""
+	l.tx = s.begin(req, f, l.cancelled) // before anybody can find the leg
 	if !s.legs.add(l) {
+		l.tx.terminate()
 		s.reply(req, f, 503, reasonOf(503))
 		return
 	}
-	l.tx = s.begin(req, f, l.cancelled)
 	if !s.spawn(func() { s.conduct(l) }) {
 		l.abandon()
 	}

@@ -29,8 +29,8 @@ func (l *Leg) Ringing() error {
 	if l.state != legOffered {
 		return ErrState
 	}
-	res := response(l.invite, l.dlg.via, 180, "Ringing", l.dlg.localTag)
-	res.AppendHeader(l.dlg.via.contact())
+	res := response(l.invite, l.tx.flow, 180, "Ringing", l.dlg.localTag)
+	res.AppendHeader(l.tx.flow.contact())
 	return l.tx.respond(res)
 }
 
@@ -49,11 +49,11 @@ func (l *Leg) Answer(s Session) error {
 		return ErrState
 	}
 	l.state = legAnswering
-	l.session = s
+	l.session = guarded{l.s, s}
 	offer := sdpOf(l.invite)
 	l.mu.Unlock()
 
-	sdp, err := describe(s, offer)
+	sdp, err := describe(l.session, offer)
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,7 +164,7 @@ func (l *Leg) Reject(code int, reason string) error {
 
 // refuse sends a failure to the INVITE and ends the leg; l.mu is held.
 func (l *Leg) refuse(code int, reason string, end End) {
-	res := response(l.invite, l.dlg.via, code, reason, l.dlg.localTag)
+	res := response(l.invite, l.tx.flow, code, reason, l.dlg.localTag)
 	if err := l.tx.respond(res); err != nil {
 		l.log.Debug("refusal could not be sent", "error", err)
 	}
@@ -198,17 +198,24 @@ func (l *Leg) acked(req *gosip.Request) {
 // takeAnswer gives the answer in an ACK to the session; l.mu is held, and let
 // go meanwhile. It reports whether the leg may live on.
 func (l *Leg) takeAnswer(ack *gosip.Request) bool {
-	sdp, session := sdpOf(ack), l.session
-	l.mu.Unlock()
 	err := errors.New("ACK without an answer to our offer")
-	if sdp != nil {
-		err = session.Accept(sdp)
+	if sdp := sdpOf(ack); sdp != nil {
+		err = l.tellSession(sdp)
 	}
-	l.mu.Lock()
 	if err != nil && l.state < legEnding {
-		l.bye(End{488, err.Error(), ByFailure})
+		code, _ := sessionFault(err)
+		l.bye(End{code, err.Error(), ByFailure})
 	}
 	return l.state < legEnding
+}
+
+// tellSession gives the session the answer to its offer; l.mu is let go
+// meanwhile.
+func (l *Leg) tellSession(sdp []byte) error {
+	session := l.session
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	return session.Accept(sdp)
 }
 
 // confirm moves an answered leg on once its 200 is known to have arrived.

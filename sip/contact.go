@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,20 +91,15 @@ func (r *registrar) expires(contact *gosip.ContactHeader, req *gosip.Request) (t
 // nobody binds more phones than he can answer.
 func (c *change) against(before []Binding) *fault {
 	bound := make(map[string]bool)
-	touched := make(map[string]bool)
 	for _, b := range c.put {
-		touched[b.Contact] = true
 		bound[b.Contact] = true
-	}
-	for _, contact := range c.drop {
-		touched[contact] = true
 	}
 	for _, b := range before {
 		bound[b.Contact] = true
 		if c.all {
 			c.drop = append(c.drop, b.Contact)
 		}
-		if (c.all || touched[b.Contact]) && b.CallID == c.callID && c.seq <= b.CSeq {
+		if c.touches(b.Contact) && b.CallID == c.callID && c.seq <= b.CSeq {
 			return &fault{code: 500, reason: "Out of Order"}
 		}
 	}
@@ -111,6 +107,12 @@ func (c *change) against(before []Binding) *fault {
 		return &fault{code: 403, reason: "Too Many Contacts"}
 	}
 	return nil
+}
+
+// touches reports whether a change is about a contact.
+func (c *change) touches(contact string) bool {
+	return slices.Contains(c.drop, contact) ||
+		slices.ContainsFunc(c.put, func(b Binding) bool { return b.Contact == contact })
 }
 
 // readPath gives the proxies a REGISTER passed, nearest to us first (RFC 3327).

@@ -53,6 +53,7 @@ func (s *Server) Dial(t Target, session Session) (*Leg, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dialling: %w", err)
 	}
+	session = guarded{s, session}
 	sdp, err := session.Offer()
 	if err != nil {
 		return nil, fmt.Errorf("dialling: making the offer: %w", err)
@@ -276,6 +277,7 @@ func (l *Leg) waitFinal(end End) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.state == legCalling {
+			l.out.tx.terminate() // since its provisional answer it waits without end
 			l.finish(end)
 		}
 	})

@@ -3,9 +3,12 @@ package sip
 import (
 	"bufio"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bugle-voice/bugle/config"
 )
 
 // TestOwnAddressIsNoWay holds that a far end cannot have our requests sent to
@@ -91,4 +94,57 @@ func (a *acceptor) open() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.total
+}
+
+// TestFrom holds that nobody's name chooses the host we say a call is from.
+func TestFrom(t *testing.T) {
+	cfg := openConfig("udp")
+	cfg.Domain = "help.example"
+	s := start(t, Options{Config: cfg})
+	for _, c := range []struct{ user, host, want string }{
+		{"+15550001", "", "<sip:+15550001@help.example>"},
+		{"evil@bank.example", "", "<sip:evil%40bank.example@help.example>"},
+		{"x>\r\nX-Evil: 1", "", "<sip:x%3E%0D%0AX-Evil%3A%201@help.example>"},
+		{"anna", "127.0.0.1", "<sip:anna@127.0.0.1>"},
+		{"anna", "::1", "<sip:anna@[::1]>"},
+		{"anna", "[2001:db8::1]", "<sip:anna@[2001:db8::1]>"},
+	} {
+		w := newWire(t, s)
+		l, err := s.Dial(Target{URI: "sip:agent@" + w.addr(), From: c.user, FromHost: c.host}, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		invite := w.recv("INVITE")
+		if got, _, _ := strings.Cut(field(invite, "From"), ";tag="); got != c.want {
+			t.Errorf("from %q at %q: %s, want %s", c.user, c.host, got, c.want)
+		}
+		w.answer(invite, "486 Busy Here", "callee")
+		w.recv("ACK")
+		wantEnd(t, l, 486, ByRemote)
+	}
+	for _, host := range []string{"a b", "a@b", "a>", "a\r\nb", "[::1", "fe80::1%eth0", "[x]", "a:5060"} {
+		if _, err := s.Dial(Target{URI: "sip:agent@127.0.0.1:9", From: "x", FromHost: host}, &media{}); err == nil {
+			t.Errorf("called from host %q", host)
+		}
+	}
+}
+
+func TestCallOverIPv6(t *testing.T) {
+	cfg := openConfig()
+	cfg.Trunks[0].Addresses = []netip.Prefix{netip.MustParsePrefix("::1/128")}
+	cfg.Listeners = []config.Listener{{Network: "udp", Address: netip.MustParseAddrPort("[::1]:0")}}
+	d := answering(t, &media{})
+	callee, caller := start(t, Options{Config: cfg, Handler: d}), start(t, Options{Config: cfg})
+	out, err := caller.Dial(Target{URI: "sip:helpline@" + callee.Addrs()[0].Address.String(), From: "x"}, &media{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := next(t, "leg", d.legs)
+	wait(t, "answered", out.Answered())
+	if from := out.Header("From"); !strings.HasPrefix(from, "<sip:x@[::1]>") {
+		t.Errorf("from %s", from)
+	}
+	in.Hangup()
+	wantEnd(t, in, 200, ByLocal)
+	wantEnd(t, out, 200, ByRemote)
 }

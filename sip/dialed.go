@@ -92,16 +92,14 @@ func (l *Leg) accepted(res *gosip.Response) {
 
 // acceptSession gives the answer to the session; l.mu is let go meanwhile.
 func (l *Leg) acceptSession(res *gosip.Response) error {
-	sdp, session := sdpOf(res), l.session
+	sdp := sdpOf(res)
 	if sdp == nil {
 		sdp = l.out.early
 	}
 	if sdp == nil {
 		return errors.New("answered without a session description")
 	}
-	l.mu.Unlock()
-	defer l.mu.Lock()
-	return session.Accept(sdp)
+	return l.tellSession(sdp)
 }
 
 // acknowledge sends the ACK of a 2xx, made once and sent for each of its

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -261,16 +262,24 @@ func TestLanesAreBounded(t *testing.T) {
 }
 
 func TestOrphansAreBounded(t *testing.T) {
-	var o orphans
-	for i := range 2 * maxOrphans {
-		o.add(fmt.Sprint(i))
-	}
-	if len(o.m) > maxOrphans {
-		t.Errorf("%d remembered", len(o.m))
-	}
-	if !o.take("0") || o.take("0") {
-		t.Error("a CANCEL counts once")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		o := orphans{life: 32 * time.Second}
+		for i := range 2 * maxOrphans {
+			o.add(fmt.Sprint(i))
+			o.add("0")
+		}
+		if len(o.m) > maxOrphans || len(o.order) > maxOrphans {
+			t.Errorf("%d remembered", len(o.m))
+		}
+		time.Sleep(31 * time.Second)
+		if !o.has("0") || !o.has("0") || o.has("no") {
+			t.Error("a CANCEL counts for each repetition of its INVITE, and for no other")
+		}
+		time.Sleep(time.Second)
+		if o.has("0") || len(o.m) != 0 || len(o.order) != 0 {
+			t.Errorf("%d remembered for too long", len(o.m))
+		}
+	})
 }
 
 func TestWhereAnswersGo(t *testing.T) {

@@ -65,8 +65,9 @@ func newGuard(creds Credentials, realm, digest string) *guard {
 	return g
 }
 
-// knows reports whether there is such an agent. It is for trunks' calls and
-// the log; strangers must not be able to tell.
+// knows reports whether there is such an agent, so that a call in his name from
+// a trunk's address is challenged. Elsewhere every call is: a stranger cannot
+// tell by it who is an agent.
 func (g *guard) knows(user string) bool {
 	if g.creds == nil {
 		return false

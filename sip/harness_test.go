@@ -120,6 +120,13 @@ func start(t testing.TB, o Options) *Server {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background()) }()
 	t.Cleanup(func() {
+		if s.t1 == quickT1 {
+			s.Drain()
+			for _, l := range s.legs.all() {
+				l.Hangup()
+			}
+			emptied(t, s)
+		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
@@ -129,11 +136,51 @@ func start(t testing.TB, o Options) *Server {
 		if n := s.Legs(); n != 0 {
 			t.Errorf("%d legs left after Close", n)
 		}
-		if n := len(s.serverTxs.all()) + len(s.clientTxs.all()); n != 0 {
-			t.Errorf("%d transactions left after Close", n)
-		}
 	})
 	return s
+}
+
+// emptied waits until nothing of a server's calls is left of itself. Close
+// would throw away whatever leaked.
+func emptied(t testing.TB, s *Server) {
+	t.Helper()
+	eventually(t, func() string {
+		var left []string
+		for _, tx := range s.serverTxs.all() {
+			left = append(left, "server transaction "+tx.key)
+		}
+		for _, tx := range s.clientTxs.all() {
+			left = append(left, "client transaction "+tx.key)
+		}
+		return strings.Join(left, "\n") + leftovers("legs", s.Legs())
+	})
+}
+
+func leftovers(what string, n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// eventually waits until what finds nothing to complain of.
+func eventually(t testing.TB, what func() string) {
+	t.Helper()
+	tick := time.NewTicker(quickT1)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for {
+		complaint := what()
+		if complaint == "" {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Errorf("left after %s: %s", patience, complaint)
+			return
+		}
+	}
 }
 
 type testWriter struct{ t testing.TB }

@@ -82,7 +82,7 @@ func (l *Leg) remoteBye(tx *serverTx, req *gosip.Request) {
 		l.byed = true
 		l.waitFinal(end)
 	case legEnding:
-		// Ours crossed theirs and is answered, with 200 or 481.
+		l.finish(l.final) // ours crossed theirs: whether it is answered no longer matters
 	}
 }
 

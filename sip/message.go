@@ -255,7 +255,12 @@ func escapeUser(user string) string {
 // isHost reports whether a string can stand as the host of a URI: a name or an
 // IP address, of version 6 with its brackets or without (RFC 3261 section 25.1).
 func isHost(s string) bool {
-	if ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		ip, err := netip.ParseAddr(inner)
+		return ok && err == nil && ip.Is6() && ip.Zone() == ""
+	}
+	if ip, err := netip.ParseAddr(s); err == nil {
 		return ip.Zone() == ""
 	}
 	return s != "" && strings.IndexFunc(s, func(r rune) bool {

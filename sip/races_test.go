@@ -148,9 +148,56 @@ func TestOrphanCancel(t *testing.T) {
 	c.recv("SIP/2.0 481")
 	c.resend("INVITE", 1, 1, offer...)
 	c.recv("SIP/2.0 487")
+	c.resend("INVITE", 1, 1, offer...) // the 487 was lost
+	c.recv("SIP/2.0 487")
+	c.resend("ACK", 1, 1)
 	if n := s.Legs(); n != 0 {
 		t.Errorf("%d legs", n)
 	}
+}
+
+// TestAnswersFollowTheInvite holds that the INVITE is answered where it came
+// from, whatever else came within its early dialog, and from where.
+func TestAnswersFollowTheInvite(t *testing.T) {
+	d := newDesk(nil)
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	c := newCaller(t, s, "elsewhere")
+	c.send("INVITE sip:helpline@h SIP/2.0", "Via: SIP/2.0/UDP h:5060;rport;branch=z9hG4bK-elsewhere-0",
+		"From: <sip:+15550001@carrier.example>;tag=theirs", "To: "+c.to, "Call-ID: elsewhere", "CSeq: 1 INVITE", "Contact: <sip:caller@"+c.addr()+">")
+	l := next(t, "leg", d.legs)
+	if err := l.Ringing(); err != nil {
+		t.Fatal(err)
+	}
+	c.to = field(c.recv("SIP/2.0 180"), "To")
+	other := newWire(t, s)
+	other.send("INFO sip:helpline@h SIP/2.0", "Via: SIP/2.0/UDP "+other.addr()+";branch=z9hG4bK-other",
+		"From: <sip:+15550001@carrier.example>;tag=theirs", "To: "+c.to, "Call-ID: elsewhere", "CSeq: 2 INFO")
+	other.recv("SIP/2.0 200")
+	if err := l.Ringing(); err != nil {
+		t.Fatal(err)
+	}
+	c.recv("SIP/2.0 180")
+	if err := l.Reject(486, ""); err != nil {
+		t.Fatal(err)
+	}
+	c.recv("SIP/2.0 486")
+	c.send("ACK sip:helpline@h SIP/2.0", "Via: SIP/2.0/UDP h:5060;rport;branch=z9hG4bK-elsewhere-0",
+		"From: <sip:+15550001@carrier.example>;tag=theirs", "To: "+c.to, "Call-ID: elsewhere", "CSeq: 1 ACK")
+}
+
+// TestByesCross holds that a leg is over with the far end's BYE, if ours has
+// crossed it and is never answered.
+func TestByesCross(t *testing.T) {
+	d := answering(t, &media{})
+	s := start(t, Options{Config: openConfig("udp"), Handler: d, T1: 2 * time.Second})
+	c := newCaller(t, s, "byes-cross")
+	c.dial()
+	l := next(t, "leg", d.legs)
+	c.request("ACK", 1)
+	l.Hangup()
+	c.recv("BYE")
+	c.request("BYE", 2)
+	wantEnd(t, l, 200, ByLocal)
 }
 
 func TestRepeatedInviteIsOneCall(t *testing.T) {
@@ -358,6 +405,16 @@ func TestAnyOrder(t *testing.T) {
 			t.Fatalf("%d legs left", s.Legs())
 		}
 	}
+	emptied(t, s)
+	eventually(t, func() string { return leftovers("cancelled INVITEs", remembered(s)) })
+}
+
+// remembered counts the INVITEs whose CANCEL is still remembered.
+func remembered(s *Server) int {
+	s.orphans.has("")
+	s.orphans.mu.Lock()
+	defer s.orphans.mu.Unlock()
+	return len(s.orphans.m)
 }
 
 func permute(n int, f func([]int)) {

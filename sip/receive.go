@@ -13,8 +13,10 @@ import (
 // request is validated, then goes to the transaction it repeats, to its leg, or
 // to a door: invite (admit.go), register (registrar.go), or an answer on the spot.
 
-// arrived takes a message from a socket's reader.
+// arrived takes a message from a socket's reader, which a panic would end, and
+// the process with it.
 func (s *Server) arrived(in inbound) {
+	defer s.recovered("reader", nil)
 	id := in.msg.CallID()
 	if id == nil || in.msg.Via() == nil || in.msg.CSeq() == nil {
 		s.metrics.dropped.Inc()
@@ -35,9 +37,19 @@ func (s *Server) handle(in inbound) {
 			t.receive(m)
 		}
 	case *gosip.Request:
-		defer s.recovered("request", func() { s.reply(m, in.flow, 500, reasonOf(500)) })
+		defer s.recovered("request", func() { s.apologise(m, in.flow) })
 		s.handleRequest(m, in.flow)
 	}
+}
+
+// apologise answers a request whose handling panicked: by its transaction if it
+// has one, which would otherwise wait for an answer for ever.
+func (s *Server) apologise(req *gosip.Request, f flow) {
+	if t, ok := s.serverTxs.get(txKey(req, req.Method)); ok {
+		_ = t.respond(response(req, f, 500, reasonOf(500), s.tagger.tag(req))) // unless it was answered before
+		return
+	}
+	s.reply(req, f, 500, reasonOf(500))
 }
 
 func (s *Server) handleRequest(req *gosip.Request, f flow) {
@@ -119,42 +131,50 @@ func (s *Server) cancelRequest(req *gosip.Request, f flow) {
 
 func stack() string { return string(debug.Stack()) }
 
-// orphans remembers CANCELs whose INVITE has not come, for a few seconds.
+// orphans remembers CANCELs whose INVITE has not come, for as long as that INVITE
+// may be repeated: each time it is refused.
 type orphans struct {
-	mu sync.Mutex
-	m  map[string]time.Time // INVITE's transaction: until when
+	life time.Duration
+
+	mu    sync.Mutex
+	m     map[string]time.Time // INVITE's transaction: until when
+	order []string             // the same, oldest first
 }
 
-const (
-	orphanLife = 5 * time.Second
-	maxOrphans = 1024
-)
+// maxOrphans is far more than ever overtake; past it, somebody plays.
+const maxOrphans = 1024
 
 func (o *orphans) add(key string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
-	if len(o.m) >= maxOrphans {
-		for k, until := range o.m {
-			if until.Before(now) {
-				delete(o.m, k)
-			}
-		}
-		if len(o.m) >= maxOrphans {
-			return // somebody plays; a real CANCEL that overtakes is rare
-		}
+	o.forget(now)
+	if _, known := o.m[key]; known || len(o.m) >= maxOrphans {
+		return
 	}
 	if o.m == nil {
 		o.m = make(map[string]time.Time)
 	}
-	o.m[key] = now.Add(orphanLife)
+	o.m[key] = now.Add(o.life)
+	o.order = append(o.order, key)
 }
 
-// take reports whether the INVITE was cancelled before it came.
-func (o *orphans) take(key string) bool {
+// has reports whether an INVITE was cancelled before it came.
+func (o *orphans) has(key string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	until, ok := o.m[key]
-	delete(o.m, key)
-	return ok && time.Now().Before(until)
+	if len(o.m) == 0 {
+		return false
+	}
+	o.forget(time.Now())
+	_, ok := o.m[key]
+	return ok
+}
+
+// forget drops what has been remembered long enough.
+func (o *orphans) forget(now time.Time) {
+	for len(o.order) > 0 && !now.Before(o.m[o.order[0]]) {
+		delete(o.m, o.order[0])
+		o.order = o.order[1:]
+	}
 }

@@ -31,13 +31,13 @@ type registrar struct {
 	users [64]sync.Mutex // by hash: one change of a user's bindings at a time
 
 	mu    sync.Mutex
-	flows map[string]int                 // flow: how many bindings came over it
+	flows map[string]int                 // flow: how many phones are at its far end
 	mine  map[string]map[string]heldHere // user, contact
 }
 
 // heldHere is a binding that came over a flow of this node.
 type heldHere struct {
-	flow    string
+	flow    string // "" if a proxy is between
 	expires time.Time
 }
 
@@ -92,7 +92,8 @@ func (r *registrar) answer(ctx context.Context, user string, req *gosip.Request,
 	return res
 }
 
-// apply changes the user's bindings. What is refused changes nothing.
+// apply changes the user's bindings. What is refused changes nothing, unless
+// the store fails and cannot be brought back to what it held either.
 func (r *registrar) apply(ctx context.Context, user string, req *gosip.Request, f flow) ([]Binding, *fault) {
 	c, fault := r.readChange(user, req, f)
 	if fault != nil {
@@ -108,27 +109,58 @@ func (r *registrar) apply(ctx context.Context, user string, req *gosip.Request, 
 	if fault := c.against(before); fault != nil {
 		return nil, fault
 	}
+	after, err := r.write(ctx, user, c)
+	if err != nil {
+		r.restore(ctx, user, c, before)
+		return nil, refusal(503)
+	}
 	for _, b := range c.put {
-		if err := r.store.Put(ctx, b); err != nil {
-			return nil, refusal(503)
-		}
 		r.hold(b)
 		r.put(user, b)
 	}
 	for _, contact := range c.drop {
-		if err := r.store.Remove(ctx, user, contact); err != nil {
-			return nil, refusal(503)
-		}
 		r.release(user, contact)
-	}
-	after, err := r.store.Get(ctx, user)
-	if err != nil {
-		return nil, refusal(503)
 	}
 	if len(after) == 0 && len(c.drop) > 0 {
 		r.gone(user)
 	}
 	return after, nil
+}
+
+// write makes a change in the store and gives what is bound then.
+func (r *registrar) write(ctx context.Context, user string, c *change) ([]Binding, error) {
+	for _, b := range c.put {
+		if err := r.store.Put(ctx, b); err != nil {
+			return nil, err
+		}
+	}
+	for _, contact := range c.drop {
+		if err := r.store.Remove(ctx, user, contact); err != nil {
+			return nil, err
+		}
+	}
+	return r.store.Get(ctx, user)
+}
+
+// restore takes back a change that the store took in part. What it refuses now
+// stays as it is: there is nobody left to tell.
+func (r *registrar) restore(ctx context.Context, user string, c *change, before []Binding) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	was := make(map[string]bool, len(before))
+	for _, b := range before {
+		was[b.Contact] = true
+	}
+	for _, b := range c.put {
+		if !was[b.Contact] {
+			_ = r.store.Remove(ctx, user, b.Contact)
+		}
+	}
+	for _, b := range before {
+		if c.touches(b.Contact) {
+			_ = r.store.Put(ctx, b)
+		}
+	}
 }
 
 func (r *registrar) lock(user string) *sync.Mutex {
@@ -145,8 +177,12 @@ func (r *registrar) hold(b Binding) {
 	if r.mine[b.User] == nil {
 		r.mine[b.User] = make(map[string]heldHere)
 	}
-	r.mine[b.User][b.Contact] = heldHere{b.Source, b.Expires}
-	r.flows[b.Source]++
+	held := heldHere{expires: b.Expires}
+	if len(b.Path) == 0 { // else a proxy is at the flow's far end, with callers behind it too
+		held.flow = b.Source
+		r.flows[held.flow]++
+	}
+	r.mine[b.User][b.Contact] = held
 }
 
 // release forgets one, if it was this node's.
@@ -157,8 +193,10 @@ func (r *registrar) release(user, contact string) {
 	if !ok {
 		return
 	}
-	if r.flows[held.flow]--; r.flows[held.flow] == 0 {
-		delete(r.flows, held.flow)
+	if held.flow != "" {
+		if r.flows[held.flow]--; r.flows[held.flow] == 0 {
+			delete(r.flows, held.flow)
+		}
 	}
 	delete(r.mine[user], contact)
 	if len(r.mine[user]) == 0 {

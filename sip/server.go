@@ -66,7 +66,7 @@ type Server struct {
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	closing  <-chan struct{}
-	mu       sync.Mutex // guards closed, against spawn
+	mu       sync.Mutex // guards closed, against enter
 	closed   bool
 	wg       sync.WaitGroup
 	closeRun sync.Once
@@ -114,6 +114,7 @@ func newServer(o Options) *Server {
 	if s.maxCalls <= 0 {
 		s.maxCalls = 2000
 	}
+	s.orphans.life = 64 * s.t1
 	bindings := o.Bindings
 	if bindings == nil {
 		bindings = &MemoryBindings{}
@@ -235,39 +236,56 @@ func (s *Server) listenerFor(network, name string) *listener {
 // spawn runs f in a goroutine that Close waits for, and reports false if the
 // server is closed.
 func (s *Server) spawn(f func()) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	if !s.enter() {
 		return false
 	}
-	s.wg.Go(func() {
+	go func() {
+		defer s.wg.Done()
 		defer s.recovered("goroutine", nil)
 		f()
-	})
+	}()
 	return true
 }
 
-// after runs f after d, unless the server is closed by then.
+// after runs f after d, unless the server is closed by then. Close waits for an
+// f that is running.
 func (s *Server) after(d time.Duration, f func()) *time.Timer {
 	return time.AfterFunc(d, func() {
-		if s.ctx.Err() != nil {
+		if !s.enter() {
 			return
 		}
+		defer s.wg.Done()
 		defer s.recovered("timer", nil)
 		f()
 	})
+}
+
+// enter has Close wait for a call of s.wg.Done, and reports false if the server
+// is closed.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.wg.Add(1)
+	}
+	return !s.closed
 }
 
 // recovered, deferred, catches a panic: sipgo and the runtime would let it end
 // the process. It is counted and logged, and then ends what it struck.
 func (s *Server) recovered(where string, end func()) {
 	if r := recover(); r != nil {
-		s.metrics.panics.Inc()
-		s.log.Error("panic caught", "in", where, "panic", r, "stack", stack())
+		s.panicked(where, r)
 		if end != nil {
 			end()
 		}
 	}
+}
+
+// panicked counts and logs a panic that was caught.
+func (s *Server) panicked(where string, r any) {
+	s.metrics.panics.Inc()
+	s.log.Error("panic caught", "in", where, "panic", r, "stack", stack())
 }
 
 func (s *Server) registered(user string, b Binding) {

@@ -15,8 +15,8 @@ type fault struct {
 
 func (f *fault) Error() string { return f.reason }
 
-// supportedMethods are the methods handled somewhere; another one known to SIP
-// gets 405, an unheard-of one 501.
+// knownMethods are those SIP has: one of them that is not handled gets 405, an
+// unheard-of one 501.
 var knownMethods = map[gosip.RequestMethod]bool{
 	gosip.INVITE: true, gosip.ACK: true, gosip.CANCEL: true, gosip.BYE: true, gosip.REGISTER: true,
 	gosip.OPTIONS: true, gosip.INFO: true, gosip.UPDATE: true, gosip.REFER: true, gosip.SUBSCRIBE: true,
