@@ -46,6 +46,7 @@ func (n *node) openStore(ctx context.Context, c *config.Config) (map[string]conf
 const (
 	anchorEvery = time.Hour
 	retainEvery = 24 * time.Hour
+	buryEvery   = 10 * time.Minute
 )
 
 // housekeep anchors the audit's chains and deletes what has been kept long
@@ -54,6 +55,8 @@ func (n *node) housekeep(ctx context.Context, kept config.Retention) error {
 	anchor, retain := time.NewTicker(anchorEvery), time.NewTicker(retainEvery)
 	defer anchor.Stop()
 	defer retain.Stop()
+	bury := time.NewTicker(buryEvery)
+	defer bury.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -68,8 +71,30 @@ func (n *node) housekeep(ctx context.Context, kept config.Retention) error {
 				n.log.Error("deleting what has been kept long enough", "error", err)
 			}
 			n.log.Info("retention", "deleted", deleted)
+		case <-bury.C:
+			if err := n.buryRecordings(ctx); err != nil && ctx.Err() == nil {
+				n.log.Error("deleting recordings whose time is over", "error", err)
+			}
 		}
 	}
+}
+
+// buryRecordings deletes the files of this node's recordings that retention or an
+// erasure has condemned.
+func (n *node) buryRecordings(ctx context.Context) error {
+	condemned, err := n.store.Condemned(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range condemned {
+		if err := n.archive.remove(r.ID); err != nil {
+			return err
+		}
+		if err := n.store.Forget(ctx, r.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // background runs something beside the calls until the node is closed; if it

@@ -44,7 +44,12 @@ func commands() []command {
 		{"passwd", "[-c bugle.yaml] AGENT", "set an agent's password, read from standard input", passwd},
 		{"events", "[-c bugle.yaml]", "print the node's event log as JSON lines", events},
 		{"recordings", "[-c bugle.yaml] list | export ID FILE", "list what callers have left, or write one as a WAV file", recordings},
+		{"agents", "[-c bugle.yaml] list | export | import FILE", "list the agents, write them as CSV, or take them from a CSV file", staff},
+		{"followups", "[-c bugle.yaml]", "list the calls we owe", followUps},
+		{"callers", "[-c bugle.yaml] export|erase NUMBER", "give out, or forget, all that is held about a caller", callers},
+		{"audit", "[-c bugle.yaml] verify", "say whether the audit is as it was written", audit},
 		{"vault", "[-c bugle.yaml] init|rotate|check", "make, rotate or check the keyset", keyset},
+		{"report", "[-c bugle.yaml] [-from DAY] [flags]", "print figures by interval, as a table, CSV or JSON", reportOn},
 		{"version", "", "print the version", printVersion},
 	}
 }

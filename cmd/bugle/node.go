@@ -38,6 +38,7 @@ type node struct {
 	vault   *vault.Vault
 	events  *event.Log
 	figures *report.Figures
+	archive *archive
 	store   *store.Store
 	queue   *queue.Queue
 	router  *router.Router
@@ -82,6 +83,9 @@ func (n *node) open(site *site) (err error) {
 	n.undo = append(n.undo, n.events.Close)
 	n.figures = report.New(c.Queues, c.Languages)
 	n.events.Subscribe(n.figures.Observe)
+	if n.archive, err = openArchive(c.DataDir, n.vault, log); err != nil {
+		return err
+	}
 	staff, err := n.openStore(opening, c)
 	if err != nil {
 		return err
@@ -100,15 +104,11 @@ func (n *node) open(site *site) (err error) {
 		return err
 	}
 	n.undo = append(n.undo, n.media.Close)
-	kept, err := openArchive(c.DataDir, n.vault, log)
-	if err != nil {
-		return err
-	}
 
 	phones := bindings{n.queue}
 	n.calls = call.New(call.Options{
 		Config: c, Prompts: site.prompts, Music: site.music,
-		Media: n.media, Router: n.router, Events: n.events, Bindings: phones, Recordings: kept, Log: log,
+		Media: n.media, Router: n.router, Events: n.events, Bindings: phones, Recordings: n.archive, Log: log,
 		Dial:    func(t sip.Target, s sip.Session) (*sip.Leg, error) { return n.sip.Dial(t, s) },
 		Private: n.private, Full: n.events.Full,
 	})

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/store"
+	"github.com/bugle-voice/bugle/vault"
+)
+
+// errWithheld is a number that nothing can be kept under.
+var errWithheld = errors.New("this is no telephone number")
+
+// callers answers a person who asks what is held about his number, or to be
+// forgotten. Both are written into the audit.
+func callers(env environment, args []string) error {
+	flags := flag.NewFlagSet("callers", flag.ContinueOnError)
+	path := flags.String("c", defaultConfig, "configuration `file`")
+	rest, err := parse(flags, env, args, 2)
+	if err != nil {
+		return err
+	}
+	return withStore(env, *path, func(ctx context.Context, c *config.Config, s *store.Store) error {
+		keys, err := vault.Inspect(ctx, c.Vault, c.DataDir)
+		if err != nil {
+			return err
+		}
+		hash := keys.Hash(rest[1])
+		if hash == "" {
+			return errWithheld
+		}
+		switch rest[0] {
+		case "export":
+			return s.Export(ctx, operator(), hash, env.out)
+		case "erase":
+			done, err := s.Erase(ctx, operator(), hash)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(env.out, "forgotten: %d calls, %d follow-ups, %d recordings, %d transfers\n",
+				done.Calls, done.FollowUps, done.Recordings, done.Transfers)
+			return err
+		}
+		return fmt.Errorf("%w: %q is neither export nor erase", errUsage, rest[0])
+	})
+}
+
+// followUps lists the calls we owe, those that are due first; to whom is not
+// shown.
+func followUps(env environment, args []string) error {
+	flags := flag.NewFlagSet("followups", flag.ContinueOnError)
+	path := flags.String("c", defaultConfig, "configuration `file`")
+	days := flags.Int("days", 7, "due up to so many `days` ago or ahead")
+	all := flags.Bool("all", false, "those that are settled too")
+	if _, err := parse(flags, env, args, 0); err != nil {
+		return err
+	}
+	return withStore(env, *path, func(ctx context.Context, _ *config.Config, s *store.Store) error {
+		w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "ID\tKIND\tQUEUE\tLANGUAGE\tPLACE\tDUE\tATTEMPTS\tRESULT")
+		now, span := time.Now(), time.Duration(*days)*24*time.Hour
+		for f, err := range s.FollowUps(ctx, now.Add(-span), now.Add(span)) {
+			if err != nil {
+				return err
+			}
+			if f.Settled.IsZero() || *all {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", f.ID, f.Kind, f.Queue, f.Language,
+					f.Place.Format(time.DateTime), f.DueTo.Format(time.DateTime), f.Attempts, f.Result)
+			}
+		}
+		return w.Flush()
+	})
+}
