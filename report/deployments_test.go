@@ -188,6 +188,21 @@ func TestDashboardAsksForWhatIsExported(t *testing.T) {
 	promtool(t, "check", "rules", file)
 }
 
+// What is divided must be of the languages it is divided by.
+func TestDashboardChoosesTheLanguageEverywhere(t *testing.T) {
+	const chosen = `{queue=~"$queue", language=~"$language"}`
+	ofQueue := regexp.MustCompile(`\bbugle_queue_[a-z_]+(\{[^}]*\})?`)
+	for _, p := range readBoard(t).Panels {
+		for _, target := range p.Targets {
+			for _, m := range ofQueue.FindAllStringSubmatch(target.Expr, -1) {
+				if m[1] != chosen {
+					t.Errorf("panel %q: %s chooses other lines than %s", p.Title, m[0], chosen)
+				}
+			}
+		}
+	}
+}
+
 func TestDashboardIsWellLaidOut(t *testing.T) {
 	const width = 24 // columns of a Grafana dashboard
 	b := readBoard(t)

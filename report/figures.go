@@ -38,7 +38,6 @@ type Figures struct {
 	ended     map[termination]uint64
 	offers    map[offerKey]uint64
 	agents    map[string]string // state, by agent; those offline are not kept
-	talked    map[string]talk   // each agent's last talk here
 	staff     Counts            // agents' time, which is no queue's
 	unmatched uint64
 }
@@ -55,7 +54,6 @@ type Line struct {
 type (
 	lineKey     struct{ queue, language string }
 	termination struct{ class, reason string }
-	talk        struct{ visit, language string }
 	offerKey    struct {
 		queue  string
 		result event.OfferResult
@@ -82,7 +80,6 @@ func New(queues map[string]config.Queue, languages []string) *Figures {
 		ended:  make(map[termination]uint64),
 		offers: make(map[offerKey]uint64),
 		agents: make(map[string]string),
-		talked: make(map[string]talk),
 	}
 	for queue := range queues {
 		for _, language := range languages {
@@ -130,13 +127,12 @@ func (f *Figures) Observe(ev event.Event) {
 	case event.OfferEnded:
 		f.offers[offerKey{fact.Queue, fact.Result}]++
 	case event.TalkEnded:
-		f.talked[fact.Agent] = talk{fact.Visit, fact.Language}
 		l := f.line(fact.Queue, fact.Language)
 		l.talked(f.goals[fact.Queue].Class, f.tier(fact.Agent), fact.Talk, fact.Hold)
 		l.talk.observe(fact.Talk)
 		l.hold.observe(fact.Hold)
 	case event.WrapUpEnded:
-		l := f.line(fact.Queue, f.spoken(fact))
+		l := f.line(fact.Queue, fact.Language)
 		l.wrappedUp(f.goals[fact.Queue].Class, fact.Took)
 		l.wrapUp.observe(fact.Took)
 	case event.AgentChanged:
@@ -178,15 +174,6 @@ func (f *Figures) visitEnded(fact event.VisitEnded) {
 	if fact.Result == event.Answered {
 		l.answer.observe(fact.Waited)
 	}
-}
-
-// spoken gives the language of the talk that a wrap-up followed: "" if that
-// was on another node, which the sum over languages makes good.
-func (f *Figures) spoken(fact event.WrapUpEnded) string {
-	if last := f.talked[fact.Agent]; last.visit == fact.Visit {
-		return last.language
-	}
-	return ""
 }
 
 // Lines gives the figures of every queue in every language, in that order.

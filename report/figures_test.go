@@ -134,13 +134,13 @@ func TestUnmatchedFacts(t *testing.T) {
 func TestHandleTimeOfALanguage(t *testing.T) {
 	f := newFeeder()
 	f.emit("", event.TalkEnded{Visit: "v1", Queue: "claims", Language: "es", Agent: "sofia", Talk: 100 * time.Second, Hold: 10 * time.Second})
-	f.emit("", event.WrapUpEnded{Visit: "v1", Queue: "claims", Agent: "sofia", Took: 20 * time.Second})
-	f.emit("", event.WrapUpEnded{Visit: "elsewhere", Queue: "claims", Agent: "bert", Took: 7 * time.Second})
+	f.emit("", event.WrapUpEnded{Visit: "v1", Queue: "claims", Language: "es", Agent: "sofia", Took: 20 * time.Second})
+	f.emit("", event.WrapUpEnded{Visit: "elsewhere", Queue: "claims", Language: "en", Agent: "bert", Took: 7 * time.Second})
 	if got := f.lineOf(t, "claims", "es").HandleTime().Value(); got != 130*time.Second {
 		t.Errorf("handle time is %v", got)
 	}
-	if got := f.lineOf(t, "claims", "").WrapUp; got != 7*time.Second {
-		t.Errorf("a wrap-up after a talk elsewhere counts %v", got)
+	if got := f.lineOf(t, "claims", "en").WrapUp; got != 7*time.Second {
+		t.Errorf("a wrap-up after a talk on another node counts %v", got)
 	}
 }
 
@@ -159,7 +159,7 @@ func TestMetrics(t *testing.T) {
 		f.emit("c1", event.VisitJoined{Visit: "w", Queue: "claims", Language: "en"})
 		f.emit("c1", event.OfferEnded{Queue: "claims", Result: event.OfferTimedOut})
 		f.emit("c1", event.TalkEnded{Visit: "v1", Queue: "claims", Language: "en", Agent: "a", Talk: 90 * time.Second, Hold: 6 * time.Second})
-		f.emit("", event.WrapUpEnded{Visit: "v1", Queue: "claims", Agent: "a", Took: 10 * time.Second})
+		f.emit("", event.WrapUpEnded{Visit: "v1", Queue: "claims", Language: "en", Agent: "a", Took: 10 * time.Second})
 		f.emit("", event.AgentChanged{Agent: "a", From: "offline", To: "paused"})
 		f.emit("", event.AgentChanged{Agent: "a", From: "paused", To: "ready", After: time.Hour})
 		f.emit("", event.AgentChanged{Agent: "a", From: "ready", To: "reserved", After: 30 * time.Second})

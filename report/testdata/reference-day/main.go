@@ -106,7 +106,7 @@ func (d *day) visit(call, id string, v stay) time.Time {
 	over := left.Add(v.talk + v.hold)
 	d.add(over, call, event.TalkEnded{Visit: id, Queue: v.queue, Language: v.language, Agent: v.agent, Talk: v.talk, Hold: v.hold})
 	if v.wrapUp > 0 {
-		d.add(over.Add(v.wrapUp), call, event.WrapUpEnded{Visit: id, Queue: v.queue, Agent: v.agent, Took: v.wrapUp})
+		d.add(over.Add(v.wrapUp), call, event.WrapUpEnded{Visit: id, Queue: v.queue, Language: v.language, Agent: v.agent, Took: v.wrapUp})
 	}
 	return over
 }
