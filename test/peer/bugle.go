@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -34,12 +33,12 @@ var build struct {
 func Binary(t testing.TB) string {
 	t.Helper()
 	build.once.Do(func() {
-		// One place for all test processes: go build replaces it by renaming.
-		dir := filepath.Join(os.TempDir(), "bugle-test")
-		if build.err = os.MkdirAll(dir, 0o755); build.err != nil {
+		root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+		if err != nil {
+			build.err = fmt.Errorf("find the module: %w", err)
 			return
 		}
-		build.path = filepath.Join(dir, fmt.Sprintf("bugle-race-%t", raceEnabled))
+		build.path = filepath.Join(strings.TrimSpace(string(root)), "bin", fmt.Sprintf("bugle-test-race-%t", raceEnabled))
 		args := []string{"build", "-o", build.path}
 		if raceEnabled {
 			args = append(args, "-race")
