@@ -39,6 +39,7 @@ queues:
 numbers:
   helpline: {flow: main, language: en}
   goodbye: {flow: bye, language: en}
+  message: {flow: message, language: en}
 flows:
   main:
     start: menu
@@ -49,6 +50,13 @@ flows:
     start: end
     steps:
       end: {hangup: {prompts: [short]}}
+  message:
+    start: leave
+    steps:
+      leave: {record: {prompts: [short], name: message, min: 500ms, silence: 1s, tries: 1, next: thanks, else: sorry}}
+      thanks: {play: {prompts: [long], next: end}}
+      sorry: {hangup: {}}
+      end: {hangup: {}}
 agents:
   anna: {name: Anna, languages: {en: 5}, skills: {claims: 3}}
   ben: {name: Ben, languages: {en: 5}, skills: {claims: 3}}
@@ -68,6 +76,7 @@ type house struct {
 	phones *sip.Server   // agents' telephones outside: what comes from where one is registered is an agent's
 	ears   *media.Engine // and their media
 	rung   chan *sip.Leg // what rings there
+	tapes  *tapes
 	full   atomic.Bool   // the event log's disk
 }
 
@@ -82,7 +91,7 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 		e(c)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	h := &house{t: t, facts: newFacts(), rung: make(chan *sip.Leg, 8)}
+	h := &house{t: t, facts: newFacts(), rung: make(chan *sip.Leg, 8), tapes: &tapes{kept: map[string][]byte{}}}
 	h.queue, err = queue.Open(t.Context(), c.Redis, c.Domain, c.Node, log)
 	must(t, err)
 	h.router = router.New(router.Options{Queue: h.queue, Events: h.facts, Agents: c.Agents, Queues: c.Queues, Log: log})
@@ -90,7 +99,7 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 	must(t, err)
 	phones := &bindings{kept: map[string]sip.Binding{}}
 	h.calls = New(Options{
-		Config: c, Music: media.Tone(300, time.Second), Media: h.media, Router: h.router, Events: h.facts, Log: log,
+		Config: c, Music: media.Tone(300, time.Second), Media: h.media, Router: h.router, Events: h.facts, Log: log, Recordings: h.tapes,
 		Prompts: map[ivr.Prompt]*media.Clip{
 			{Language: "en", Name: "long"}:  media.Tone(400, 20*time.Second),
 			{Language: "en", Name: "short"}: media.Tone(500, 100*time.Millisecond),
