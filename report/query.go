@@ -103,8 +103,9 @@ func parseMoment(name, s string, zone *time.Location, otherwise span) (span, err
 	if s == "" {
 		return otherwise, nil
 	}
-	if t, err := time.ParseInLocation(time.DateOnly, s, time.UTC); err == nil {
-		y, m, d := t.Date()
+	day, err := time.Parse(time.DateOnly, s)
+	if err == nil && day.Year() >= 1970 {
+		y, m, d := day.Date()
 		return dayOf(midnight(y, m, d, zone), zone), nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
@@ -114,7 +115,7 @@ func parseMoment(name, s string, zone *time.Location, otherwise span) (span, err
 		}
 		t, err = time.ParseInLocation(layout, s, zone)
 	}
-	if err != nil || t.Year() < 1970 || t.Year() > 9999 {
+	if err != nil || t.Year() < 1970 {
 		return span{}, fmt.Errorf("%w: %s is %q: write it as 2026-03-01 or 2026-03-01T08:30", ErrRequest, name, s)
 	}
 	return span{t.In(zone), t.In(zone)}, nil
