@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -25,6 +26,7 @@ type Engine struct {
 	ports     *ports
 	shards    []*shard
 	lateness  prometheus.Histogram
+	panics    prometheus.Counter
 	log       *slog.Logger
 
 	mu      sync.Mutex
@@ -33,7 +35,8 @@ type Engine struct {
 }
 
 // New starts an engine. It wants cfg.Address to be a concrete address; zero
-// Shards means one for each core, an invalid Advertise means Address.
+// Shards means one for each core, an invalid Advertise means Address, a nil log
+// none.
 func New(cfg config.Media, log *slog.Logger) (*Engine, error) {
 	address, advertise := cfg.Address.Unmap(), cfg.Advertise.Unmap()
 	if !address.IsValid() || address.IsUnspecified() {
@@ -49,6 +52,9 @@ func New(cfg config.Media, log *slog.Logger) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	e := &Engine{
 		address:   address,
 		advertise: advertise,
@@ -59,6 +65,10 @@ func New(cfg config.Media, log *slog.Logger) (*Engine, error) {
 			Help:    "How late the engine's beats were.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1},
 		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "bugle_media_panics_total",
+			Help: "Panics caught; each ended one leg or one recording.",
+		}),
 	}
 	count := cfg.Shards
 	if count <= 0 {
@@ -67,6 +77,7 @@ func New(cfg config.Media, log *slog.Logger) (*Engine, error) {
 	start := time.Now()
 	for range count {
 		s := newShard(start, cfg.Silence.D(), ports, e.lateness)
+		s.panicked = e.panicked
 		e.shards = append(e.shards, s)
 		go s.run()
 	}
@@ -104,7 +115,13 @@ func (e *Engine) addWriter() bool {
 
 // Collectors gives the engine's Prometheus metrics, to be registered once.
 func (e *Engine) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{newCollector(e), e.lateness}
+	return []prometheus.Collector{newCollector(e), e.lateness, e.panics}
+}
+
+// panicked counts and logs a panic that was caught.
+func (e *Engine) panicked(in string, value any) {
+	e.panics.Inc()
+	e.log.Error("panic caught", "in", in, "panic", value, "stack", string(debug.Stack()))
 }
 
 // PortsInUse tells how many pairs of ports belong to a leg.

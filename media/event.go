@@ -28,6 +28,7 @@ type PlayDone struct {
 
 // Lost says that no RTP has come for the configured time from a far end that
 // is not on hold. It is said once; should RTP come back, it may be said again.
+// It is also said when serving the leg has panicked; then the leg is closed.
 type Lost struct{}
 
 // Quiet is Lost's counterpart while either direction is on hold, where silence

@@ -15,6 +15,10 @@ const (
 	// keyBeats is how long an event goes on without its packets: three of the
 	// slowest sender, which repeats them every 50 ms.
 	keyBeats = int64(3 * 50 * time.Millisecond / beatTime)
+	// keyMemory is how far behind the newest event a timestamp is taken for that
+	// of an older one come late, in its units. One further behind is of a sender
+	// whose timestamps have begun anew, as behind some gateways.
+	keyMemory = uint32(5 * time.Second / sampleTime)
 )
 
 // keyReader turns telephone events (RFC 4733, section 2.5) into key presses.
@@ -22,8 +26,8 @@ const (
 // An event is known by its SSRC and timestamp: all its packets bear the same.
 // It begins with the first of them that arrives, whichever that is, and is over
 // with the first that says End, with the next event, or when no packet of it
-// has come for keyBeats. What repeats an event that is over, or is older than
-// the newest, changes nothing.
+// has come for keyBeats. What repeats an event that is over, or is a little
+// older than the newest, changes nothing.
 type keyReader struct {
 	any       bool // an event was ever seen; the fields below tell of the newest
 	ssrc      uint32
@@ -48,7 +52,7 @@ func (r *keyReader) read(p *packet, now int64, tell func(Event)) {
 		if !r.down {
 			return
 		}
-	case r.any && p.ssrc == r.ssrc && int32(p.timestamp-r.timestamp) < 0:
+	case r.any && p.ssrc == r.ssrc && r.timestamp-p.timestamp < r.before+keyMemory:
 		return
 	case r.continues(p, code):
 		r.before += r.duration

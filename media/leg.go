@@ -242,6 +242,7 @@ func (l *Leg) Record(file io.WriteSeeker) (*Recording, error) {
 func (l *Leg) do(run func(s *stream, now int64)) {
 	l.stream.shard.do(func(now int64) {
 		if !l.closed() {
+			defer l.stream.shard.rescue(l.stream)
 			run(l.stream, now)
 		}
 	})

@@ -26,6 +26,7 @@ type shard struct {
 	silence  int64     // beats without RTP that make a far end lost; 0: never
 	ports    *ports
 	lateness prometheus.Observer
+	panicked func(in string, value any) // hears of panics caught
 
 	commands atomic.Pointer[command] // newest first
 	wake     chan struct{}           // holds a token when a command may be waiting
@@ -34,7 +35,8 @@ type shard struct {
 
 	// Touched by the goroutine only.
 	streams [phases][]*stream
-	next    int64 // the beat to come
+	broken  []*stream // to be removed, since serving them panicked
+	next    int64     // the beat to come
 	stopped bool
 	inbox   *inbox
 	frame   [headerSize + frameSize]byte // where packets of our own are made
@@ -55,6 +57,7 @@ func newShard(start time.Time, silence time.Duration, ports *ports, lateness pro
 		silence:  int64((silence + beatTime - 1) / beatTime),
 		ports:    ports,
 		lateness: lateness,
+		panicked: func(string, any) {},
 		wake:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
 		inbox:    newInbox(),
@@ -111,6 +114,7 @@ func (s *shard) obey() {
 	}
 	for c := oldest; c != nil; c = c.older {
 		c.run(s.next)
+		s.clear()
 	}
 }
 
@@ -135,8 +139,33 @@ func (s *shard) due(now time.Time) {
 // beat serves the legs whose turn it is.
 func (s *shard) beat(n int64) {
 	for _, stream := range s.streams[n%int64(phases)] {
-		stream.turn(n)
+		s.serve(stream, n)
 	}
+	s.clear()
+}
+
+// serve gives a stream its turn.
+func (s *shard) serve(st *stream, n int64) {
+	defer s.rescue(st)
+	st.turn(n)
+}
+
+// rescue, deferred, catches a panic in what is done for a stream: that one call
+// is lost, and no other on the shard.
+func (s *shard) rescue(st *stream) {
+	if r := recover(); r != nil {
+		s.panicked("leg", r)
+		st.tell(Lost{})
+		s.broken = append(s.broken, st)
+	}
+}
+
+// clear removes the streams that broke.
+func (s *shard) clear() {
+	for _, st := range s.broken {
+		s.remove(st)
+	}
+	s.broken = s.broken[:0]
 }
 
 // deadline tells when a beat is due.

@@ -43,11 +43,21 @@ func (t *taping) start(write func() error) error {
 	go func() {
 		defer t.leg.engine.writers.Done()
 		defer close(t.done)
+		defer t.rescue()
 		if err := write(); err != nil {
 			t.err = fmt.Errorf("media: writing a recording: %w", err)
 		}
 	}()
 	return nil
+}
+
+// rescue, deferred, makes a panic of the writer an error of this recording.
+func (t *taping) rescue() {
+	if r := recover(); r != nil {
+		t.leg.engine.panicked("recording", r)
+		t.err = fmt.Errorf("media: writing a recording: panic: %v", r)
+		t.release()
+	}
 }
 
 // Dropped tells how many packets could not be recorded because the writer did
