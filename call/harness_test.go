@@ -77,7 +77,7 @@ type house struct {
 	ears   *media.Engine // and their media
 	rung   chan *sip.Leg // what rings there
 	tapes  *tapes
-	full   atomic.Bool   // the event log's disk
+	full   atomic.Bool // the event log's disk
 }
 
 func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
