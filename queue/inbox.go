@@ -20,20 +20,22 @@ type Handler interface {
 	// Offered says that an agent is to be rung for a visit of this node.
 	Offered(Offer)
 	// Changed says that an agent whose session this node owns went from one
-	// state to another.
+	// state to another. One whose session moves to another node is offline for
+	// this one, and comes from offline for that one; no visit is named then.
 	Changed(Change)
 }
 
 // Change is an agent going from one state to another.
 type Change struct {
-	Agent  string
-	From   State
-	To     State
-	Reason string        // of a pause
-	After  time.Duration // how long he was in From
-	Visit  string        // which he leaves or takes; empty if none
-	Queue  string        // that visit's
-	Seq    uint64        // the decision's number in the domain
+	Agent    string
+	From     State
+	To       State
+	Reason   string        // of a pause
+	After    time.Duration // how long he was in From; 0 if his session only moved
+	Visit    string        // which he leaves or takes; empty if none
+	Queue    string        // that visit's
+	Language string        // that visit's
+	Seq      uint64        // the decision's number in the domain
 }
 
 // What separates messages of an entry, and the fields of one.
@@ -174,10 +176,10 @@ func (in *inbox) deliver(messages string, h Handler) {
 				Ready: span(f[5]), Waited: span(f[6]), Seq: number(f[7]),
 			})
 		case f[0] == "change" && len(f) == 9:
-			queue, _ := splitGroup(f[7])
+			queue, language := splitGroup(f[7])
 			h.Changed(Change{
 				Agent: f[1], From: State(f[2]), To: State(f[3]), Reason: f[4],
-				After: span(f[5]), Visit: f[6], Queue: queue, Seq: number(f[8]),
+				After: span(f[5]), Visit: f[6], Queue: queue, Language: language, Seq: number(f[8]),
 			})
 		default:
 			// A newer node's word in a rolling upgrade.

@@ -21,7 +21,7 @@ func TestDeliver(t *testing.T) {
 		Ready: 1500 * time.Millisecond, Waited: 2 * time.Second, Seq: 7,
 	}}
 	change := message{change: Change{
-		Agent: "anna", From: Ready, To: Reserved, After: time.Second, Visit: "v1", Queue: "claims", Seq: 7,
+		Agent: "anna", From: Ready, To: Reserved, After: time.Second, Visit: "v1", Queue: "claims", Language: "en", Seq: 7,
 	}}
 	const (
 		offerText  = "offer\x1fv1\x1fanna\x1fn1.1.7\x1fline\x1f1500\x1f2000\x1f7"

@@ -70,6 +70,8 @@ func (r *Router) SetState(ctx context.Context, agent string, to State, reason st
 	if _, err := r.agent(agent); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
 	var err error
 	switch to {
 	case Ready:
@@ -91,6 +93,8 @@ func (r *Router) WrapUpDone(ctx context.Context, agent string) error {
 	if _, err := r.agent(agent); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
 	if err := r.queue.EndWrapUp(ctx, agent, ""); err != nil {
 		return fmt.Errorf("router: ending the wrap-up of agent %s: %w", agent, err)
 	}
@@ -99,6 +103,8 @@ func (r *Router) WrapUpDone(ctx context.Context, agent string) error {
 
 // Agents gives all configured agents, sorted by id.
 func (r *Router) Agents(ctx context.Context) ([]AgentInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
 	ids := slices.Sorted(maps.Keys(r.agents))
 	live, err := r.queue.Agents(ctx, ids)
 	if err != nil {

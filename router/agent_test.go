@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/queue"
 )
@@ -163,19 +162,6 @@ func TestAgentsAreTheConfiguredOnes(t *testing.T) {
 			t.Errorf("one who is ready: %+v", a)
 		}
 	})
-}
-
-func TestDefaults(t *testing.T) {
-	r := &Router{queues: map[string]config.Queue{"plain": {}, "none": {WrapUp: duration(0)}}}
-	if got := r.ring("plain"); got != 15*time.Second {
-		t.Errorf("ring %s", got)
-	}
-	if got := r.wrapUpLimit("plain"); got != 30*time.Second {
-		t.Errorf("wrap-up %s", got)
-	}
-	if got := r.wrapUpLimit("none"); got != 0 {
-		t.Errorf("no wrap-up is %s", got)
-	}
 }
 
 var _ queue.Handler = inbox{}

@@ -11,25 +11,12 @@ import (
 	"github.com/bugle-voice/bugle/queue"
 )
 
-// What holds where a queue's configuration says nothing.
-const (
-	defaultRing   = 15 * time.Second
-	defaultWrapUp = 30 * time.Second
-)
-
-func (r *Router) ring(queue string) time.Duration {
-	if d := r.queues[queue].Ring.D(); d > 0 {
-		return d
-	}
-	return defaultRing
-}
-
 // wrapUpLimit is how long an agent of this queue may wrap up; 0 is not at all.
 func (r *Router) wrapUpLimit(queue string) time.Duration {
 	if d := r.queues[queue].WrapUp; d != nil {
 		return d.D()
 	}
-	return defaultWrapUp
+	return 0
 }
 
 // pauseReason is why an agent is paused who did not take an offer.

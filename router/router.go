@@ -58,7 +58,7 @@ type Router struct {
 	closed  bool
 	waiting map[string]*Waiting // by visit
 	wrapUps map[string]*wrapUp  // by agent: those whose limit this node watches
-	retries map[string]*retry   // by agent or visit: the step that is tried again
+	retries map[string]*retry   // by agent or visit: the step under way or tried again
 }
 
 // New makes a router on an open queue and begins to read the node's inbox. The
@@ -99,22 +99,29 @@ func (r *Router) Close() {
 // inbox takes what the domain decided about this node's calls and agents.
 type inbox struct{ r *Router }
 
-// Offered hands an offer to the caller who waits for it. If he is gone it is
-// withdrawn already.
+// Offered hands an offer to the caller who waits for it. Nobody waits if he left
+// at this moment, which withdraws the offer, or if his visit is one that nobody
+// knows of: it has to leave then, or the agent would be held for good.
 func (in inbox) Offered(o queue.Offer) {
 	in.r.mu.Lock()
 	w := in.r.waiting[o.Visit]
 	in.r.mu.Unlock()
 	if w != nil {
 		w.offered(o)
+		return
 	}
+	in.r.insistAside(o.Visit, "withdraw offer", func(ctx context.Context) error {
+		return in.r.queue.Leave(ctx, o.Visit)
+	})
 }
 
 // Changed tells the log of an agent's new state, and of the wrap-up it ended.
 func (in inbox) Changed(c queue.Change) {
-	if c.From == queue.WrapUp {
+	if c.From == queue.WrapUp && c.Visit != "" { // else it goes on at another node
 		in.r.wrapUpOver(c.Agent, c.Visit)
-		in.r.events.Emit("", event.WrapUpEnded{Visit: c.Visit, Queue: c.Queue, Agent: c.Agent, Took: c.After})
+		in.r.events.Emit("", event.WrapUpEnded{
+			Visit: c.Visit, Queue: c.Queue, Language: c.Language, Agent: c.Agent, Took: c.After,
+		})
 	}
 	in.r.events.Emit("", event.AgentChanged{
 		Agent: c.Agent, From: string(c.From), To: string(c.To), Reason: c.Reason, After: c.After,

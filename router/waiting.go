@@ -51,8 +51,8 @@ type Waiting struct {
 }
 
 // Join puts a call in line. The visit is in Redis and in the event log when it
-// returns. ErrUnknownQueue if there is no such queue; after any error the call
-// has no place in line.
+// returns, which takes two seconds at most. ErrUnknownQueue if there is no such
+// queue; after any error the call has no place in line.
 func (r *Router) Join(ctx context.Context, v Visit) (*Waiting, error) {
 	cfg, ok := r.queues[v.Queue]
 	if !ok {
@@ -71,13 +71,15 @@ func (r *Router) Join(ctx context.Context, v Visit) (*Waiting, error) {
 	r.waiting[v.ID] = w
 	r.mu.Unlock()
 
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
 	err := r.queue.Join(ctx, queue.Visit{
 		ID: v.ID, Call: v.Call, Queue: v.Queue, Language: v.Language,
 		Requires: w.needs(), Joined: v.Joined, HeadStart: v.HeadStart,
 	})
 	if err != nil {
 		r.lost(w)
-		r.insist(v.ID, "undo join", func(ctx context.Context) error { return r.queue.Leave(ctx, v.ID) })
+		r.insistAside(v.ID, "undo join", func(ctx context.Context) error { return r.queue.Leave(ctx, v.ID) })
 		return nil, fmt.Errorf("router: joining queue %s: %w", v.Queue, err)
 	}
 	w.begin()
@@ -121,7 +123,7 @@ func (w *Waiting) tell(o queue.Offer) {
 		Visit: w.visit,
 		Agent: o.Agent,
 		Token: o.Token,
-		Ring:  w.r.ring(w.visit.Queue),
+		Ring:  w.r.queues[w.visit.Queue].Ring.D(),
 		Why:   why(o, w.needs()),
 		Made:  time.Now(),
 	}
