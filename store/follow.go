@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,30 +27,61 @@ const (
 
 // Run takes in a log until ctx ends, and gives nil then. While the database or
 // the log's disk fails it tries again: the log keeps what has not been taken
-// in. An error says that this is not the log it was, but an older copy.
+// in. A database that has lost what it had, since an older copy of it took over,
+// is told again. An error says that this is not the log it was, but an older copy.
 func (h *History) Run(ctx context.Context, from Origin, log Source) error {
-	var last uint64
+	for {
+		last, ok, err := h.resume(ctx, from, log)
+		if !ok || err != nil {
+			return err
+		}
+		if !h.follow(ctx, from, log, last) {
+			return nil
+		}
+	}
+}
+
+// resume has the log go on where the database is, and gives that place.
+func (h *History) resume(ctx context.Context, from Origin, log Source) (last uint64, ok bool, err error) {
 	if !h.insist(ctx, "read how far the history is", func(ctx context.Context) (err error) {
 		last, err = h.s.Offset(ctx, from.Log, historyReader)
 		return err
 	}) {
-		return nil
+		return 0, false, nil
 	}
 	if err := log.Seek(last); err != nil {
-		return fmt.Errorf("store: history has event %d of log %s: %w", last, from.Log, err)
+		return 0, false, fmt.Errorf("store: history has event %d of log %s: %w", last, from.Log, err)
 	}
+	return last, true, nil
+}
+
+// follow takes in what comes after an event. It ends when ctx does, and reports
+// true if it must resume, as the database no longer has that event.
+func (h *History) follow(ctx context.Context, from Origin, log Source, last uint64) (again bool) {
 	for {
 		batch, ok := h.next(ctx, log)
 		if !ok {
-			return nil
+			return false
 		}
 		if len(batch) == 0 {
 			continue
 		}
-		ok = h.insist(ctx, "write history", func(ctx context.Context) error { return h.Apply(ctx, from, batch) }) &&
-			h.insist(ctx, "commit to the log", func(context.Context) error { return log.Commit(batch[len(batch)-1].Seq) })
+		forgot := false
+		ok = h.insist(ctx, "write history", func(ctx context.Context) error {
+			err := h.apply(ctx, from, last, batch)
+			if forgot = errors.Is(err, errForgot); forgot {
+				return nil
+			}
+			return err
+		})
+		if forgot {
+			h.s.log.Error("the database has lost history that it had; the event log tells it again", "log", from.Log, "had", last)
+			return true
+		}
+		last = batch[len(batch)-1].Seq
+		ok = ok && h.insist(ctx, "commit to the log", func(context.Context) error { return log.Commit(last) })
 		if !ok || len(batch) < largestBatch && !pause(ctx, h.pace) {
-			return nil
+			return false
 		}
 	}
 }

@@ -72,12 +72,14 @@ func quick(s *Store) *History {
 	return h
 }
 
-// run runs a history until its log has been taken in or the test gives up.
-func run(t *testing.T, h *History, l *tape) {
+// run runs a history until its log, read as it is or as another source, has been
+// taken in or the test gives up.
+func run(t *testing.T, h *History, l *tape, as ...Source) {
 	t.Helper()
+	source := append(as, l)[0]
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- h.Run(ctx, fromN1, l) }()
+	go func() { done <- h.Run(ctx, fromN1, source) }()
 	select {
 	case <-l.reached:
 	case <-time.After(20 * time.Second):
@@ -149,6 +151,44 @@ func TestRunOutlivesTheDatabase(t *testing.T) {
 			}
 		})
 	}
+}
+
+// forgetful is a log whose database is swapped for an older copy when half of it
+// has been taken in.
+type forgetful struct {
+	*tape
+	forget func()
+}
+
+func (l *forgetful) Commit(seq uint64) error {
+	if l.forget != nil && seq > uint64(len(l.events)/2) {
+		l.forget()
+		l.forget = nil
+	}
+	return l.tape.Commit(seq)
+}
+
+// A standby takes over that had not got everything, or a backup is brought
+// back, while the history runs: what is missing is told again.
+func TestRunTellsAgainWhatTheDatabaseHasLost(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		all := day(rand.New(rand.NewPCG(7, 8)), 30, d.sealer).events
+		s := d.open(t, "n1")
+		must(t, s.History(testQueues).Apply(t.Context(), fromN1, all))
+		want := dump(t, s)
+		clear := func() {
+			for _, table := range []string{"calls", "visits", "offers", "agent_states", "log_offsets"} {
+				_, err := s.write.Exec("DELETE FROM " + table)
+				must(t, err)
+			}
+		}
+		clear()
+		log := newTape(all, 0)
+		run(t, quick(s), log, &forgetful{log, clear})
+		if diff := cmp.Diff(want, dump(t, s)); diff != "" {
+			t.Error(diff)
+		}
+	})
 }
 
 // onError calls a function for each error logged.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
@@ -37,6 +38,16 @@ type Origin struct {
 // error, nothing. What has been taken in before changes nothing, so a batch
 // whose fate is unknown is simply applied again.
 func (h *History) Apply(ctx context.Context, from Origin, batch []event.Event) error {
+	return h.apply(ctx, from, 0, batch)
+}
+
+// errForgot is of a database that lacks what it had: an older copy of it was
+// brought back, or a standby took over that had not got everything.
+var errForgot = errors.New("the database has lost history that it had")
+
+// apply is Apply for a database that had all events up to one: if it no longer
+// has, errForgot.
+func (h *History) apply(ctx context.Context, from Origin, had uint64, batch []event.Event) error {
 	if len(batch) == 0 {
 		return nil
 	}
@@ -47,6 +58,9 @@ func (h *History) Apply(ctx context.Context, from Origin, batch []event.Event) e
 		seq, err := t.lockOffset(ctx, from.Log, historyReader)
 		if err != nil {
 			return err
+		}
+		if seq < had {
+			return errForgot
 		}
 		w := writer{t: t, from: from, queues: h.queues}
 		for _, ev := range batch {

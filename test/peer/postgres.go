@@ -24,18 +24,23 @@ import (
 // Postgres is a PostgreSQL server of the tests' own, in a directory that goes
 // with it. One serves all tests of a package, each in a database of its own.
 type Postgres struct {
-	port   int
-	dir    string
-	cmd    *exec.Cmd
-	out    bytes.Buffer
-	exited chan struct{}
-	made   atomic.Int64 // databases
+	port     int
+	dir      string
+	settings []string
+	cmd      *exec.Cmd
+	out      bytes.Buffer
+	exited   chan struct{}
+	made     atomic.Int64 // databases
 }
 
+// Durable are the settings of a server that keeps what it has confirmed, as
+// one does that is not for tests.
+var Durable = []string{"fsync=on", "synchronous_commit=on", "full_page_writes=on"}
+
 // StartPostgres runs a server until the test ends.
-func StartPostgres(t testing.TB) *Postgres {
+func StartPostgres(t testing.TB, settings ...string) *Postgres {
 	t.Helper()
-	p, err := RunPostgres()
+	p, err := RunPostgres(settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,9 +48,9 @@ func StartPostgres(t testing.TB) *Postgres {
 	return p
 }
 
-// RunPostgres runs a server until Stop; for a TestMain. It keeps nothing safe
-// from a power failure, which makes it quick.
-func RunPostgres() (*Postgres, error) {
+// RunPostgres runs a server until Stop; for a TestMain. Unless the settings say
+// otherwise it keeps nothing safe from its own death, which makes it quick.
+func RunPostgres(settings ...string) (*Postgres, error) {
 	bin, err := postgresBin()
 	if err != nil {
 		return nil, err
@@ -55,7 +60,7 @@ func RunPostgres() (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{dir: dir, exited: make(chan struct{})}
+	p := &Postgres{dir: dir, settings: settings}
 	if err := p.run(bin); err != nil {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("run PostgreSQL: %w\n%s", err, p.out.String())
@@ -90,19 +95,55 @@ func (p *Postgres) run(bin string) error {
 	if p.port, err = freeTCPPort(); err != nil {
 		return err
 	}
-	p.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(p.port), "-k", p.dir, "-c", "listen_addresses=127.0.0.1",
-		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=60")
+	return p.launch(bin, who)
+}
+
+// launch starts the server on what it has and waits until it answers.
+func (p *Postgres) launch(bin string, who *syscall.SysProcAttr) error {
+	args := []string{"-D", filepath.Join(p.dir, "data"), "-p", strconv.Itoa(p.port), "-k", p.dir}
+	quick := []string{"listen_addresses=127.0.0.1", "fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=60"}
+	for _, setting := range append(quick, p.settings...) {
+		args = append(args, "-c", setting)
+	}
+	p.cmd = exec.Command(filepath.Join(bin, "postgres"), args...)
 	p.cmd.Dir, p.cmd.SysProcAttr = p.dir, who
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}
+	p.exited = make(chan struct{})
 	go func() {
 		_ = p.cmd.Wait() // how it ended is in its log
 		close(p.exited)
 	}()
 	return p.await(20 * time.Second)
 }
+
+// Crash ends the server as a crash does: what it has not written is gone, and
+// who calls is refused. Again starts it on what is left.
+func (p *Postgres) Crash() {
+	_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+	<-p.exited
+}
+
+// Again is the end of Crash.
+func (p *Postgres) Again(t testing.TB) {
+	t.Helper()
+	bin, err := postgresBin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	who, err := notRoot(p.dir)
+	if err == nil {
+		err = p.launch(bin, who)
+	}
+	if err != nil {
+		t.Fatalf("start PostgreSQL again: %v\n%s", err, p.out.String())
+	}
+}
+
+// PIDs gives the server's processes.
+func (p *Postgres) PIDs() []int { return append(p.children(), p.cmd.Process.Pid) }
 
 // await waits until the server answers.
 func (p *Postgres) await(limit time.Duration) error {
@@ -155,10 +196,16 @@ func (p *Postgres) Pause() { p.signalAll(syscall.SIGSTOP) }
 // Resume is the end of Pause.
 func (p *Postgres) Resume() { p.signalAll(syscall.SIGCONT) }
 
-// signalAll reaches the server's children too: they are sessions of their own,
-// known by their parent.
 func (p *Postgres) signalAll(s syscall.Signal) {
 	_ = p.cmd.Process.Signal(s)
+	for _, pid := range p.children() {
+		_ = syscall.Kill(pid, s)
+	}
+}
+
+// children gives the processes that serve connections and do the chores: they
+// are sessions of their own, known by their parent.
+func (p *Postgres) children() (pids []int) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
 		b, err := os.ReadFile(path)
@@ -170,10 +217,11 @@ func (p *Postgres) signalAll(s syscall.Signal) {
 		if i := bytes.LastIndexByte(b, ')'); i > 0 {
 			if _, err := fmt.Sscan(string(b[i+1:]), &state, &parent); err == nil && parent == p.cmd.Process.Pid {
 				pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-				_ = syscall.Kill(pid, s)
+				pids = append(pids, pid)
 			}
 		}
 	}
+	return pids
 }
 
 // Stop ends the server at once and removes what it kept.
