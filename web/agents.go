@@ -53,6 +53,7 @@ const maxReason = 64 // characters
 
 type agentAPI struct {
 	agents Agents
+	audit  *auditing
 	log    *slog.Logger
 }
 
@@ -82,10 +83,12 @@ func (a *agentAPI) setState(w http.ResponseWriter, r *http.Request) {
 		fail(w, &apiError{http.StatusBadRequest, "bad_reason", fmt.Sprintf("a reason is at most %d printable characters", maxReason)})
 		return
 	}
-	if err := a.change(r.Context(), r.PathValue("id"), change.State, change.Reason); err != nil {
+	id := r.PathValue("id")
+	if err := a.change(r.Context(), id, change.State, change.Reason); err != nil {
 		fail(w, err)
 		return
 	}
+	a.audit.tell(r, "agent.state", "agent "+id, change.State)
 	w.WriteHeader(http.StatusNoContent)
 }
 

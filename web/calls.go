@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -47,6 +48,7 @@ const (
 
 type callAPI struct {
 	calls Calls
+	audit *auditing
 	zone  *time.Location
 	log   *slog.Logger
 }
@@ -65,6 +67,10 @@ func (a *callAPI) search(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), searchTimeout)
 	defer cancel()
+	if !a.audit.tell(r.WithContext(ctx), "calls.search", "calls", conditions(search)) {
+		fail(w, errNoAudit)
+		return
+	}
 	page, err := a.calls.Calls(ctx, search)
 	switch {
 	case errors.Is(err, store.ErrBadPage):
@@ -89,6 +95,23 @@ func (a *callAPI) search(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, answer)
 }
 
+// errNoAudit keeps records from being shown behind the audit's back.
+var errNoAudit = &apiError{http.StatusServiceUnavailable, "unavailable", "the audit can't be written now, so calls can't be shown"}
+
+// conditions names what was looked for, by the hash where by a caller.
+func conditions(s store.CallSearch) string {
+	v := url.Values{}
+	for name, value := range map[string]string{
+		"caller_hash": s.CallerHash, "number": s.Number, "agent": s.Agent, "queue": s.Queue,
+		"result": string(s.Result), "termination": s.Termination,
+	} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	return v.Encode()
+}
+
 // read reads the conditions. Without times it is all that is kept: a repeated
 // caller is looked for by hash alone.
 func (a *callAPI) read(raw string) (store.CallSearch, *apiError) {
@@ -101,9 +124,9 @@ func (a *callAPI) read(raw string) (store.CallSearch, *apiError) {
 		Result: event.VisitResult(get("result")), Termination: get("termination"), After: get("after"),
 	}
 	switch s.Result {
-	case "", event.Answered, event.Abandoned, event.FlowedOut:
+	case "", event.Answered, event.Abandoned, event.FlowedOut, event.CallBack:
 	default:
-		return s, &apiError{http.StatusBadRequest, "bad_result", "result is answered, abandoned or flowed_out"}
+		return s, &apiError{http.StatusBadRequest, "bad_result", "result is answered, abandoned, flowed_out or callback"}
 	}
 	if limit := get("limit"); limit != "" {
 		var err error

@@ -40,6 +40,7 @@ type Options struct {
 	Figures Figures
 	Reports Reports // nil, as Calls, where there is no database
 	Calls   Calls
+	Audit   Auditor        // nil where there is no database
 	Zone    *time.Location // of the site, in which times without an offset are read; default UTC
 	Log     *slog.Logger   // default: slog.Default()
 }
@@ -139,7 +140,11 @@ func (s *Server) routes(o Options) http.Handler {
 	g := newGuard(o.Config.Token)
 	metrics := promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError)})
 	ready := &readiness{checks: o.Checks, log: s.log}
-	agents := &agentAPI{agents: o.Agents, log: s.log}
+	audit := &auditing{to: o.Audit, actor: "loopback", log: s.log}
+	if o.Config.Token != "" {
+		audit.actor = "token"
+	}
+	agents := &agentAPI{agents: o.Agents, audit: audit, log: s.log}
 
 	mux := http.NewServeMux()
 	route := func(method, path string, h http.Handler) {
@@ -152,7 +157,7 @@ func (s *Server) routes(o Options) http.Handler {
 	route(http.MethodPost, "/api/v1/agents/{id}/state", g.protect(agents.setState))
 	route(http.MethodGet, "/api/v1/queues", g.protect(queueAPI{o.Figures}.list))
 	route(http.MethodGet, "/api/v1/report", g.protect(newReportAPI(o, s.log).show))
-	route(http.MethodGet, "/api/v1/calls", g.protect((&callAPI{calls: o.Calls, zone: o.zone(), log: s.log}).search))
+	route(http.MethodGet, "/api/v1/calls", g.protect((&callAPI{calls: o.Calls, audit: audit, zone: o.zone(), log: s.log}).search))
 	mux.Handle("/", s.counted("other", http.HandlerFunc(notFound)))
 	return mux
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/bugle-voice/bugle/queue"
 	"github.com/bugle-voice/bugle/router"
 	"github.com/bugle-voice/bugle/sip"
+	"github.com/bugle-voice/bugle/store"
 	"github.com/bugle-voice/bugle/web"
 )
 
@@ -70,6 +71,13 @@ func (a agents) SetState(ctx context.Context, id, state, reason string) error {
 
 func (a agents) WrapUpDone(ctx context.Context, id string) error {
 	return explain(a.router.WrapUpDone(ctx, id))
+}
+
+// auditor writes what is done over the API into the audit.
+type auditor struct{ store *store.Store }
+
+func (a auditor) Audit(ctx context.Context, act web.Act) error {
+	return a.store.Audit(ctx, store.Entry{Actor: "api:" + act.Actor, Action: act.Action, Object: act.Object, From: act.From, Detail: act.Detail})
 }
 
 // explain puts the router's errors into the API's words.

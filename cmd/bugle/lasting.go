@@ -50,9 +50,10 @@ const (
 )
 
 // housekeep anchors the audit's chains and deletes what has been kept long
-// enough, until ctx ends. What fails is told and tried again the next time.
+// enough, until ctx ends. What fails is told and tried again the next time. The
+// first deletion comes soon, for nodes that are restarted every day.
 func (n *node) housekeep(ctx context.Context, kept config.Retention) error {
-	anchor, retain := time.NewTicker(anchorEvery), time.NewTicker(retainEvery)
+	anchor, retain := time.NewTicker(anchorEvery), time.NewTicker(time.Minute)
 	defer anchor.Stop()
 	defer retain.Stop()
 	bury := time.NewTicker(buryEvery)
@@ -66,6 +67,7 @@ func (n *node) housekeep(ctx context.Context, kept config.Retention) error {
 				n.log.Error("anchoring the audit's chains", "error", err)
 			}
 		case now := <-retain.C:
+			retain.Reset(retainEvery)
 			deleted, err := n.store.Retain(ctx, store.By{Actor: "system"}, kept, now)
 			if err != nil && ctx.Err() == nil {
 				n.log.Error("deleting what has been kept long enough", "error", err)

@@ -122,7 +122,7 @@ func (n *node) open(site *site) (err error) {
 	if n.web, err = web.New(web.Options{
 		Config: c.HTTP, Metrics: metrics, Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures,
 		Reports: &report.Reporter{Source: n.store, Queues: c.Queues, Zone: c.Zone(), Workers: 1},
-		Calls:   n.store, Zone: c.Zone(), Log: log,
+		Calls:   n.store, Audit: auditor{n.store}, Zone: c.Zone(), Log: log,
 	}); err != nil {
 		return err
 	}

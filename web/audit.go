@@ -1,0 +1,48 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+)
+
+// Act is something done over the API that the audit is to know of.
+type Act struct {
+	Actor  string // "token", or "loopback" where none is set
+	Action string // "agent.state", "calls.search"
+	Object string // "agent anna"
+	From   string // address
+	Detail string // "paused"; nothing private
+}
+
+// Auditor writes acts into the audit.
+type Auditor interface {
+	Audit(ctx context.Context, a Act) error
+}
+
+// auditing tells the audit of a request before it is carried out.
+type auditing struct {
+	to    Auditor // nil where there is no database
+	actor string
+	log   *slog.Logger
+}
+
+// tell reports whether the audit knows. What steers calls is done all the same
+// when it cannot be told (an hour without the database must not keep agents
+// from their work), and is then in the node's log; what shows records is not.
+func (a *auditing) tell(r *http.Request, action, object, detail string) bool {
+	if a.to == nil {
+		return true
+	}
+	from, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		from = r.RemoteAddr
+	}
+	act := Act{Actor: a.actor, Action: action, Object: object, From: from, Detail: detail}
+	if err := a.to.Audit(r.Context(), act); err != nil {
+		a.log.Error("the audit was not told", "actor", act.Actor, "action", action, "object", object, "from", from, "detail", detail, "error", err)
+		return false
+	}
+	return true
+}

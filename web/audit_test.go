@@ -1,0 +1,37 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+)
+
+type audited struct {
+	acts []Act
+	err  error
+}
+
+func (a *audited) Audit(_ context.Context, act Act) error {
+	a.acts = append(a.acts, act)
+	return a.err
+}
+
+func TestAuditIsToldWhoDidWhatFromWhere(t *testing.T) {
+	to := &audited{}
+	a := &auditing{to: to, actor: "token", log: slog.New(slog.DiscardHandler)}
+	r := httptest.NewRequest("POST", "/api/v1/agents/anna/state", nil)
+	r.RemoteAddr = "192.0.2.7:4711"
+	if !a.tell(r, "agent.state", "agent anna", "paused") {
+		t.Fatal("the audit was not told")
+	}
+	want := Act{Actor: "token", Action: "agent.state", Object: "agent anna", From: "192.0.2.7", Detail: "paused"}
+	if len(to.acts) != 1 || to.acts[0] != want {
+		t.Errorf("told %+v, want %+v", to.acts, want)
+	}
+	to.err = errors.New("the database is away")
+	if a.tell(r, "calls.search", "calls", "") {
+		t.Error("it says the audit was told although it was not")
+	}
+}
