@@ -15,7 +15,7 @@ var agentStates = []string{"paused", "ready", "reserved", "talking", "wrapup"}
 var byLine = []string{"queue", "language"}
 
 // One scrape takes all values at one moment, so that sums hold in it: offered is
-// answered, abandoned, flowed out and waiting.
+// answered, abandoned, called back, flowed out and waiting.
 var (
 	offeredDesc         = desc("queue_offered_total", "Queue visits that joined.", byLine...)
 	answeredDesc        = desc("queue_answered_total", "Queue visits answered by an agent.", byLine...)
@@ -23,6 +23,7 @@ var (
 	abandonedDesc       = desc("queue_abandoned_total", "Queue visits the caller left before an answer.", byLine...)
 	abandonedInGoalDesc = desc("queue_abandoned_in_goal_total", "Queue visits the caller left within the queue's goal.", byLine...)
 	shortAbandonedDesc  = desc("queue_short_abandoned_total", "Queue visits the caller left too soon to be answered.", byLine...)
+	calledBackDesc      = desc("queue_called_back_total", "Queue visits whose caller is owed a call instead.", byLine...)
 	flowedOutDesc       = desc("queue_flowed_out_total", "Queue visits ended by us, for example when a node shuts down.", byLine...)
 	escalatedDesc       = desc("queue_escalated_total", "Talks that ended with an agent of Tier 3.", byLine...)
 	waitingDesc         = desc("queue_waiting", "Visits waiting now.", byLine...)
@@ -41,7 +42,7 @@ var (
 )
 
 var descs = []*prometheus.Desc{
-	offeredDesc, answeredDesc, answeredInGoalDesc, abandonedDesc, abandonedInGoalDesc, shortAbandonedDesc, flowedOutDesc, escalatedDesc,
+	offeredDesc, answeredDesc, answeredInGoalDesc, abandonedDesc, abandonedInGoalDesc, shortAbandonedDesc, calledBackDesc, flowedOutDesc, escalatedDesc,
 	waitingDesc, longestWaitDesc, answerDesc, talkDesc, holdDesc, wrapUpDesc,
 	offersDesc, callsDesc, callsActiveDesc, agentsDesc, readyTimeDesc, busyTimeDesc, unmatchedDesc,
 }
@@ -108,6 +109,7 @@ func (s *sample) line(key lineKey, l *line, now time.Time) {
 	s.counter(abandonedDesc, l.Abandoned, q, lang)
 	s.counter(abandonedInGoalDesc, l.AbandonedInGoal, q, lang)
 	s.counter(shortAbandonedDesc, l.ShortAbandoned, q, lang)
+	s.counter(calledBackDesc, l.CalledBack, q, lang)
 	s.counter(flowedOutDesc, l.FlowedOut, q, lang)
 	s.counter(escalatedDesc, l.Escalated, q, lang)
 	s.gauge(waitingDesc, float64(len(l.waiting)), q, lang)

@@ -12,6 +12,7 @@ type Counts struct {
 	Abandoned       uint64 // B: the caller left before an answer
 	AbandonedInGoal uint64 // B≤T
 	ShortAbandoned  uint64 // Bs: left so soon that nobody could have answered
+	CalledBack      uint64 // C: owed a call instead of an answer
 	FlowedOut       uint64 // F: taken out of the queue by us
 
 	Waits time.Duration // of those answered, from joining to the agent's answer
@@ -53,6 +54,7 @@ func (c Counts) Plus(o Counts) Counts {
 		Abandoned:       c.Abandoned + o.Abandoned,
 		AbandonedInGoal: c.AbandonedInGoal + o.AbandonedInGoal,
 		ShortAbandoned:  c.ShortAbandoned + o.ShortAbandoned,
+		CalledBack:      c.CalledBack + o.CalledBack,
 		FlowedOut:       c.FlowedOut + o.FlowedOut,
 		Waits:           c.Waits + o.Waits,
 		Handling:        c.Handling.plus(o.Handling),
@@ -76,9 +78,9 @@ func (h Handling) plus(o Handling) Handling {
 	return Handling{h.Handled + o.Handled, h.Talk + o.Talk, h.Hold + o.Hold, h.WrapUp + o.WrapUp}
 }
 
-// Waiting is how many had joined and not left: O = A + B + F + waiting.
+// Waiting is how many had joined and not left: O = A + B + C + F + waiting.
 func (c Counts) Waiting() uint64 {
-	return c.Offered - c.Answered - c.Abandoned - c.FlowedOut
+	return c.Offered - c.Answered - c.Abandoned - c.CalledBack - c.FlowedOut
 }
 
 // ServiceLevel is the headline: of the callers who were answered or gave up, the

@@ -38,6 +38,7 @@ var figures = []figure{
 	{"abandoned", func(c *Counts) value { return number(c.Abandoned) }},
 	{"abandoned_in_goal", func(c *Counts) value { return number(c.AbandonedInGoal) }},
 	{"short_abandoned", func(c *Counts) value { return number(c.ShortAbandoned) }},
+	{"called_back", func(c *Counts) value { return number(c.CalledBack) }},
 	{"flowed_out", func(c *Counts) value { return number(c.FlowedOut) }},
 	{"waiting", func(c *Counts) value { return number(c.Waiting()) }},
 

@@ -146,7 +146,7 @@ func (f *Figures) Observe(ev event.Event) {
 }
 
 // A visit joins once and ends once: what is said a second time, or ends without
-// a beginning, would break O = A + B + F + waiting, and only adds to a counter of
+// a beginning, would break O = A + B + C + F + waiting, and only adds to a counter of
 // its own.
 
 func (f *Figures) visitJoined(fact event.VisitJoined, at time.Time) {

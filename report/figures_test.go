@@ -156,6 +156,7 @@ func TestMetrics(t *testing.T) {
 		f.visit("claims", "en", event.Answered, 2*time.Hour)
 		f.visit("claims", "en", event.Abandoned, 3*time.Second)
 		f.visit("claims", "en", event.FlowedOut, time.Second)
+		f.visit("claims", "en", event.CallBack, time.Second)
 		f.emit("c1", event.VisitJoined{Visit: "w", Queue: "claims", Language: "en"})
 		f.emit("c1", event.OfferEnded{Queue: "claims", Result: event.OfferTimedOut})
 		f.emit("c1", event.TalkEnded{Visit: "v1", Queue: "claims", Language: "en", Agent: "a", Talk: 90 * time.Second, Hold: 6 * time.Second})
@@ -208,6 +209,9 @@ bugle_queue_answered_in_goal_total{language="en",queue="claims"} 1
 # HELP bugle_queue_answered_total Queue visits answered by an agent.
 # TYPE bugle_queue_answered_total counter
 bugle_queue_answered_total{language="en",queue="claims"} 2
+# HELP bugle_queue_called_back_total Queue visits whose caller is owed a call instead.
+# TYPE bugle_queue_called_back_total counter
+bugle_queue_called_back_total{language="en",queue="claims"} 1
 # HELP bugle_queue_escalated_total Talks that ended with an agent of Tier 3.
 # TYPE bugle_queue_escalated_total counter
 bugle_queue_escalated_total{language="en",queue="claims"} 1
@@ -219,7 +223,7 @@ bugle_queue_flowed_out_total{language="en",queue="claims"} 1
 bugle_queue_longest_wait_seconds{language="en",queue="claims"} 4
 # HELP bugle_queue_offered_total Queue visits that joined.
 # TYPE bugle_queue_offered_total counter
-bugle_queue_offered_total{language="en",queue="claims"} 5
+bugle_queue_offered_total{language="en",queue="claims"} 6
 # HELP bugle_queue_short_abandoned_total Queue visits the caller left too soon to be answered.
 # TYPE bugle_queue_short_abandoned_total counter
 bugle_queue_short_abandoned_total{language="en",queue="claims"} 1
@@ -282,11 +286,11 @@ func TestEveryCombinationShowsFromTheStart(t *testing.T) {
 	}
 }
 
-// Whatever happens in whatever order, O = A + B + F + waiting, in every line and
+// Whatever happens in whatever order, O = A + B + C + F + waiting, in every line and
 // at every scrape.
 func TestOfferedIsAccountedFor(t *testing.T) {
 	f := newFeeder()
-	results := []event.VisitResult{event.Answered, event.Abandoned, event.FlowedOut}
+	results := []event.VisitResult{event.Answered, event.Abandoned, event.FlowedOut, event.CallBack}
 	var wg sync.WaitGroup
 	for w := range 4 {
 		wg.Go(func() {
@@ -299,7 +303,7 @@ func TestOfferedIsAccountedFor(t *testing.T) {
 				if r.IntN(2) == 0 {
 					f.emit("", event.VisitJoined{Visit: visit, Queue: queue, Language: language})
 				} else {
-					f.emit("", event.VisitEnded{Visit: visit, Queue: queue, Language: language, Result: results[r.IntN(3)]})
+					f.emit("", event.VisitEnded{Visit: visit, Queue: queue, Language: language, Result: results[r.IntN(4)]})
 				}
 				if r.IntN(100) == 0 {
 					checkSums(t, f.Lines())
@@ -313,7 +317,7 @@ func TestOfferedIsAccountedFor(t *testing.T) {
 
 func checkSums(t *testing.T, lines []Line) {
 	for _, l := range lines {
-		if sum := l.Answered + l.Abandoned + l.FlowedOut + uint64(l.Waiting); l.Offered != sum {
+		if sum := l.Answered + l.Abandoned + l.CalledBack + l.FlowedOut + uint64(l.Waiting); l.Offered != sum {
 			t.Errorf("%s/%s: %d offered, %d accounted for", l.Queue, l.Language, l.Offered, sum)
 		}
 	}

@@ -316,7 +316,7 @@ func checkExported(t *testing.T, f *Figures) {
 	metrics := map[string]string{
 		"offered": "queue_offered_total", "answered": "queue_answered_total", "answered_in_goal": "queue_answered_in_goal_total",
 		"abandoned": "queue_abandoned_total", "abandoned_in_goal": "queue_abandoned_in_goal_total",
-		"short_abandoned": "queue_short_abandoned_total", "flowed_out": "queue_flowed_out_total", "waiting": "queue_waiting",
+		"short_abandoned": "queue_short_abandoned_total", "called_back": "queue_called_back_total", "flowed_out": "queue_flowed_out_total", "waiting": "queue_waiting",
 		"escalated": "queue_escalated_total", "ready_seconds": "agents_ready_seconds_total", "busy_seconds": "agents_busy_seconds_total",
 		"talk_seconds": "queue_talk_seconds", "hold_seconds": "queue_hold_seconds", "wrap_up_seconds": "queue_wrapup_seconds",
 	}

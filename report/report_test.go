@@ -91,7 +91,7 @@ func TestTotalsAndIntervalsAgree(t *testing.T) {
 				want = got
 			}
 			for _, row := range made.Rows {
-				if row.Offered != row.Answered+row.Abandoned+row.FlowedOut+row.Waiting() {
+				if row.Offered != row.Answered+row.Abandoned+row.CalledBack+row.FlowedOut+row.Waiting() {
 					t.Errorf("by %v %v: %+v", by, q.Interval, row)
 				}
 			}
@@ -289,14 +289,14 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	for format, want := range map[Format]string{
-		CSV: `from,to,queue,language,offered,answered,answered_in_goal,abandoned,abandoned_in_goal,short_abandoned,flowed_out,waiting,` +
+		CSV: `from,to,queue,language,offered,answered,answered_in_goal,abandoned,abandoned_in_goal,short_abandoned,called_back,flowed_out,waiting,` +
 			`service_level,service_level_answered,service_level_without_short,service_level_with_abandoned,` +
 			`abandonment,abandonment_of_offered,abandonment_without_short,speed_of_answer_seconds,` +
 			`handled,talk_seconds,hold_seconds,wrap_up_seconds,handle_time_seconds,handle_time_routine_seconds,handle_time_clinical_seconds,` +
 			`escalated,escalation,ready_seconds,busy_seconds,occupancy,first_contacts,first_contact_resolution,promises_due,promises_kept,` +
 			`satisfaction_answers,satisfaction,promoter_answers,promoter_score
-2025-10-26T02:00:00+02:00,2025-10-26T02:00:00+01:00,urgent,es,2,2,2,0,0,0,0,0,1,1,1,1,0,0,0,7.5,2,1500,60,220,890,,890,0,0,0,0,,0,,0,,0,,0,
-2025-10-26T02:00:00+01:00,2025-10-26T03:00:00+01:00,urgent,es,2,1,0,1,1,1,0,0,0,0,0,0.5,0.5,0.5,0,11,1,1200,0,200,1400,,1400,1,1,0,0,,0,,0,,0,,0,
+2025-10-26T02:00:00+02:00,2025-10-26T02:00:00+01:00,urgent,es,2,2,2,0,0,0,0,0,0,1,1,1,1,0,0,0,7.5,2,1500,60,220,890,,890,0,0,0,0,,0,,0,,0,,0,
+2025-10-26T02:00:00+01:00,2025-10-26T03:00:00+01:00,urgent,es,2,1,0,1,1,1,0,0,0,0,0,0,0.5,0.5,0.5,0,11,1,1200,0,200,1400,,1400,1,1,0,0,,0,,0,,0,,0,
 `,
 		Table: `2025-10-26 02:00 until before 2025-10-26 03:00, Europe/Berlin
 

@@ -57,6 +57,8 @@ func (c *Counts) left(g goals, queue string, result event.VisitResult, waited ti
 		if waited <= short {
 			c.ShortAbandoned++
 		}
+	case event.CallBack:
+		c.CalledBack++
 	default:
 		c.FlowedOut++
 	}

@@ -201,6 +201,10 @@ func (d *day) edges() {
 	v.joined, v.result, v.waited = at("2025-10-26 12:00:00 +01:00"), event.FlowedOut, 300*s
 	d.call("drained", "caller-drained", v)
 
+	v = claims // owed a call
+	v.joined, v.result, v.waited = at("2025-10-26 16:00:00 +01:00"), event.CallBack, 120*s
+	d.call("owed", "caller-owed", v)
+
 	v = claims // anna lets it ring, and it keeps its place
 	v.joined, v.language, v.result, v.waited, v.rangOut = at("2025-10-26 12:30:00 +01:00"), "es", event.Answered, 25*s, "anna"
 	v.agent, v.talk, v.hold, v.wrapUp = "bert", 200*s, 20*s, 30*s
