@@ -48,8 +48,8 @@ func (q *Queue) Answer(ctx context.Context, visit, token string) error {
 	return staleUnlessOK(q.run(ctx, answerScript, visit, token, q.now()))
 }
 
-// Refuse ends an offer that was not taken: the agent is paused with the reason
-// and the visit is offered to another or is back in its place, where this
+// Refuse ends an offer that was not taken: the agent is paused with the reason,
+// or without one is ready again behind the others, and the visit is offered to another or is back in its place, where this
 // agent gets it again only when there is no other. It may follow an [Queue.Answer]
 // that failed. ErrStale if the token is no longer in force.
 func (q *Queue) Refuse(ctx context.Context, visit, token, reason string) error {

@@ -90,6 +90,17 @@ func TestAStepNobodyWantsAnyMore(t *testing.T) {
 	}
 }
 
+// What was not answered in time is not sent again behind the asker's back.
+func TestNothingIsSentTwice(t *testing.T) {
+	stall := queuetest.NewStall(t)
+	q, _ := open(t, stall.Redis, "n1")
+	stall.HoldNext("v1")
+	if err := q.Leave(context.Background(), "v1"); err == nil {
+		t.Error("the command that is held up was answered")
+	}
+	stall.Release()
+}
+
 // A node that starts with an empty Redis counts from the beginning, and must
 // not be held up by what an earlier life of it wrote there meanwhile.
 func TestStartingAfterRedisLostEverything(t *testing.T) {

@@ -1,6 +1,7 @@
 -- The agent did not take the offer: he is paused with the reason given, or
--- with his own if he asked for a pause meanwhile, and the visit is matched
--- anew or is back in its place in line. A talk may be refused too: its answer
+-- with his own if he asked for a pause meanwhile, or with no reason is ready
+-- again behind the others; and the visit is matched anew or is back in its
+-- place in line. A talk may be refused too: its answer
 -- was recorded, but whoever asked for it never heard so.
 --
 -- ARGV: visit, token, reason, now
