@@ -1,0 +1,103 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/store"
+	"github.com/google/go-cmp/cmp"
+)
+
+// callBook gives one call and remembers what was looked for.
+type callBook struct {
+	asked store.CallSearch
+	fails error
+}
+
+func (b *callBook) Calls(_ context.Context, q store.CallSearch) (store.CallPage, error) {
+	b.asked = q
+	started := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	return store.CallPage{Next: "more", Calls: []store.Call{{
+		ID: "c1", Node: "n1", Number: "helpline", Trunk: "carrier", Caller: "+1555…", CallerHash: "ab12", Flow: "main", Step: "claims", Language: "en",
+		Started: started, Answered: started.Add(time.Second), Class: "caller", Reason: "hung_up", Duration: 90 * time.Second,
+	}}}, b.fails
+}
+
+// serveDirectly has a handler answer a request without a network.
+func serveDirectly(h http.HandlerFunc, ctx context.Context, target string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h(w, httptest.NewRequest(http.MethodGet, target, nil).WithContext(ctx))
+	return w
+}
+
+func TestCalls(t *testing.T) {
+	b := &callBook{}
+	s := serve(t, Options{Calls: b, Zone: newYork})
+	a := ask(t, s, "GET", "/api/v1/calls?from=2026-03-01&to=2026-03-01T12:00&caller_hash=ab12&number=helpline&agent=anna&queue=claims&result=answered&termination=caller&limit=5&after=mark", "")
+	want := store.CallSearch{
+		From: time.Date(2026, 3, 1, 5, 0, 0, 0, time.UTC), To: time.Date(2026, 3, 1, 17, 0, 0, 0, time.UTC),
+		CallerHash: "ab12", Number: "helpline", Agent: "anna", Queue: "claims", Result: event.Answered, Termination: "caller", Limit: 5, After: "mark",
+	}
+	if diff := cmp.Diff(want, b.asked); diff != "" {
+		t.Errorf("asked: want (-), got (+):\n%s", diff)
+	}
+	const shown = `{"calls":[{"id":"c1","node":"n1","number":"helpline","trunk":"carrier","caller":"+1555…","caller_hash":"ab12","language":"en",` +
+		`"flow":"main","step":"claims","started":"2026-03-01T08:00:00Z","answered":"2026-03-01T08:00:01Z","class":"caller","reason":"hung_up","duration_seconds":90}],"next":"more"}`
+	if diff := cmp.Diff(shown+"\n", a.body); a.status != 200 || diff != "" {
+		t.Errorf("answer %d, want (-), got (+):\n%s", a.status, diff)
+	}
+
+	ask(t, s, "GET", "/api/v1/calls?caller_hash=ab12", "") // a repeated caller, whenever he called
+	if diff := cmp.Diff(store.CallSearch{CallerHash: "ab12"}, b.asked); diff != "" {
+		t.Errorf("asked: want (-), got (+):\n%s", diff)
+	}
+	ask(t, s, "GET", "/api/v1/calls?from=2026-03-01", "") // and until whenever
+	if b.asked.To.Year() < 9999 {
+		t.Errorf("asked until %v", b.asked.To)
+	}
+}
+
+func TestCallsThatCantBeFound(t *testing.T) {
+	for _, test := range []struct {
+		name, query string
+		calls       Calls
+		status      int
+		code        string
+	}{
+		{"no database", "", nil, 503, "no_store"},
+		{"unknown parameter", "?caller=15550100", &callBook{}, 400, "unknown_parameter"},
+		{"result", "?result=talked", &callBook{}, 400, "bad_result"},
+		{"limit", "?limit=1001", &callBook{}, 400, "bad_limit"},
+		{"moment", "?from=yesterday", &callBook{}, 400, "bad_request"},
+		{"page", "?after=rubbish", &callBook{fails: store.ErrBadPage}, 400, "bad_after"},
+		{"fault", "", &callBook{fails: errors.New("dial 10.0.0.7: refused")}, 503, "unavailable"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a := ask(t, serve(t, Options{Calls: test.calls}), "GET", "/api/v1/calls"+test.query, "")
+			if a.status != test.status || a.code() != test.code || strings.Contains(a.body, "10.0.0.7") {
+				t.Errorf("answer %d %q, want %d %q: %s", a.status, a.code(), test.status, test.code, a.body)
+			}
+		})
+	}
+}
+
+// Who may use the API may use this part of it, and nobody else.
+func TestRecordsAreGuarded(t *testing.T) {
+	o := Options{Calls: &callBook{}, Reports: &reporter{}}
+	o.Config.Token = "sesame"
+	s := serve(t, o)
+	for _, path := range []string{"/api/v1/calls", "/api/v1/report"} {
+		if a := ask(t, s, "GET", path, ""); a.status != 401 {
+			t.Errorf("%s: %d", path, a.status)
+		}
+		if a := ask(t, s, "GET", path, "", "Authorization", "Bearer sesame"); a.status != 200 {
+			t.Errorf("%s with the token: %d %s", path, a.status, a.body)
+		}
+	}
+}
