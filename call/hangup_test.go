@@ -215,6 +215,58 @@ func TestAgentWhoDoesNotAnswerIsPausedAndTheCallerNoticesNothing(t *testing.T) {
 	h.nothingLeft()
 }
 
+// No port for the agent's leg is no fault of the agent: nobody is paused, and he is
+// rung as soon as there is one.
+func TestFaultOfOursPausesNobody(t *testing.T) {
+	h := newHouse(t, func(c *config.Config) { c.Media.Ports.Last = c.Media.Ports.First + 3 }) // two pairs
+	h.register("anna")
+	h.register("ben")
+	other := h.dial("helpline") // takes the second pair
+	h.await("the answer", other.leg.Answered())
+	caller := h.join()
+	for range 2 { // anna, then ben
+		if got := h.facts.await(t, "offer.ended").(event.OfferEnded).Result; got != event.OfferWithdrawn {
+			t.Errorf("an offer that could not be rung ended %s, want withdrawn", got)
+		}
+	}
+	all, err := h.router.Agents(t.Context())
+	must(t, err)
+	for _, a := range all {
+		if a.State == router.Paused {
+			t.Errorf("%s was paused for a fault of ours", a.ID)
+		}
+	}
+	caller.leg.Hangup()
+	other.leg.Hangup()
+	h.nothingLeft()
+}
+
+// A phone is silent before its agent is free: with no wrap-up and a caller in
+// line, its next INVITE comes after the BYE.
+func TestPhoneIsSilentBeforeItsAgentIsFree(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	caller, agent := h.talk()
+	next := h.join()
+	for range 10 {
+		caller.leg.Hangup()
+		again := h.ringing()
+		select {
+		case <-agent.leg.Done():
+		default:
+			t.Fatal("the phone is rung for the next caller while it is still in the last call")
+		}
+		must(t, again.leg.Answer(again.media))
+		h.facts.await(t, "visit.ended")
+		caller, agent = next, again
+		next = h.join()
+	}
+	next.leg.Hangup()
+	caller.leg.Hangup()
+	h.await("the agent's leg to end", agent.leg.Done())
+	h.nothingLeft()
+}
+
 func TestPanicEndsOneCall(t *testing.T) {
 	h := newHouse(t)
 	h.register("anna")

@@ -39,7 +39,7 @@ func (c *inbound) wait(o ivr.Outcome) Termination {
 		case offer := <-waiting.Offers():
 			if ringing, err = c.ring(offer); err != nil {
 				c.log.Warn("an agent cannot be rung", "agent", offer.Agent, "error", err)
-				waiting.Refused(offer, event.OfferDeclined)
+				ringing = c.notRung(waiting, offer, err)
 			}
 		case <-ringing.answered():
 			if c.left() || ringing.gone() {
@@ -49,12 +49,13 @@ func (c *inbound) wait(o ivr.Outcome) Termination {
 			if err == nil {
 				return c.talk(ringing, talk)
 			}
-			c.log.Warn("an agent answered too late", "agent", ringing.offer.Agent, "error", err)
+			// Stale: the offer is over. Else it is not the agent who failed.
+			c.log.Warn("an agent answered and is not connected", "agent", ringing.offer.Agent, "error", err)
 			ringing = c.refuse(waiting, ringing, event.OfferWithdrawn)
 		case <-ringing.refused():
 			ringing = c.refuse(waiting, ringing, event.OfferDeclined)
 		case <-ringing.late():
-			ringing = c.refuse(waiting, ringing, event.OfferTimedOut)
+			ringing = c.refuse(waiting, ringing, ringing.missed())
 
 		case <-c.leg.Done():
 			left = event.Abandoned
@@ -93,12 +94,36 @@ func (c *inbound) refuse(w *router.Waiting, r *ring, how event.OfferResult) *rin
 }
 
 // ring is one agent's phone being rung, with media ready for the answer. A nil
-// *ring is nobody being rung: its channels never deliver.
+// *ring is nobody being rung: its channels never deliver. One without a leg is an
+// agent whom we failed to ring, held until the offer is given back.
 type ring struct {
 	offer router.Offer
 	leg   *sip.Leg
 	media *media.Leg
 	limit *time.Timer
+}
+
+// backOff is how long an agent is held whom we failed to ring, so that a fault of
+// ours is not tried again and again without a pause.
+const backOff = time.Second
+
+// notRung is what becomes of an offer whose agent could not be rung. One without
+// a phone is not there; for a fault of ours, such as no port being free, nobody is
+// paused: the offer is given back a little later.
+func (c *inbound) notRung(w *router.Waiting, o router.Offer, err error) *ring {
+	if errors.Is(err, errNoPhone) {
+		w.Refused(o, event.OfferDeclined)
+		return nil
+	}
+	return &ring{offer: o, limit: time.NewTimer(backOff)}
+}
+
+// missed is how a ringing ended whose time is over.
+func (r *ring) missed() event.OfferResult {
+	if r.leg == nil {
+		return event.OfferWithdrawn
+	}
+	return event.OfferTimedOut
 }
 
 // ring begins to ring the agent of an offer.
@@ -165,14 +190,14 @@ func sourceOf(b sip.Binding) netip.Addr {
 }
 
 func (r *ring) answered() <-chan struct{} {
-	if r == nil {
+	if r == nil || r.leg == nil {
 		return nil
 	}
 	return r.leg.Answered()
 }
 
 func (r *ring) refused() <-chan struct{} {
-	if r == nil {
+	if r == nil || r.leg == nil {
 		return nil
 	}
 	return r.leg.Done()
@@ -197,8 +222,11 @@ func (r *ring) gone() bool {
 
 // stop silences the phone, or ends the talk on it, and gives nil.
 func (r *ring) stop() *ring {
-	if r != nil {
-		r.limit.Stop()
+	if r == nil {
+		return nil
+	}
+	r.limit.Stop()
+	if r.leg != nil {
 		r.leg.Hangup()
 		r.media.Close()
 	}

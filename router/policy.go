@@ -19,10 +19,14 @@ func (r *Router) wrapUpLimit(queue string) time.Duration {
 	return 0
 }
 
-// pauseReason is why an agent is paused who did not take an offer.
+// pauseReason is why an agent is paused who did not take an offer; "" if it was
+// not for him to take.
 func pauseReason(res event.OfferResult) string {
-	if res == event.OfferTimedOut {
+	switch res {
+	case event.OfferTimedOut:
 		return "no_answer"
+	case event.OfferWithdrawn:
+		return ""
 	}
 	return string(res)
 }

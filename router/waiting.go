@@ -160,7 +160,9 @@ func (w *Waiting) Answered(o Offer) (*Talk, error) {
 
 // Refused says that the agent did not take the offer: OfferDeclined or
 // OfferTimedOut. He is paused, and the caller is back in his place; another
-// offer may come at once. An offer that is over already is left alone.
+// offer may come at once. OfferWithdrawn says that it was not for him to take,
+// because we could not ring him: he stays ready, behind the others, and the
+// caller goes to others first. An offer that is over already is left alone.
 func (w *Waiting) Refused(o Offer, res event.OfferResult) {
 	w.step.Lock()
 	defer w.step.Unlock()
