@@ -78,6 +78,8 @@ type house struct {
 	rung   chan *sip.Leg // what rings there
 	tapes  *tapes
 	full   atomic.Bool // the event log's disk
+
+	toAgent atomic.Pointer[sip.Leg] // the node's leg to an agent, the latest
 }
 
 func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
@@ -104,7 +106,11 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 			{Language: "en", Name: "long"}:  media.Tone(400, 20*time.Second),
 			{Language: "en", Name: "short"}: media.Tone(500, 100*time.Millisecond),
 		},
-		Dial:     func(target sip.Target, s sip.Session) (*sip.Leg, error) { return h.sip.Dial(target, s) },
+		Dial: func(target sip.Target, s sip.Session) (*sip.Leg, error) {
+			leg, err := h.sip.Dial(target, s)
+			h.toAgent.Store(leg)
+			return leg, err
+		},
 		Bindings: phones,
 		Private:  func(_, number string) (string, []byte) { return "hash of " + number, nil },
 		Full:     h.full.Load,
