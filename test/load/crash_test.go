@@ -3,18 +3,15 @@
 package load
 
 import (
-	"context"
 	"math/rand/v2"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/store"
 	"github.com/bugle-voice/bugle/test/peer"
-	"github.com/bugle-voice/bugle/vault"
 )
 
 // A node under load is killed at 200 random moments. After each restart every
@@ -55,20 +52,11 @@ type state struct {
 	facts                       map[string]event.VisitResult // by visit; "" while it has no end
 }
 
-func keys(t *testing.T, bugle *peer.Bugle) *vault.Vault {
-	t.Helper()
-	v, err := vault.Inspect(context.Background(), config.Vault{}, filepath.Join(bugle.Dir, "data"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
 func readLog(t *testing.T, bugle *peer.Bugle) state {
 	t.Helper()
 	s := state{facts: map[string]event.VisitResult{}}
 	next := uint64(1)
-	for e, err := range event.Read(filepath.Join(bugle.Dir, "data", "events"), keys(t, bugle)) {
+	for e, err := range event.Read(filepath.Join(bugle.Dir, "data", "events"), keysOf(t, filepath.Join(bugle.Dir, "data"))) {
 		if err != nil { // half a record of the moment of the kill: its Emit never returned
 			continue
 		}
@@ -98,7 +86,8 @@ func readLog(t *testing.T, bugle *peer.Bugle) state {
 // compare waits until the database has all that the log had at the kill.
 func compare(t *testing.T, bugle *peer.Bugle, cut state) state {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Options{DataDir: filepath.Join(bugle.Dir, "data"), Node: "test", Sealer: keys(t, bugle)})
+	data := filepath.Join(bugle.Dir, "data")
+	db, err := store.Open(t.Context(), store.Options{DataDir: data, Node: "test", Sealer: keysOf(t, data)})
 	if err != nil {
 		t.Fatal(err)
 	}
