@@ -163,7 +163,9 @@ func (f *Figures) visitJoined(fact event.VisitJoined, at time.Time) {
 func (f *Figures) visitEnded(fact event.VisitEnded) {
 	l := f.visits[fact.Visit]
 	if l == nil {
-		if fact.Result != event.CallBack { // those are of the node's last life
+		// A visit of the node's last life is ended in this one, as called back or
+		// flowed out.
+		if fact.Result == event.Answered || fact.Result == event.Abandoned {
 			f.unmatched++
 		}
 		return

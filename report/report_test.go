@@ -150,7 +150,7 @@ func TestReportsThatCantBe(t *testing.T) {
 
 func TestPromises(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(clock(3, 12, 0).Sub(time.Now()))
+		time.Sleep(time.Until(clock(3, 12, 0)))
 		due := func(to time.Time, result store.FollowUpResult, settled time.Time) store.FollowUp {
 			return store.FollowUp{Queue: "claims", Language: "es", DueFrom: to.Add(-time.Hour), DueTo: to, Result: result, Settled: settled}
 		}
@@ -182,7 +182,7 @@ func TestPromises(t *testing.T) {
 // A state that nothing ended goes on until now, but not for ever.
 func TestShiftsThatGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(clock(3, 12, 0).Sub(time.Now()))
+		time.Sleep(time.Until(clock(3, 12, 0)))
 		w := &written{states: []store.StateChange{
 			{Agent: "crashed", State: "talking", At: clock(1, 20, 0), Previous: "reserved", After: time.Minute},
 			{Agent: "early", State: "ready", At: clock(3, 2, 0), Previous: "offline", After: 99 * time.Hour},
@@ -215,7 +215,7 @@ func TestShiftsThatGoOn(t *testing.T) {
 
 func TestFirstContactResolution(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(clock(20, 0, 0).Sub(time.Now()))
+		time.Sleep(time.Until(clock(20, 0, 0)))
 		n := 0
 		visit := func(caller string, joined time.Time, queue string, result event.VisitResult) store.Visit {
 			n++

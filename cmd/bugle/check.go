@@ -53,6 +53,9 @@ func loadSite(path string, report io.Writer) (*site, error) {
 	if err != nil {
 		return nil, tell(report, err)
 	}
+	if _, err := os.Stat(c.Prompts.Dir); err != nil {
+		return nil, fmt.Errorf("prompts: %w", err)
+	}
 	return newSite(c, os.DirFS(c.Prompts.Dir), report)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/store"
 )
 
 // passwd sets an agent's password. A running node takes it up by itself.
@@ -23,13 +25,15 @@ func passwd(env environment, args []string) error {
 	if err != nil {
 		return err
 	}
+	id := rest[0]
 	c, err := config.Load(*path)
 	if err != nil {
 		return tell(env.err, err)
 	}
-	id := rest[0]
-	if _, known := c.Agents[id]; !known {
-		return fmt.Errorf("%s has no agent %q", *path, id)
+	if _, seeded := c.Agents[id]; !seeded {
+		if err := knownToStore(env, *path, id); err != nil {
+			return err
+		}
 	}
 	password, err := bufio.NewReader(env.in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -46,6 +50,21 @@ func passwd(env environment, args []string) error {
 		return err
 	}
 	return secrets.Set(id, password)
+}
+
+// knownToStore looks for an agent who is not in the configuration: one who was
+// imported is in the database alone.
+func knownToStore(env environment, path, id string) error {
+	return withStore(env, path, func(ctx context.Context, _ *config.Config, s *store.Store) error {
+		staff, err := s.Staff(ctx)
+		if err != nil {
+			return err
+		}
+		if _, known := staff[id]; !known {
+			return fmt.Errorf("there is no agent %q, neither in %s nor in the database", id, path)
+		}
+		return nil
+	})
 }
 
 // openSecrets opens the agents' secrets of a node. Passwords that were printed

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/store"
 	"github.com/bugle-voice/bugle/vault"
 )
 
@@ -38,10 +39,17 @@ func recordings(env environment, args []string) error {
 	if list {
 		return a.list(env.out)
 	}
-	if a.vault, err = vault.Inspect(context.Background(), c.Vault, c.DataDir); err != nil {
-		return err
-	}
-	return a.export(rest[1], rest[2])
+	// What somebody said is private: the audit knows who took it before he has it.
+	return withStore(env, *path, func(ctx context.Context, c *config.Config, s *store.Store) error {
+		if a.vault, err = vault.Inspect(ctx, c.Vault, c.DataDir); err != nil {
+			return err
+		}
+		entry := store.Entry{Actor: operator().Actor, Action: "recording.export", Object: "recording " + rest[1]}
+		if err := s.Audit(ctx, entry); err != nil {
+			return err
+		}
+		return a.export(rest[1], rest[2])
+	})
 }
 
 // list prints the id, time and sealed size of every recording, oldest day first.
