@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-load lint peers prompts music bench-call clean
+.PHONY: help build run test test-load lint peers prompts music bench-call bench-store soak clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ test: peers ## all tests with the race detector (not the load tests)
 	$(GO) test -race -timeout 10m -count=1 ./test/e2e
 
 test-load: peers build ## load tests on a plain build
-	$(GO) test -tags load -count=1 -timeout 20m -v ./test/load/...
+	$(GO) test -tags load -count=1 -timeout 30m -v ./test/load/...
 
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
@@ -41,6 +41,12 @@ prompts: ## render the demo's prompts anew (needs espeak-ng and sox) and its mus
 
 bench-call: peers build ## the whole path of a call: CPU a call, memory, latency
 	@set -o pipefail; $(GO) test -tags bench -count=1 -timeout 20m -v ./bench/call | grep -E '^call |FAIL|call_test.go'
+
+bench-store: peers ## the event log, the history and a day's report, with both databases
+	@set -o pipefail; $(GO) test -tags bench -count=1 -timeout 20m -v ./bench/store | grep -E '^store |FAIL|store_test.go'
+
+soak: peers build ## the database away for an hour under load
+	$(GO) test -tags load -count=1 -timeout 2h -v -run DatabaseAway/crashed ./test/load -outage 1h
 
 clean:
 	rm -rf bin demo-data

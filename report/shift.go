@@ -64,11 +64,13 @@ func (s *shifts) unfinished(t *tally) {
 
 // spend counts time in a state, in each interval that it reaches into.
 func (s *shifts) spend(t *tally, agent, state string, over span) {
-	var one Counts
-	if one.staffed(state, 1); one == (Counts{}) {
+	if !new(Counts).staffed(state, 0) {
 		return
 	}
-	of := s.g.valuesOf(store.Visit{Agent: agent})
+	var of values
+	for i := range s.g.q.By { // by agent, if by anything
+		of[i] = agent
+	}
 	over = over.within(t.whole)
 	for over.from.Before(over.to) {
 		row := t.row(over.from, of)

@@ -84,15 +84,18 @@ func (c *Counts) handle(class string, h Handling) {
 	}
 }
 
-// staffed counts an agent's time in a state. Being rung is neither work nor
-// readiness.
-func (c *Counts) staffed(state string, d time.Duration) {
+// staffed counts an agent's time in a state, and reports whether that counts.
+// Being rung is neither work nor readiness.
+func (c *Counts) staffed(state string, d time.Duration) bool {
 	switch state {
 	case stateReady:
 		c.Ready += d
 	case stateTalking, stateWrapUp:
 		c.Busy += d
+	default:
+		return false
 	}
+	return true
 }
 
 // surveyed counts a caller's answer. One outside the scale is none.

@@ -123,7 +123,9 @@ func (s *Store) StateChanges(ctx context.Context, from, to time.Time) iter.Seq2[
 		FROM agent_states WHERE at >= $1 AND at < $2 ORDER BY at, log, seq`,
 		[]any{from.UnixMilli(), to.UnixMilli()}, func(row scanner) (StateChange, error) {
 			var c StateChange
-			err := row.Scan(&c.Agent, &c.State, &c.Reason, when{&c.At}, &c.Previous, &c.After)
+			var at, after int64 // a day has hundreds of thousands: read without detours
+			err := row.Scan(&c.Agent, &c.State, &c.Reason, &at, &c.Previous, &after)
+			c.At, c.After = time.UnixMilli(at).UTC(), time.Duration(after)
 			return c, err
 		})
 }

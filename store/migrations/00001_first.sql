@@ -112,7 +112,7 @@ CREATE TABLE agent_states (
     after_ns BIGINT NOT NULL, -- how long previous lasted
     PRIMARY KEY (log, seq)
 );
-CREATE INDEX agent_states_at ON agent_states (at);
+CREATE INDEX agent_states_at ON agent_states (at, log, seq);
 
 CREATE TABLE log_offsets (
     log    TEXT NOT NULL, -- its id
