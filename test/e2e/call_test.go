@@ -188,3 +188,47 @@ func nothingLeft(t *testing.T, bugle *peer.Bugle) {
 			figures[`bugle_agents{state="reserved"}`] == 0
 	})
 }
+
+// An agent puts the caller on hold: the caller hears music, then the agent again,
+// and the time is counted as hold.
+func TestHoldPlaysMusic(t *testing.T) {
+	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna")
+	anna := softphone(t, bugle, "anna", 600, "udp")
+	bugle.SetState(t, "anna", "ready")
+	wav := filepath.Join(t.TempDir(), "heard.wav")
+	caller := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "500ms",
+		"--tone", "1000", "--record", wav)
+	anna.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
+	sound := time.NewTicker(3 * time.Second) // what is heard meanwhile is the test
+	defer sound.Stop()
+	<-sound.C
+	anna.Do(t, "hold", "")
+	<-sound.C
+	anna.Do(t, "resume", "")
+	<-sound.C
+	anna.Do(t, "hangup", "")
+	if code := caller.Wait(t, 10*time.Second); code != 0 {
+		t.Fatalf("bugle call: exit %d\n%s", code, caller.Output())
+	}
+
+	heard := peer.ReadWAV(t, wav)
+	end := heard.Length()
+	before, music, after := heard.Cut(end-9*time.Second, end-6*time.Second), heard.Cut(end-5500*time.Millisecond, end-3500*time.Millisecond), heard.Cut(end-3*time.Second, end)
+	if got := before.Tone(0, 600); got < time.Second {
+		t.Errorf("before the hold the caller heard the agent for %v, want 1s", got)
+	}
+	if got := music.Tone(0, 600); got > 200*time.Millisecond {
+		t.Errorf("on hold the caller heard the agent for %v", got)
+	}
+	if got := music.Power(0); got < 1e-4 {
+		t.Errorf("on hold the caller heard nothing: power %g", got)
+	}
+	if got := after.Tone(0, 600); got < 1500*time.Millisecond {
+		t.Errorf("after the hold the caller heard the agent for %v, want 1.5s", got)
+	}
+	peer.Eventually(t, 5*time.Second, "about three seconds of hold to be counted", func() bool {
+		held := bugle.Metrics(t)[`bugle_queue_hold_seconds_sum{language="en",queue="claims"}`]
+		return held > 2 && held < 4
+	})
+	nothingLeft(t, bugle)
+}

@@ -104,19 +104,13 @@ func (s Sound) Tone(channel int, hertz float64) time.Duration {
 	return time.Duration(longest) * 20 * time.Millisecond
 }
 
-// Power gives the mean square of the channel between two times.
-func (s Sound) Power(channel int, from, to time.Duration) float64 {
-	in := s.Channels[channel]
-	a := min(int(from.Seconds()*float64(s.Rate)), len(in))
-	b := min(int(to.Seconds()*float64(s.Rate)), len(in))
-	if a >= b {
-		return 0
-	}
+// Power gives the channel's mean square.
+func (s Sound) Power(channel int) float64 {
 	var sum float64
-	for _, v := range in[a:b] {
+	for _, v := range s.Channels[channel] {
 		sum += v * v
 	}
-	return sum / float64(b-a)
+	return sum / float64(max(1, len(s.Channels[channel])))
 }
 
 // Length gives the recording's length.
@@ -152,4 +146,15 @@ func (s Sound) Holds(channel int, other Sound) bool {
 		}
 	}
 	return false
+}
+
+// Cut gives the part of the recording between two times.
+func (s Sound) Cut(from, to time.Duration) Sound {
+	part := Sound{Rate: s.Rate}
+	for _, in := range s.Channels {
+		a := min(max(0, int(from.Seconds()*float64(s.Rate))), len(in))
+		b := min(max(a, int(to.Seconds()*float64(s.Rate))), len(in))
+		part.Channels = append(part.Channels, in[a:b])
+	}
+	return part
 }
