@@ -84,11 +84,11 @@ func (a *agentAPI) setState(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := r.PathValue("id")
+	a.audit.tell(r, "agent.state", "agent "+id, change.State)
 	if err := a.change(r.Context(), id, change.State, change.Reason); err != nil {
 		fail(w, err)
 		return
 	}
-	a.audit.tell(r, "agent.state", "agent "+id, change.State)
 	w.WriteHeader(http.StatusNoContent)
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 )
 
 // Act is something done over the API that the audit is to know of.
@@ -28,6 +29,9 @@ type auditing struct {
 	log   *slog.Logger
 }
 
+// auditTimeout is how long a request waits for the audit.
+const auditTimeout = 2 * time.Second
+
 // tell reports whether the audit knows. What steers calls is done all the same
 // when it cannot be told (an hour without the database must not keep agents
 // from their work), and is then in the node's log; what shows records is not.
@@ -39,8 +43,10 @@ func (a *auditing) tell(r *http.Request, action, object, detail string) bool {
 	if err != nil {
 		from = r.RemoteAddr
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), auditTimeout)
+	defer cancel()
 	act := Act{Actor: a.actor, Action: action, Object: object, From: from, Detail: detail}
-	if err := a.to.Audit(r.Context(), act); err != nil {
+	if err := a.to.Audit(ctx, act); err != nil {
 		a.log.Error("the audit was not told", "actor", act.Actor, "action", action, "object", object, "from", from, "detail", detail, "error", err)
 		return false
 	}

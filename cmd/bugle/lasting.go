@@ -44,6 +44,7 @@ func (n *node) openStore(ctx context.Context, c *config.Config) (map[string]conf
 
 // How often the chores of what lasts are done.
 const (
+	choresAfter = time.Minute // the start
 	anchorEvery = time.Hour
 	retainEvery = 24 * time.Hour
 	buryEvery   = 10 * time.Minute
@@ -51,9 +52,9 @@ const (
 
 // housekeep anchors the audit's chains and deletes what has been kept long
 // enough, until ctx ends. What fails is told and tried again the next time. The
-// first deletion comes soon, for nodes that are restarted every day.
+// first of each comes soon, for nodes that are restarted often.
 func (n *node) housekeep(ctx context.Context, kept config.Retention) error {
-	anchor, retain := time.NewTicker(anchorEvery), time.NewTicker(time.Minute)
+	anchor, retain := time.NewTicker(choresAfter), time.NewTicker(choresAfter)
 	defer anchor.Stop()
 	defer retain.Stop()
 	bury := time.NewTicker(buryEvery)
@@ -63,6 +64,7 @@ func (n *node) housekeep(ctx context.Context, kept config.Retention) error {
 		case <-ctx.Done():
 			return nil
 		case <-anchor.C:
+			anchor.Reset(anchorEvery)
 			if _, err := n.store.Anchor(ctx); err != nil && ctx.Err() == nil {
 				n.log.Error("anchoring the audit's chains", "error", err)
 			}
@@ -88,15 +90,15 @@ func (n *node) buryRecordings(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed error // one file that can't be deleted keeps no other
 	for _, r := range condemned {
-		if err := n.archive.remove(r.ID); err != nil {
-			return err
+		err := n.archive.remove(r.ID)
+		if err == nil {
+			err = n.store.Forget(ctx, r.ID)
 		}
-		if err := n.store.Forget(ctx, r.ID); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, err)
 	}
-	return nil
+	return failed
 }
 
 // background runs something beside the calls until the node is closed; if it
