@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -38,7 +40,9 @@ type Entry struct {
 // The chain: an entry's hash covers its fields and the hash of the entry
 // before it. So a changed, missing or swapped entry breaks it, and the head,
 // the last entry's number and hash, vouches for all. A head is sealed by the
-// vault, and hourly written into the other nodes' chains.
+// vault, and hourly written into the other nodes' chains. Nobody extends a head
+// without looking at its seal and its entry first: a new seal over a head that
+// was tampered with would cover that up.
 
 // Audit writes an entry into this node's chain. Once it returns, the disk has
 // it; what is to be audited is done only then. A zero At is now.
@@ -47,12 +51,33 @@ func (s *Store) Audit(ctx context.Context, e Entry) error {
 }
 
 // note is Audit in a transaction, so that what is done and its entry are
-// stored both or neither.
+// stored both or neither. If the chain is broken, an entry that says so goes
+// first: the audit must not stop the node.
 func (s *Store) note(ctx context.Context, t *tx, e Entry) error {
 	h, err := s.lockHead(ctx, t, s.node)
 	if err != nil {
 		return err
 	}
+	last, err := lastEntry(ctx, t, s.node)
+	if err != nil {
+		return err
+	}
+	if what := s.broken(h, last); what != "" {
+		what = fmt.Sprintf("entry %d: %s", h.seq, what)
+		s.log.ErrorContext(ctx, "the audit's chain is broken", "node", s.node, "what", what)
+		told := Entry{Actor: "system", Action: brokenAction, Object: s.node, Detail: what}
+		if h, err = s.extend(ctx, t, s.mend(h, last), told); err != nil {
+			return err
+		}
+	}
+	if h, err = s.extend(ctx, t, h, e); err != nil {
+		return err
+	}
+	return s.putHead(ctx, t, h)
+}
+
+// extend writes an entry behind a head, and gives the new one.
+func (s *Store) extend(ctx context.Context, t *tx, h head, e Entry) (head, error) {
 	if e.At.IsZero() {
 		e.At = time.Now()
 	}
@@ -61,12 +86,65 @@ func (s *Store) note(ctx context.Context, t *tx, e Entry) error {
 		Actor: text(e.Actor), Action: text(e.Action), Object: text(e.Object), From: text(e.From), Detail: text(e.Detail),
 	}
 	h.seq, h.hash = e.Seq, e.hash(h.hash)
-	_, err = t.exec(ctx, `INSERT INTO audit (node, seq, at, actor, action, object, address, detail, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+	_, err := t.exec(ctx, `INSERT INTO audit (node, seq, at, actor, action, object, address, detail, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		e.Node, int64(e.Seq), e.At.UnixMilli(), e.Actor, e.Action, e.Object, e.From, e.Detail, h.hash)
-	if err != nil {
-		return err
+	return h, err
+}
+
+// brokenAction marks an entry that says that a chain was found broken: Object
+// is the node, Detail the place. Verify always reports it.
+const brokenAction = "audit.broken"
+
+const unsealed = "the head does not bear our seal"
+
+// place is where an entry stands: its number and its hash; 0 is nowhere.
+type place struct {
+	seq  uint64
+	hash []byte
+}
+
+// lastEntry gives the last entry that is there, whatever the head says. One
+// whose number is no number of ours, put there to leave no room behind it, does
+// not count; Verify reports it.
+func lastEntry(ctx context.Context, t *tx, node string) (p place, err error) {
+	const most = 1 << 62
+	err = t.row(ctx, fmt.Sprintf(`SELECT seq, hash FROM audit WHERE node = $1 AND seq > 0 AND seq < %d ORDER BY seq DESC LIMIT 1`, most),
+		[]any{node}, number{&p.seq}, &p.hash)
+	if errors.Is(err, sql.ErrNoRows) {
+		return place{}, nil
 	}
-	return s.putHead(ctx, t, h)
+	return p, err
+}
+
+// broken says what is wrong with the end of a chain, "" if nothing is. A chain
+// of which nothing is there is a new one: only the anchors know better.
+func (s *Store) broken(h head, last place) string {
+	switch {
+	case h.seq > 0 && !s.sealed(h):
+		return unsealed
+	case last.seq > h.seq:
+		return fmt.Sprintf("there are entries behind the head, until %d", last.seq)
+	case h.seq == h.beginSeq && last.seq == 0:
+		return "" // nothing written yet, or all deleted for its age
+	case last.seq < h.seq:
+		return "the last entry is gone"
+	case !bytes.Equal(last.hash, h.hash):
+		return "is not the one the head knows"
+	}
+	return ""
+}
+
+// mend gives the head from which a broken chain goes on: behind all that is
+// there, and all that a head of ours knows of. What another's head says counts
+// for nothing, not even where the chain begins.
+func (s *Store) mend(h head, last place) head {
+	if h.seq == 0 || !s.sealed(h) {
+		h = head{node: h.node}
+	}
+	if last.seq > h.seq {
+		h.seq, h.hash = last.seq, last.hash
+	}
+	return h
 }
 
 // hash covers the entry and, through prev, all before it. Lengths stand before
@@ -120,7 +198,7 @@ func (s *Store) lockHead(ctx context.Context, t *tx, node string) (head, error) 
 	none := []byte{}
 	err := t.row(ctx, `INSERT INTO audit_heads (node, seq, hash, begin_seq, begin_hash, seal) VALUES ($1, 0, $2, 0, $3, $4)
 		ON CONFLICT (node) DO UPDATE SET seq = audit_heads.seq RETURNING seq, hash, begin_seq, begin_hash, seal`,
-		[]any{node, none, none, none}, &h.seq, &h.hash, &h.beginSeq, &h.beginHash, &h.seal)
+		[]any{node, none, none, none}, number{&h.seq}, &h.hash, number{&h.beginSeq}, &h.beginHash, &h.seal)
 	return h, err
 }
 
@@ -138,7 +216,7 @@ func (s *Store) putHead(ctx context.Context, t *tx, h head) error {
 func heads(ctx context.Context, q querier) ([]head, error) {
 	return collect(rows(ctx, q, "read heads of the audit", `SELECT node, seq, hash, begin_seq, begin_hash, seal FROM audit_heads ORDER BY node`, nil,
 		func(row scanner) (h head, err error) {
-			err = row.Scan(&h.node, &h.seq, &h.hash, &h.beginSeq, &h.beginHash, &h.seal)
+			err = row.Scan(&h.node, number{&h.seq}, &h.hash, number{&h.beginSeq}, &h.beginHash, &h.seal)
 			return h, err
 		}))
 }
@@ -149,7 +227,8 @@ const anchorAction = "audit.anchor"
 
 // Anchor writes the heads of the other nodes' chains into this node's, so that
 // who would rewrite a chain has to rewrite them all. It gives how many, and is
-// to be called hourly.
+// to be called hourly. A head without our seal is not vouched for; that it was
+// found so is written down instead, once.
 func (s *Store) Anchor(ctx context.Context) (int, error) {
 	anchored := 0
 	err := s.inTx(ctx, "anchor the audit", func(t *tx) error {
@@ -159,7 +238,14 @@ func (s *Store) Anchor(ctx context.Context) (int, error) {
 			return err
 		}
 		for _, h := range all {
-			if h.node == s.node || h.seq == 0 {
+			if h.node == s.node {
+				continue
+			}
+			// The entries are not looked at: their node may be writing.
+			if !s.sealed(h) {
+				if err := s.tell(ctx, t, h); err != nil {
+					return err
+				}
 				continue
 			}
 			if err := s.note(ctx, t, Entry{Actor: "system", Action: anchorAction, Object: h.node, Detail: anchorDetail(h.seq, h.hash)}); err != nil {
@@ -170,6 +256,20 @@ func (s *Store) Anchor(ctx context.Context) (int, error) {
 		return nil
 	})
 	return anchored, err
+}
+
+// tell writes that another node's head does not bear our seal, unless this
+// node's chain has it already.
+func (s *Store) tell(ctx context.Context, t *tx, h head) error {
+	e := Entry{Actor: "system", Action: brokenAction, Object: h.node, Detail: fmt.Sprintf("entry %d: %s", h.seq, unsealed)}
+	var told int
+	err := t.row(ctx, `SELECT COUNT(*) FROM audit WHERE node = $1 AND action = $2 AND object = $3 AND detail = $4`,
+		[]any{s.node, e.Action, text(e.Object), e.Detail}, &told)
+	if err != nil || told > 0 {
+		return err
+	}
+	s.log.ErrorContext(ctx, "the audit's chain is broken", "node", h.node, "what", e.Detail)
+	return s.note(ctx, t, e)
 }
 
 func anchorDetail(seq uint64, hash []byte) string {
@@ -190,6 +290,20 @@ func (s *Store) Entries(ctx context.Context, from, to time.Time) iter.Seq2[Entry
 const entryQuery = `SELECT node, seq, at, actor, action, object, address, detail, hash FROM audit`
 
 func scanEntry(row scanner) (e Entry, hash []byte, err error) {
-	err = row.Scan(&e.Node, &e.Seq, when{&e.At}, &e.Actor, &e.Action, &e.Object, &e.From, &e.Detail, &hash)
+	err = row.Scan(&e.Node, number{&e.Seq}, when{&e.At}, &e.Actor, &e.Action, &e.Object, &e.From, &e.Detail, &hash)
 	return e, hash, err
+}
+
+// number reads an entry's number. What can't be one, such as a negative, is 0,
+// which fits nowhere: whoever writes it must neither stop the node nor Verify.
+type number struct{ into *uint64 }
+
+// Scan implements sql.Scanner.
+func (n number) Scan(v any) error {
+	var i sql.NullInt64
+	if err := i.Scan(v); err != nil || i.Int64 < 0 {
+		i.Int64 = 0
+	}
+	*n.into = uint64(i.Int64)
+	return nil
 }

@@ -123,7 +123,8 @@ func (v *verifier) find(node string, seq uint64, what string, args ...any) {
 func (v *verifier) begin(h head) {
 	v.Nodes++
 	v.chains[h.node] = &chain{head: h, last: h.beginSeq, lastHash: h.beginHash, known: true}
-	if h.seq > 0 && !v.s.sealed(h) {
+	// Not even an empty chain is without: a head is stored with its first entry.
+	if !v.s.sealed(h) {
 		v.find(h.node, h.seq, "the head of the chain does not bear our seal")
 	}
 }
@@ -136,6 +137,9 @@ func (v *verifier) entry(e linked) {
 		c = &chain{head: head{node: e.Node}}
 		v.chains[e.Node] = c
 		v.find(e.Node, e.Seq, "the chain has no head")
+	}
+	if e.Action == brokenAction {
+		v.find(e.Node, e.Seq, "says that the chain of node %s was found broken at %s", e.Object, e.Detail)
 	}
 	switch {
 	case e.Seq == c.last+2:
