@@ -275,7 +275,8 @@ var theDay = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 
 // fillDay writes a day of calls into the tables: nothing but the database could
 // do so in the time. Calls come over 24 hours, to three queues in four languages; 200
-// agents answer nine of ten, with four changes of their states each time.
+// agents answer nine of ten, with four changes of their states each time, and one
+// caller in five says how it was.
 func (n *node) fillDay(t *testing.T, address string) {
 	t.Helper()
 	driver := "pgx"
@@ -307,6 +308,8 @@ func (n *node) fillDay(t *testing.T, address string) {
 			` + numbers + calls + `, s (j, state, previous) AS (SELECT 0, 'talking', 'ready' UNION ALL SELECT 1, 'wrapup', 'talking' UNION ALL SELECT 2, 'ready', 'wrapup'
 				UNION ALL SELECT 3, 'reserved', 'ready')
 			SELECT 'day', 4 * i + j, at + 10000 * (j + 2), agent, state, '', previous, 10000000000 FROM c, s WHERE answered`,
+		`INSERT INTO surveys (call_id, visit, question, answer, at)
+			` + numbers + calls + `SELECT id, id || '-1', 'csat', 1 + i % 5, at + 310000 FROM c WHERE answered AND i % 5 = 1`,
 	} {
 		if _, err := db.ExecContext(t.Context(), insert); err != nil {
 			t.Fatalf("%s: %v", insert, err)

@@ -161,7 +161,7 @@ CREATE TABLE surveys (
     at       BIGINT NOT NULL,
     PRIMARY KEY (call_id, visit, question)
 );
-CREATE INDEX surveys_at ON surveys (at);
+CREATE INDEX surveys_at ON surveys (at, call_id, visit, question);
 
 -- Calls we owe someone. A callback's id is its visit's.
 CREATE TABLE follow_ups (
