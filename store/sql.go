@@ -167,12 +167,13 @@ type when struct{ into *time.Time }
 
 // Scan implements sql.Scanner.
 func (w when) Scan(v any) error {
-	var ms sql.NullInt64
-	if err := ms.Scan(v); err != nil {
-		return err
-	}
-	if *w.into = (time.Time{}); ms.Valid {
-		*w.into = time.UnixMilli(ms.Int64).UTC()
+	switch ms := v.(type) {
+	case nil:
+		*w.into = time.Time{}
+	case int64: // as both drivers give it
+		*w.into = time.UnixMilli(ms).UTC()
+	default:
+		return fmt.Errorf("a moment can't be read from %T", v)
 	}
 	return nil
 }

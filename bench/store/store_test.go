@@ -384,9 +384,10 @@ func cpu(t *testing.T, pids func() []int) time.Duration {
 			continue // it has ended
 		}
 		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		user, _ := strconv.Atoi(fields[11])
-		system, _ := strconv.Atoi(fields[12])
-		total += time.Duration(user+system) * 10 * time.Millisecond
+		for _, ticks := range fields[11:15] { // its own, and of its processes that have ended
+			n, _ := strconv.Atoi(ticks)
+			total += time.Duration(n) * 10 * time.Millisecond
+		}
 	}
 	return total
 }
