@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
@@ -41,12 +44,9 @@ func (w *writer) write(ctx context.Context, ev event.Event) error {
 		return w.exec(ctx, `UPDATE visits SET talk_ended_at = $2, talk_ns = $3, hold_ns = $4 WHERE id = $1 AND talk_ended_at IS NULL`,
 			text(f.Visit), ev.At.UnixMilli(), int64(f.Talk), int64(f.Hold))
 	case event.WrapUpEnded:
-		return w.exec(ctx, `UPDATE visits SET wrapped_up_at = $2, wrap_up_ns = $3 WHERE id = $1 AND wrapped_up_at IS NULL`,
-			text(f.Visit), ev.At.UnixMilli(), int64(f.Took))
+		return w.wrapUpEnded(ctx, ev, f)
 	case event.RecordingMade:
-		return w.exec(ctx, `INSERT INTO recordings (id, call_id, node, name, length_ns, bytes, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-			ON CONFLICT (id) DO NOTHING`,
-			text(f.Recording), ev.Call, w.from.Node, text(f.Name), int64(f.Length), f.Bytes, ev.At.UnixMilli())
+		return w.recordingMade(ctx, ev, f)
 	case event.AgentChanged:
 		return w.exec(ctx, `INSERT INTO agent_states (log, seq, at, agent, state, reason, previous, after_ns) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 			ON CONFLICT (log, seq) DO NOTHING`,
@@ -63,19 +63,19 @@ func (w *writer) exec(ctx context.Context, query string, args ...any) error {
 // callStarted leaves the caller out if he has been erased since.
 func (w *writer) callStarted(ctx context.Context, ev event.Event, f event.CallStarted) error {
 	caller, hash, sealed := text(f.Caller), text(f.CallerHash), f.CallerSealed
+	var erased sql.NullInt64
 	if hash != "" {
-		var erased int
-		err := w.t.row(ctx, `SELECT COUNT(*) FROM erasures WHERE caller_hash = $1 AND at >= $2`, []any{hash, ev.At.UnixMilli()}, &erased)
+		err := w.t.row(ctx, `SELECT MAX(at) FROM erasures WHERE caller_hash = $1 AND at >= $2`, []any{hash, ev.At.UnixMilli()}, &erased)
 		if err != nil {
 			return err
 		}
-		if erased > 0 {
+		if erased.Valid {
 			caller, hash, sealed = "", "", nil
 		}
 	}
-	return w.exec(ctx, `INSERT INTO calls (id, node, number, trunk, caller, caller_hash, caller_sealed, flow, step, language, started_at, class, reason, duration_ns)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', '', $8, '', '', 0) ON CONFLICT (id) DO NOTHING`,
-		ev.Call, w.from.Node, text(f.Number), text(f.Trunk), caller, hash, sealed, ev.At.UnixMilli())
+	return w.exec(ctx, `INSERT INTO calls (id, node, number, trunk, caller, caller_hash, caller_sealed, flow, step, language, started_at, class, reason, duration_ns, erased_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', '', $8, '', '', 0, $9) ON CONFLICT (id) DO NOTHING`,
+		ev.Call, w.from.Node, text(f.Number), text(f.Trunk), caller, hash, sealed, ev.At.UnixMilli(), erased)
 }
 
 func (w *writer) callEnded(ctx context.Context, ev event.Event, f event.CallEnded) error {
@@ -92,22 +92,55 @@ func (w *writer) visitJoined(ctx context.Context, ev event.Event, f event.VisitJ
 		return err
 	}
 	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, result, waited_ns, agent, tier)
-		VALUES ($1, $2, $3, `+ofItsCall+`, $4, $5, $6, $7, $8, '', 0, '', 0) ON CONFLICT (id) DO NOTHING`,
+		VALUES ($1, $2, $3, `+ofItsCall+`, $4, $5, $6, $7, $8, '', 0, '', 0)
+		ON CONFLICT (id) DO UPDATE SET `+fillStub+`, requires = excluded.requires WHERE visits.node = ''`,
 		text(f.Visit), ev.Call, w.from.Node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, requires, ev.At.UnixMilli())
 }
 
 // ofItsCall is the number and caller hash of a visit, whose call is argument 2.
 const ofItsCall = `COALESCE((SELECT number FROM calls WHERE id = $2), ''), COALESCE((SELECT caller_hash FROM calls WHERE id = $2), '')`
 
+// fillStub gives a visit of which only the wrap-up was known what every visit
+// has. Such a stub has no node: the agent's is not the call's.
+var fillStub = func() string {
+	var set []string
+	for _, column := range []string{"call_id", "number", "caller_hash", "queue", "language", "class", "joined_at", "node"} {
+		set = append(set, fmt.Sprintf("%[1]s = CASE WHEN visits.node = '' THEN excluded.%[1]s ELSE visits.%[1]s END", column))
+	}
+	return strings.Join(set, ", ")
+}()
+
 // visitEnded keeps the tier the agent has now: later he may have another.
 func (w *writer) visitEnded(ctx context.Context, ev event.Event, f event.VisitEnded) error {
 	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, ended_at, result, waited_ns, agent, tier)
 		VALUES ($1, $2, $3, `+ofItsCall+`, $4, $5, $6, '{}', $7, $8, $9, $10, $11, COALESCE((SELECT tier FROM agents WHERE id = $11), 0))
 		ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, result = excluded.result, agent = excluded.agent,
-			tier = excluded.tier, waited_ns = excluded.waited_ns
+			tier = excluded.tier, waited_ns = excluded.waited_ns, `+fillStub+`
 		WHERE visits.ended_at IS NULL`,
 		text(f.Visit), ev.Call, w.from.Node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, before(ev.At, f.Waited),
 		ev.At.UnixMilli(), text(string(f.Result)), int64(f.Waited), text(f.Agent))
+}
+
+// wrapUpEnded may come before the visit: the agent's node tells it, and its log
+// may be ahead of that of the call's.
+func (w *writer) wrapUpEnded(ctx context.Context, ev event.Event, f event.WrapUpEnded) error {
+	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, result, waited_ns, agent, tier,
+			wrapped_up_at, wrap_up_ns)
+		VALUES ($1, '', '', '', '', $2, $3, '', '{}', $4, '', 0, '', 0, $5, $6)
+		ON CONFLICT (id) DO UPDATE SET wrapped_up_at = excluded.wrapped_up_at, wrap_up_ns = excluded.wrap_up_ns
+		WHERE visits.wrapped_up_at IS NULL`,
+		text(f.Visit), text(f.Queue), text(f.Language), before(ev.At, f.Took), ev.At.UnixMilli(), int64(f.Took))
+}
+
+// recordingMade condemns what an erased caller said. It takes hold of the call
+// first, so that an erasure at the same time either is seen or sees.
+func (w *writer) recordingMade(ctx context.Context, ev event.Event, f event.RecordingMade) error {
+	if err := w.exec(ctx, `UPDATE calls SET erased_at = erased_at WHERE id = $1`, ev.Call); err != nil {
+		return err
+	}
+	return w.exec(ctx, `INSERT INTO recordings (id, call_id, node, name, length_ns, bytes, made_at, condemned_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT erased_at FROM calls WHERE id = $2)) ON CONFLICT (id) DO NOTHING`,
+		text(f.Recording), ev.Call, w.from.Node, text(f.Name), int64(f.Length), f.Bytes, ev.At.UnixMilli())
 }
 
 func (w *writer) offerMade(ctx context.Context, ev event.Event, f event.OfferMade) error {

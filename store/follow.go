@@ -58,31 +58,64 @@ func (h *History) resume(ctx context.Context, from Origin, log Source) (last uin
 // follow takes in what comes after an event. It ends when ctx does, and reports
 // true if it must resume, as the database no longer has that event.
 func (h *History) follow(ctx context.Context, from Origin, log Source, last uint64) (again bool) {
+	p := portion{size: largestBatch}
 	for {
 		batch, ok := h.next(ctx, log)
 		if !ok {
 			return false
 		}
-		if len(batch) == 0 {
-			continue
-		}
-		forgot := false
-		ok = h.insist(ctx, "write history", func(ctx context.Context) error {
-			err := h.apply(ctx, from, last, batch)
-			if forgot = errors.Is(err, errForgot); forgot {
-				return nil
+		full := len(batch) == largestBatch
+		for len(batch) > 0 {
+			n, forgot, ok := h.take(ctx, from, last, batch, &p)
+			if forgot {
+				h.s.log.Error("the database has lost history that it had; the event log tells it again", "log", from.Log, "had", last)
+				return true
 			}
-			return err
-		})
-		if forgot {
-			h.s.log.Error("the database has lost history that it had; the event log tells it again", "log", from.Log, "had", last)
-			return true
+			if !ok {
+				return false
+			}
+			last, batch = batch[n-1].Seq, batch[n:]
+			if !h.insist(ctx, "commit to the log", func(context.Context) error { return log.Commit(last) }) {
+				return false
+			}
 		}
-		last = batch[len(batch)-1].Seq
-		ok = ok && h.insist(ctx, "commit to the log", func(context.Context) error { return log.Commit(last) })
-		if !ok || len(batch) < largestBatch && !pause(ctx, h.pace) {
+		if !full && !pause(ctx, h.pace) {
 			return false
 		}
+	}
+}
+
+// take takes in the first n events of a batch: as many as the database manages
+// within the limit.
+func (h *History) take(ctx context.Context, from Origin, last uint64, batch []event.Event, p *portion) (n int, forgot, ok bool) {
+	ok = h.insist(ctx, "write history", func(ctx context.Context) error {
+		n = min(p.size, len(batch))
+		began := time.Now()
+		err := h.apply(ctx, from, last, batch[:n])
+		switch {
+		case errors.Is(err, errForgot):
+			forgot = true
+			return nil
+		case err == nil:
+			p.done(time.Since(began), h.limit)
+		case errors.Is(ctx.Err(), context.DeadlineExceeded): // drivers name it differently
+			p.late(n)
+		}
+		return err
+	})
+	return n, forgot, ok
+}
+
+// portion is how many events one transaction takes in.
+type portion struct{ size int }
+
+// late is that so many were too many for the limit of time.
+func (p *portion) late(n int) { p.size = max(1, n/2) }
+
+// done lets it grow again, unless twice as many would be too many again.
+func (p *portion) done(took, limit time.Duration) {
+	if 2*took < limit {
+		p.size = min(2*p.size, largestBatch)
 	}
 }
 

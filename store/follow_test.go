@@ -153,6 +153,48 @@ func TestRunOutlivesTheDatabase(t *testing.T) {
 	}
 }
 
+// A database too slow for a batch within the limit gets smaller ones.
+func TestRunOnASlowDatabase(t *testing.T) {
+	d := site{dir: t.TempDir(), sealer: newSealer()}
+	d.config.Postgres = server.Database(t)
+	s := d.open(t, "n1")
+	for _, query := range []string{
+		`CREATE FUNCTION slowly() RETURNS trigger AS $$ BEGIN PERFORM pg_sleep(0.03); RETURN NEW; END $$ LANGUAGE plpgsql`,
+		`CREATE TRIGGER slow BEFORE INSERT ON agent_states FOR EACH ROW EXECUTE FUNCTION slowly()`,
+	} {
+		_, err := s.write.Exec(query)
+		must(t, err)
+	}
+	log := new(story)
+	for range 60 { // batches of 37 take a second, the limit is 300 ms
+		log.tell("", event.AgentChanged{Agent: "anna", To: "ready"})
+	}
+	run(t, quick(s), newTape(log.events, 0))
+	got, err := collect(s.StateChanges(t.Context(), noon, after(100)))
+	must(t, err)
+	if len(got) != 60 {
+		t.Errorf("got %d of 60", len(got))
+	}
+}
+
+func TestPortion(t *testing.T) {
+	p := portion{size: largestBatch}
+	for _, want := range []int{250, 125, 62, 31, 15, 7, 3, 1, 1} {
+		if p.late(p.size); p.size != want {
+			t.Fatalf("after a deadline: %d, want %d", p.size, want)
+		}
+	}
+	p.done(time.Second, time.Second) // twice as much would be late again
+	for _, want := range []int{2, 4, 8, 16, 32, 64, 128, 256, 500, 500} {
+		if p.done(time.Second/4, time.Second); p.size != want {
+			t.Fatalf("after a success: %d, want %d", p.size, want)
+		}
+	}
+	if p.late(20); p.size != 10 { // of what there was, not of what there might be
+		t.Errorf("after a deadline with 20: %d", p.size)
+	}
+}
+
 // forgetful is a log whose database is swapped for an older copy when half of it
 // has been taken in.
 type forgetful struct {

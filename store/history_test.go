@@ -316,6 +316,56 @@ func TestHistoryOfADamagedLog(t *testing.T) {
 	})
 }
 
+// The agent's node may be ahead of the call's: his wrap-up is kept until the
+// visit it belongs to is known, which then looks as if it had come first.
+func TestWrapUpBeforeItsVisit(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		ctx := t.Context()
+		call, agent := new(story), new(story)
+		for _, ev := range answered(d.sealer).events {
+			to := call
+			if _, ok := ev.Fact.(event.WrapUpEnded); ok {
+				to = agent
+			}
+			to.events = append(to.events, ev)
+		}
+		unjoined := slices.DeleteFunc(slices.Clone(call.events), func(ev event.Event) bool {
+			_, ok := ev.Fact.(event.VisitJoined)
+			return ok
+		})
+		fromN2 := Origin{Node: "n2", Log: "n2-log"}
+		for name, told := range map[string][]event.Event{"whole": call.events, "damaged": unjoined} {
+			if d.dir = t.TempDir(); d.config.Postgres != "" {
+				d.config.Postgres = server.Database(t)
+			}
+			s := d.open(t, "n1")
+			h := s.History(testQueues)
+			must(t, h.Apply(ctx, fromN1, told))
+			must(t, h.Apply(ctx, fromN2, agent.events))
+			want := dump(t, s)
+			if d.dir = t.TempDir(); d.config.Postgres != "" {
+				d.config.Postgres = server.Database(t)
+			}
+			s = d.open(t, "n1")
+			h = s.History(testQueues)
+			must(t, h.Apply(ctx, fromN2, agent.events))
+			early, err := collect(s.Visits(ctx, noon.Add(-time.Hour), after(100)))
+			must(t, err)
+			open, err := s.OpenVisits(ctx, "n2")
+			must(t, err)
+			if len(early)+len(open) != 0 {
+				t.Errorf("%s: a visit that is not known is shown: %v %v", name, early, open)
+			}
+			for i := range told { // and at every step between
+				must(t, h.Apply(ctx, fromN1, told[:i+1]))
+			}
+			if diff := cmp.Diff(want, dump(t, s)); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+		}
+	})
+}
+
 // A node that lost its disk begins a log anew; its events are not taken for
 // those of the old one.
 func TestANewLogOfTheSameNode(t *testing.T) {

@@ -129,7 +129,7 @@ type Erased struct{ Calls, FollowUps, Recordings, Transfers int }
 // Erase forgets a number, given by its hash: no row leads to it any more. The
 // calls and their figures stay, of nobody; what was owed is owed no more, and
 // recordings are condemned. Events that are still on their way are taken in
-// without the number. It is audited, by the hash. ErrNoHash.
+// without the number, recordings condemned. It is audited, by the hash. ErrNoHash.
 func (s *Store) Erase(ctx context.Context, by By, numberHash string) (Erased, error) {
 	if numberHash == "" {
 		return Erased{}, fmt.Errorf("store: erase: %w", ErrNoHash)
@@ -144,6 +144,8 @@ func (s *Store) Erase(ctx context.Context, by By, numberHash string) (Erased, er
 			args  []any
 		}{
 			{nil, `INSERT INTO erasures (caller_hash, at) VALUES ($1, $2) ON CONFLICT (caller_hash) DO UPDATE SET at = excluded.at`, []any{numberHash, now}},
+			// First, as it holds up recordings on their way in until this is done.
+			{nil, `UPDATE calls SET erased_at = $2 WHERE caller_hash = $1`, []any{numberHash, now}},
 			{&done.Recordings, `UPDATE recordings SET condemned_at = COALESCE(condemned_at, $2)
 				WHERE call_id IN (SELECT id FROM calls WHERE caller_hash = $1)`, []any{numberHash, now}},
 			{&done.Transfers, `UPDATE transfers SET target_sealed = NULL

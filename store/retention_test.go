@@ -286,6 +286,25 @@ func TestExportAndErase(t *testing.T) {
 		if len(page.Calls) != 1 || page.Calls[0].ID != "c4" {
 			t.Errorf("calls of his: %+v", page.Calls)
 		}
+		// So are recordings of his calls, of those known before and those that were late.
+		recorded := func(from Origin, seq uint64, call, id string) {
+			must(t, h.Apply(ctx, from, []event.Event{{Seq: seq, At: after(50), Call: call, Fact: event.RecordingMade{Recording: id, Name: "reason"}}}))
+		}
+		recorded(fromN1, 100, "c1", "r2")
+		recorded(Origin{"n1", "late"}, 3, "c3", "r3")
+		recorded(Origin{"n1", "late"}, 4, "c4", "r4")
+		recorded(Origin{"n1", "other"}, 5, "c2", "r5")
+		kept, err := collect(s.Recordings(ctx, noon, after(100)))
+		must(t, err)
+		condemned, err := s.Condemned(ctx)
+		must(t, err)
+		var ids []string
+		for _, r := range append(kept, condemned...) {
+			ids = append(ids, r.ID)
+		}
+		if diff := cmp.Diff([]string{"r4", "r5", "r1", "r2", "r3"}, ids); diff != "" {
+			t.Errorf("recordings kept, then condemned: %s", diff)
+		}
 		var actions []string
 		for _, e := range audited(t, s) {
 			actions = append(actions, e.Action+" "+e.Object)

@@ -63,9 +63,9 @@ func visitScan() func(scanner) (Visit, error) {
 }
 
 // Visits gives the visits that joined from one moment until before another, in
-// that order. An error is the last pair.
+// that order, without those of which only the wrap-up is known yet. An error is the last pair.
 func (s *Store) Visits(ctx context.Context, from, to time.Time) iter.Seq2[Visit, error] {
-	return rows(ctx, s.read, "read visits", visitQuery+` WHERE joined_at >= $1 AND joined_at < $2 ORDER BY joined_at, id`,
+	return rows(ctx, s.read, "read visits", visitQuery+` WHERE joined_at >= $1 AND joined_at < $2 AND node <> '' ORDER BY joined_at, id`,
 		[]any{from.UnixMilli(), to.UnixMilli()}, visitScan())
 }
 
