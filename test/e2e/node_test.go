@@ -84,6 +84,27 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// A caller in line when the drain begins is still served.
+func TestDrainServesWhoIsInLine(t *testing.T) {
+	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna")
+	anna := peer.Start(t, "agent", "sip:anna@"+bugle.SIP, "--password", "pw-anna", "--answer-after", "0s", "--talk", "2s", "--paused")
+	anna.Await(t, "is registered", 10*time.Second)
+	waiting := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms")
+	peer.Eventually(t, 10*time.Second, "a caller in line", func() bool {
+		return peer.Sum(bugle.Metrics(t), "bugle_queue_waiting") == 1
+	})
+	bugle.Signal(syscall.SIGTERM)
+	bugle.Await(t, "draining", 5*time.Second)
+	bugle.SetState(t, "anna", "ready")
+	anna.Await(t, "hung up", 15*time.Second)
+	if code := waiting.Wait(t, 5*time.Second); code != 0 {
+		t.Errorf("the caller in line: exit %d, %s", code, waiting.Output())
+	}
+	if code := bugle.Wait(t, 15*time.Second); code != 0 {
+		t.Errorf("the node exits with %d, want 0", code)
+	}
+}
+
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports))
 	waiting := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms")
