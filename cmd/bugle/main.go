@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"text/tabwriter"
 )
 
 // version is set by the build (-ldflags -X main.version=…).
@@ -96,9 +97,11 @@ func dispatch(env environment, args []string) int {
 
 func usage(w io.Writer) {
 	fmt.Fprintln(w, "usage: bugle SUBCOMMAND")
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-32s %s\n", strings.TrimSpace(c.name+" "+c.args), c.help)
+		fmt.Fprintf(table, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.help)
 	}
+	_ = table.Flush()
 	fmt.Fprintln(w, "bugle SUBCOMMAND -h lists its flags.")
 }
 
