@@ -52,6 +52,11 @@ type VisitJoined struct {
 	Queue    string         `json:"queue"`
 	Language string         `json:"language"`
 	Requires map[string]int `json:"requires"`
+
+	// What holds for this visit, whatever the configuration says later.
+	Goal     time.Duration `json:"goal_ns,omitempty"`     // an answer within it is in time
+	Short    time.Duration `json:"short_ns,omitempty"`    // leaving within it is too soon to be answered
+	Estimate time.Duration `json:"estimate_ns,omitempty"` // of the wait, made at joining; 0 if none could be made
 }
 
 // VisitEnded is the one end of a queue visit.
@@ -61,6 +66,7 @@ type VisitEnded struct {
 	Language string        `json:"language"`
 	Result   VisitResult   `json:"result"`
 	Agent    string        `json:"agent,omitempty"` // who answered
+	Tier     int           `json:"tier,omitempty"`  // his, when he answered
 	Waited   time.Duration `json:"waited_ns"`       // from joining to the agent's answer or the caller's leaving
 }
 
@@ -109,7 +115,8 @@ type TalkEnded struct {
 	Queue    string        `json:"queue"`
 	Language string        `json:"language"`
 	Agent    string        `json:"agent"`
-	Talk     time.Duration `json:"talk_ns"` // without hold
+	Tier     int           `json:"tier,omitempty"` // his, when he answered
+	Talk     time.Duration `json:"talk_ns"`        // without hold
 	Hold     time.Duration `json:"hold_ns"`
 }
 
@@ -139,18 +146,38 @@ type RecordingMade struct {
 	Bytes     int64         `json:"bytes"`     // of the sealed file
 }
 
-func (NodeStarted) Kind() string   { return "node.started" }
-func (NodeStopped) Kind() string   { return "node.stopped" }
-func (FactsLost) Kind() string     { return "log.lost" }
-func (CallStarted) Kind() string   { return "call.started" }
-func (CallAnswered) Kind() string  { return "call.answered" }
-func (StepEntered) Kind() string   { return "step.entered" }
-func (CallEnded) Kind() string     { return "call.ended" }
-func (VisitJoined) Kind() string   { return "visit.joined" }
-func (VisitEnded) Kind() string    { return "visit.ended" }
-func (OfferMade) Kind() string     { return "offer.made" }
-func (OfferEnded) Kind() string    { return "offer.ended" }
-func (TalkEnded) Kind() string     { return "talk.ended" }
-func (WrapUpEnded) Kind() string   { return "wrapup.ended" }
-func (AgentChanged) Kind() string  { return "agent.changed" }
-func (RecordingMade) Kind() string { return "recording.made" }
+// SurveyAnswered is a caller's answer to a question about a visit of his.
+type SurveyAnswered struct {
+	Visit    string `json:"visit"`
+	Queue    string `json:"queue"`
+	Language string `json:"language"`
+	Question string `json:"question"` // csat, nps
+	Answer   int    `json:"answer"`   // csat: 1 to 5; nps: 0 to 10
+}
+
+// FollowUpSettled is the one end of a call we owed someone.
+type FollowUpSettled struct {
+	FollowUp string    `json:"follow_up"`
+	Queue    string    `json:"queue"`
+	Language string    `json:"language"`
+	Result   string    `json:"result"` // store.FollowUpResult: done, failed, dropped, erased
+	DueTo    time.Time `json:"due_to"` // done by then, the promise is kept
+}
+
+func (NodeStarted) Kind() string     { return "node.started" }
+func (NodeStopped) Kind() string     { return "node.stopped" }
+func (FactsLost) Kind() string       { return "log.lost" }
+func (CallStarted) Kind() string     { return "call.started" }
+func (CallAnswered) Kind() string    { return "call.answered" }
+func (StepEntered) Kind() string     { return "step.entered" }
+func (CallEnded) Kind() string       { return "call.ended" }
+func (VisitJoined) Kind() string     { return "visit.joined" }
+func (VisitEnded) Kind() string      { return "visit.ended" }
+func (OfferMade) Kind() string       { return "offer.made" }
+func (OfferEnded) Kind() string      { return "offer.ended" }
+func (TalkEnded) Kind() string       { return "talk.ended" }
+func (WrapUpEnded) Kind() string     { return "wrapup.ended" }
+func (AgentChanged) Kind() string    { return "agent.changed" }
+func (RecordingMade) Kind() string   { return "recording.made" }
+func (SurveyAnswered) Kind() string  { return "survey.answered" }
+func (FollowUpSettled) Kind() string { return "followup.settled" }

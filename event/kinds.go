@@ -15,6 +15,7 @@ var kinds = registry(
 	reads[TalkEnded], reads[WrapUpEnded],
 	reads[AgentChanged],
 	reads[RecordingMade],
+	reads[SurveyAnswered], reads[FollowUpSettled],
 )
 
 type reader func(data json.RawMessage) (Fact, error)

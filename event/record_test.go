@@ -26,14 +26,16 @@ var everyFact = []Fact{
 	CallAnswered{},
 	StepEntered{"main", "subject", "es"},
 	CallEnded{"caller", "hung_up", 95 * time.Second},
-	VisitJoined{"v1", "claims", "es", map[string]int{"claims": 1, "es": 1}},
-	VisitEnded{"v1", "claims", "es", Answered, "sofia", 12345 * time.Microsecond},
+	VisitJoined{"v1", "claims", "es", map[string]int{"claims": 1, "es": 1}, 20 * time.Second, 5 * time.Second, 42 * time.Second},
+	VisitEnded{"v1", "claims", "es", Answered, "sofia", 1, 12345 * time.Microsecond},
 	OfferMade{"v1", "claims", "sofia", "longest ready of 3 with claims≥1, es≥1"},
 	OfferEnded{"v1", "claims", "sofia", OfferTimedOut, 15 * time.Second},
-	TalkEnded{"v1", "claims", "es", "sofia", 80 * time.Second, time.Second},
+	TalkEnded{"v1", "claims", "es", "sofia", 1, 80 * time.Second, time.Second},
 	WrapUpEnded{"v1", "claims", "es", "sofia", 10 * time.Second},
 	AgentChanged{"sofia", "ready", "paused", "lunch", time.Hour},
 	RecordingMade{"20261122-k3j2-message", "message", 12 * time.Second, 96310},
+	SurveyAnswered{"v1", "claims", "es", "csat", 4},
+	FollowUpSettled{"v1", "claims", "es", "done", time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)},
 }
 
 // Every type of fact.go has to be registered, or it could be written and not

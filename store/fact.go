@@ -19,10 +19,14 @@ type writer struct {
 	t      *tx
 	from   Origin
 	queues map[string]config.Queue
+	born   time.Time // when the node's life began that the events are of
+	last   time.Time // of the event before; the zero time if none is known
 }
 
 func (w *writer) write(ctx context.Context, ev event.Event) error {
 	switch f := ev.Fact.(type) {
+	case event.NodeStarted:
+		return w.nodeStarted(ctx, ev)
 	case event.CallStarted:
 		return w.callStarted(ctx, ev, f)
 	case event.CallAnswered:
@@ -48,11 +52,14 @@ func (w *writer) write(ctx context.Context, ev event.Event) error {
 	case event.RecordingMade:
 		return w.recordingMade(ctx, ev, f)
 	case event.AgentChanged:
-		return w.exec(ctx, `INSERT INTO agent_states (log, seq, at, agent, state, reason, previous, after_ns) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-			ON CONFLICT (log, seq) DO NOTHING`,
-			w.from.Log, int64(ev.Seq), ev.At.UnixMilli(), text(f.Agent), text(f.To), text(f.Reason), text(f.From), int64(f.After))
+		return w.agentChanged(ctx, stateChange{w.from.Log, ev.Seq, StateChange{f.Agent, f.To, f.Reason, ev.At, f.From, f.After}})
+	case event.SurveyAnswered:
+		return w.t.addSurvey(ctx, Survey{Call: ev.Call, Visit: f.Visit, Question: f.Question, Answer: f.Answer, At: ev.At})
+	case event.FollowUpSettled:
+		return w.exec(ctx, `UPDATE follow_ups SET settled_at = $2, result = $3 WHERE id = $1 AND settled_at IS NULL`,
+			text(f.FollowUp), ev.At.UnixMilli(), text(f.Result))
 	}
-	return nil // nodes' lives and newer versions' facts are no history of calls
+	return nil // what else there is, and what a newer version tells, is no history of calls
 }
 
 func (w *writer) exec(ctx context.Context, query string, args ...any) error {
@@ -91,10 +98,14 @@ func (w *writer) visitJoined(ctx context.Context, ev event.Event, f event.VisitJ
 	if err != nil {
 		return err
 	}
-	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, result, waited_ns, agent, tier)
-		VALUES ($1, $2, $3, `+ofItsCall+`, $4, $5, $6, $7, $8, '', 0, '', 0)
-		ON CONFLICT (id) DO UPDATE SET `+fillStub+`, requires = excluded.requires WHERE visits.node = ''`,
-		text(f.Visit), ev.Call, w.from.Node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, requires, ev.At.UnixMilli())
+	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, result, waited_ns, agent, tier,
+			goal_ns, short_ns, estimate_ns)
+		VALUES ($1, $2, $3, `+ofItsCall+`, $4, $5, $6, $7, $8, '', 0, '', 0, $9, $10, $11)
+		ON CONFLICT (id) DO UPDATE SET `+fillStub+`, requires = excluded.requires,
+			goal_ns = excluded.goal_ns, short_ns = excluded.short_ns, estimate_ns = excluded.estimate_ns
+		WHERE visits.node = ''`,
+		text(f.Visit), ev.Call, w.from.Node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, requires, ev.At.UnixMilli(),
+		int64(f.Goal), int64(f.Short), int64(f.Estimate))
 }
 
 // ofItsCall is the number and caller hash of a visit, whose call is argument 2.
@@ -110,15 +121,17 @@ var fillStub = func() string {
 	return strings.Join(set, ", ")
 }()
 
-// visitEnded keeps the tier the agent has now: later he may have another.
+// visitEnded keeps the tier the agent answered with. Logs of older versions do not
+// tell it: it is the one he has now.
 func (w *writer) visitEnded(ctx context.Context, ev event.Event, f event.VisitEnded) error {
 	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, ended_at, result, waited_ns, agent, tier)
-		VALUES ($1, $2, $3, `+ofItsCall+`, $4, $5, $6, '{}', $7, $8, $9, $10, $11, COALESCE((SELECT tier FROM agents WHERE id = $11), 0))
+		VALUES ($1, $2, $3, `+ofItsCall+`, $4, $5, $6, '{}', $7, $8, $9, $10, $11,
+			CASE WHEN CAST($12 AS BIGINT) > 0 THEN CAST($12 AS BIGINT) ELSE COALESCE((SELECT tier FROM agents WHERE id = $11), 0) END)
 		ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, result = excluded.result, agent = excluded.agent,
 			tier = excluded.tier, waited_ns = excluded.waited_ns, `+fillStub+`
 		WHERE visits.ended_at IS NULL`,
 		text(f.Visit), ev.Call, w.from.Node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, before(ev.At, f.Waited),
-		ev.At.UnixMilli(), text(string(f.Result)), int64(f.Waited), text(f.Agent))
+		ev.At.UnixMilli(), text(string(f.Result)), int64(f.Waited), text(f.Agent), int64(f.Tier))
 }
 
 // wrapUpEnded may come before the visit: the agent's node tells it, and its log
@@ -132,12 +145,8 @@ func (w *writer) wrapUpEnded(ctx context.Context, ev event.Event, f event.WrapUp
 		text(f.Visit), text(f.Queue), text(f.Language), before(ev.At, f.Took), ev.At.UnixMilli(), int64(f.Took))
 }
 
-// recordingMade condemns what an erased caller said. It takes hold of the call
-// first, so that an erasure at the same time either is seen or sees.
+// recordingMade condemns what an erased caller said.
 func (w *writer) recordingMade(ctx context.Context, ev event.Event, f event.RecordingMade) error {
-	if err := w.exec(ctx, `UPDATE calls SET erased_at = erased_at WHERE id = $1`, ev.Call); err != nil {
-		return err
-	}
 	return w.exec(ctx, `INSERT INTO recordings (id, call_id, node, name, length_ns, bytes, made_at, condemned_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT erased_at FROM calls WHERE id = $2)) ON CONFLICT (id) DO NOTHING`,
 		text(f.Recording), ev.Call, w.from.Node, text(f.Name), int64(f.Length), f.Bytes, ev.At.UnixMilli())

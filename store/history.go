@@ -55,6 +55,9 @@ func (h *History) apply(ctx context.Context, from Origin, had uint64, batch []ev
 	applied := 0
 	err := h.s.inTx(ctx, "write history", func(t *tx) error {
 		applied = 0
+		if err := h.s.besideErasures(ctx, t); err != nil {
+			return err
+		}
 		seq, err := t.lockOffset(ctx, from.Log, historyReader)
 		if err != nil {
 			return err
@@ -63,6 +66,9 @@ func (h *History) apply(ctx context.Context, from Origin, had uint64, batch []ev
 			return errForgot
 		}
 		w := writer{t: t, from: from, queues: h.queues}
+		if err := w.resume(ctx); err != nil {
+			return err
+		}
 		for _, ev := range batch {
 			if ev.Seq <= seq {
 				continue
@@ -70,13 +76,16 @@ func (h *History) apply(ctx context.Context, from Origin, had uint64, batch []ev
 			if err := w.write(ctx, ev); err != nil {
 				return err
 			}
-			seq = ev.Seq
+			seq, w.last = ev.Seq, ev.At
 			applied++
 		}
 		if applied == 0 {
 			return nil
 		}
-		return t.setOffset(ctx, from.Log, historyReader, seq)
+		if err := t.setOffset(ctx, from.Log, historyReader, seq); err != nil {
+			return err
+		}
+		return w.note(ctx)
 	})
 	if err != nil {
 		h.s.metrics.failed.Inc()

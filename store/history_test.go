@@ -45,7 +45,8 @@ func answered(v *testSealer) *story {
 		event.CallAnswered{},
 		event.StepEntered{Flow: "helpline", Step: "language", Language: "en"},
 		event.StepEntered{Flow: "helpline", Step: "subject", Language: "es"},
-		event.VisitJoined{Visit: "c1-1", Queue: "urgent", Language: "es", Requires: map[string]int{"clinical": 2}}, // 5 s
+		event.VisitJoined{Visit: "c1-1", Queue: "urgent", Language: "es", Requires: map[string]int{"clinical": 2},
+			Goal: 20 * time.Second, Short: 5 * time.Second, Estimate: 7 * time.Second}, // 5 s
 		event.OfferMade{Visit: "c1-1", Queue: "urgent", Agent: "ben", Why: "longest ready"},
 		event.OfferEnded{Visit: "c1-1", Queue: "urgent", Agent: "ben", Result: event.OfferTimedOut, Rang: time.Second},
 		event.OfferMade{Visit: "c1-1", Queue: "urgent", Agent: "maria", Why: "only one"}, // 8 s
@@ -78,6 +79,7 @@ func TestHistoryOfACall(t *testing.T) {
 		wantVisits := []Visit{{
 			ID: "c1-1", Call: "c1", Node: "n1", Number: "helpline", CallerHash: hash, Queue: "urgent", Language: "es", Class: "clinical",
 			Requires: map[string]int{"clinical": 2}, Joined: after(5), Ended: after(10), Result: event.Answered, Waited: 5*time.Second + 1,
+			Goal: 20 * time.Second, Short: 5 * time.Second, Estimate: 7 * time.Second,
 			Agent: "maria", Tier: 2, TalkEnded: after(12), Talk: 7 * time.Second, Hold: time.Second, WrappedUp: after(14), WrapUp: 2 * time.Second,
 		}}
 		if diff := cmp.Diff(wantVisits, visits); diff != "" {
@@ -153,7 +155,7 @@ func dump(t *testing.T, s *Store) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for _, table := range []string{
-		"calls", "visits", "offers", "agent_states", "recordings", "log_offsets", "transfers", "surveys", "follow_ups", "erasures", "agents",
+		"calls", "visits", "offers", "agent_states", "agent_now", "agent_time", "recordings", "log_offsets", "transfers", "surveys", "follow_ups", "erasures", "agents",
 	} {
 		found, err := s.read.QueryContext(t.Context(), "SELECT * FROM "+table)
 		must(t, err)
@@ -186,6 +188,9 @@ func day(rnd *rand.Rand, calls int, v *testSealer) *story {
 	var waiting [][]event.Event
 	for i := range calls {
 		s := new(story)
+		if i%20 == 19 {
+			s.tell("", event.NodeStarted{Node: "n1"}) // it was killed
+		}
 		id := fmt.Sprintf("c%d", i)
 		visit := id + "-1"
 		s.tell(id, event.CallStarted{Number: "n", CallerHash: v.Hash(fmt.Sprint(rnd.IntN(20))), CallerSealed: []byte("x")})
@@ -203,7 +208,7 @@ func day(rnd *rand.Rand, calls int, v *testSealer) *story {
 			case 1:
 				s.tell(id, event.VisitEnded{Visit: visit, Queue: "claims", Result: event.Answered, Agent: "a9", Waited: time.Second},
 					event.TalkEnded{Visit: visit, Queue: "claims", Agent: "a9", Talk: time.Minute},
-					event.AgentChanged{Agent: "a9", From: "talking", To: "wrapup"},
+					event.AgentChanged{Agent: "a9", From: "talking", To: "wrapup", After: 20 * time.Minute},
 					event.WrapUpEnded{Visit: visit, Queue: "claims", Agent: "a9", Took: time.Second})
 			}
 		}

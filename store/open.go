@@ -79,11 +79,12 @@ func openPostgres(address string) (*sql.DB, error) {
 //go:embed migrations
 var migrations embed.FS
 
-// migrate brings the tables up to date. Nodes that start together take turns.
-func (s *Store) migrate(ctx context.Context) error {
+// migrator knows the migrations and what of them the database has. Nodes that start
+// together take turns.
+func (s *Store) migrator() (*goose.Provider, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithTableName("bugle_migrations"), goose.WithSlog(s.log)}
 	dialect := goose.DialectSQLite3
@@ -91,11 +92,16 @@ func (s *Store) migrate(ctx context.Context) error {
 		dialect = goose.DialectPostgres
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		options = append(options, goose.WithSessionLocker(locker))
 	}
-	p, err := goose.NewProvider(dialect, s.write, files, options...)
+	return goose.NewProvider(dialect, s.write, files, options...)
+}
+
+// migrate brings the tables up to date.
+func (s *Store) migrate(ctx context.Context) error {
+	p, err := s.migrator()
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}

@@ -123,6 +123,31 @@ func (s *Store) heldCall(ctx context.Context, c Call) (h HeldCall, err error) {
 	return h, nil
 }
 
+// erasing is PostgreSQL's lock between an erasure and what may bring a caller in: two
+// transactions at the same time see nothing of each other, and the number would
+// stay. It is one lock for all callers and is taken before anything else, so that
+// nobody who waits for it holds up another. SQLite has one writer at a time.
+const erasing = 0x62_75_67_6c_65 // "bugle"
+
+// besideErasures has a transaction see all of an erasure, or the erasure see all
+// of it.
+func (s *Store) besideErasures(ctx context.Context, t *tx) error {
+	return s.lock(ctx, t, `SELECT pg_advisory_xact_lock_shared($1)`)
+}
+
+// besideNobody is the erasure's side.
+func (s *Store) besideNobody(ctx context.Context, t *tx) error {
+	return s.lock(ctx, t, `SELECT pg_advisory_xact_lock($1)`)
+}
+
+func (s *Store) lock(ctx context.Context, t *tx, query string) error {
+	if s.dialect == sqlite {
+		return nil
+	}
+	_, err := t.exec(ctx, query, int64(erasing))
+	return err
+}
+
 // Erased counts what Erase did.
 type Erased struct{ Calls, FollowUps, Recordings, Transfers int }
 
@@ -137,6 +162,9 @@ func (s *Store) Erase(ctx context.Context, by By, numberHash string) (Erased, er
 	var done Erased
 	err := s.inTx(ctx, "erase a caller", func(t *tx) error {
 		done = Erased{}
+		if err := s.besideNobody(ctx, t); err != nil {
+			return err
+		}
 		now := time.Now().UnixMilli()
 		for _, step := range []struct {
 			count *int
@@ -144,7 +172,6 @@ func (s *Store) Erase(ctx context.Context, by By, numberHash string) (Erased, er
 			args  []any
 		}{
 			{nil, `INSERT INTO erasures (caller_hash, at) VALUES ($1, $2) ON CONFLICT (caller_hash) DO UPDATE SET at = excluded.at`, []any{numberHash, now}},
-			// First, as it holds up recordings on their way in until this is done.
 			{nil, `UPDATE calls SET erased_at = $2 WHERE caller_hash = $1`, []any{numberHash, now}},
 			{&done.Recordings, `UPDATE recordings SET condemned_at = COALESCE(condemned_at, $2)
 				WHERE call_id IN (SELECT id FROM calls WHERE caller_hash = $1)`, []any{numberHash, now}},

@@ -11,9 +11,11 @@ import (
 // A step of purging deletes one batch and gives how many rows that were, and of
 // how many there may be more: fewer than purgeBatch says that it is done.
 
-// ofCalls are the tables whose rows belong to a call, with their keys and what
-// says how old a row is.
-var ofCalls = []struct{ table, key, at string }{
+// agedRows is a table with its key and what says how old a row is.
+type agedRows struct{ table, key, at string }
+
+// ofCalls are the tables whose rows belong to a call.
+var ofCalls = []agedRows{
 	{"visits", "id", "joined_at"},
 	{"offers", "visit, agent, made_at", "made_at"},
 	{"transfers", "id", "at"},
@@ -40,7 +42,7 @@ func purgeRecords(ctx context.Context, t *tx, before int64) (rows, left int64, e
 		return rows + calls, calls, err
 	}
 	rows += calls
-	for _, of := range append(ofCalls, struct{ table, key, at string }{"agent_states", "log, seq", "at"}) {
+	for _, of := range append(ofCalls, agedRows{"agent_states", "log, seq", "at"}, agedRows{"agent_time", "quarter, agent, state", "quarter"}, agedRows{"agent_now", "agent", "at"}) {
 		n, err := t.exec(ctx, fmt.Sprintf(`DELETE FROM %[1]s WHERE (%[2]s) IN (SELECT %[2]s FROM %[1]s WHERE %[3]s < $1 LIMIT %[4]d)`,
 			of.table, of.key, of.at, purgeBatch), before)
 		if err != nil {

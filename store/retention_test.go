@@ -2,16 +2,19 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/test/peer"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -21,7 +24,7 @@ func twoDays(t *testing.T, s *Store, v *testSealer) (between time.Time) {
 	h := s.History(testQueues)
 	rnd := rand.New(rand.NewPCG(7, 8))
 	for i, from := range []Origin{{"n1", "old"}, {"n1", "young"}} {
-		events := day(rnd, 700-600*i, v).events
+		events := slices.DeleteFunc(day(rnd, 700-600*i, v).events, func(ev event.Event) bool { return ev.Fact.Kind() == "node.started" })
 		for j := range events {
 			ev := &events[j]
 			ev.Call = from.Log + ev.Call
@@ -85,6 +88,18 @@ func TestPurgeDeletesWhatIsOldAndNothingElse(t *testing.T) {
 			if diff := cmp.Diff(strings.Join(want, "\n"), left[table]); diff != "" {
 				t.Errorf("%s: %s", table, diff)
 			}
+		}
+		for _, line := range strings.Split(before["agent_time"], "\n") {
+			old := line < fmt.Sprintf("[%d", between.UnixMilli())
+			if old {
+				n--
+			}
+			if strings.Contains(left["agent_time"], line) == old {
+				t.Errorf("agent_time: %s is old: %v; left is\n%s", line, old, left["agent_time"])
+			}
+		}
+		if diff := cmp.Diff(before["agent_now"], left["agent_now"]); diff != "" {
+			t.Errorf("agent_now: %s", diff)
 		}
 		if n != 0 {
 			t.Errorf("%d more or fewer rows were counted than have gone", n)
@@ -287,6 +302,15 @@ func TestExportAndErase(t *testing.T) {
 			t.Errorf("calls of his: %+v", page.Calls)
 		}
 		// So are recordings of his calls, of those known before and those that were late.
+		// And so are numbers that his old call is handed on to.
+		must(t, s.AddTransfer(ctx, Transfer{ID: "t2", Call: "c1", TargetKind: outsideNumber, Target: "+15550124", At: after(60)}))
+		must(t, s.AddTransfer(ctx, Transfer{ID: "t3", Call: "c4", TargetKind: outsideNumber, Target: "+15550125", At: after(61)}))
+		for tr, err := range s.Transfers(ctx, after(59), after(100)) {
+			must(t, err)
+			if want := map[string]string{"t2": "", "t3": "+15550125"}[tr.ID]; tr.Target.Reveal() != want {
+				t.Errorf("transfer %s: its number is kept: %v", tr.ID, tr.Target != "")
+			}
+		}
 		recorded := func(from Origin, seq uint64, call, id string) {
 			must(t, h.Apply(ctx, from, []event.Event{{Seq: seq, At: after(50), Call: call, Fact: event.RecordingMade{Recording: id, Name: "reason"}}}))
 		}
@@ -390,4 +414,71 @@ func TestSearchCalls(t *testing.T) {
 			}
 		}
 	})
+}
+
+// On PostgreSQL two transactions at the same time see nothing of each other. Whatever
+// brings a caller in while he is being erased, the erasure wins.
+func TestErasureWinsOverWhatIsUnderWay(t *testing.T) {
+	told := func(d site) []event.Event { return answered(d.sealer).events }
+	for _, test := range []struct {
+		table  string // whose rows are held back
+		before func(t *testing.T, s *Store, d site)
+		during func(ctx context.Context, s *Store, d site) error
+	}{
+		{"calls", func(*testing.T, *Store, site) {}, func(ctx context.Context, s *Store, d site) error {
+			return s.History(testQueues).Apply(ctx, fromN1, told(d))
+		}},
+		{"recordings", func(*testing.T, *Store, site) {}, func(ctx context.Context, s *Store, d site) error {
+			return s.History(testQueues).Apply(ctx, fromN1, told(d))
+		}},
+		{"transfers", func(t *testing.T, s *Store, d site) {
+			must(t, s.History(testQueues).Apply(t.Context(), fromN1, told(d)))
+		}, func(ctx context.Context, s *Store, d site) error {
+			return s.AddTransfer(ctx, Transfer{ID: "t1", Call: "c1", TargetKind: outsideNumber, Target: "+15550123", At: noon})
+		}},
+	} {
+		t.Run(test.table, func(t *testing.T) {
+			d := site{config: config.Store{Postgres: server.Database(t)}, sealer: newSealer()}
+			s, eraser := d.open(t, "n1"), d.open(t, "n2")
+			ctx := t.Context()
+			test.before(t, s, d)
+			_, err := s.write.Exec(`CREATE FUNCTION hold_back() RETURNS trigger AS $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END $$ LANGUAGE plpgsql;
+				CREATE TRIGGER held_back AFTER INSERT ON ` + test.table + ` FOR EACH ROW EXECUTE FUNCTION hold_back()`)
+			must(t, err)
+			gate, err := s.write.BeginTx(ctx, nil)
+			must(t, err)
+			defer gate.Rollback()
+			_, err = gate.Exec(`SELECT pg_advisory_xact_lock(42)`)
+			must(t, err)
+			waits := func(n int) bool { // or, after all, does not
+				var count int
+				must(t, s.read.QueryRow(`SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&count))
+				return count >= n
+			}
+			done, erased := make(chan error, 1), make(chan error, 1)
+			go func() { done <- test.during(ctx, s, d) }()
+			peer.Eventually(t, 10*time.Second, "the row to be held back", func() bool { return waits(1) })
+			go func() {
+				_, err := eraser.Erase(ctx, tester, d.sealer.Hash("+15550100"))
+				erased <- err
+			}()
+			peer.Eventually(t, 10*time.Second, "the erasure to wait or be over", func() bool { return waits(2) || len(erased) > 0 })
+			must(t, gate.Commit())
+			must(t, <-done)
+			must(t, <-erased)
+			for table, content := range dump(t, s) {
+				if table != "erasures" && strings.Contains(content, d.sealer.Hash("+15550100")) {
+					t.Errorf("%s still leads to the caller: %s", table, content)
+				}
+			}
+			for tr, err := range s.Transfers(ctx, noon, after(100)) {
+				if must(t, err); tr.Target != "" {
+					t.Error("an outside number is left")
+				}
+			}
+			if kept, err := collect(s.Recordings(ctx, noon, after(100))); err != nil || len(kept) > 0 {
+				t.Errorf("recordings kept: %v %v", kept, err)
+			}
+		})
+	}
 }

@@ -19,11 +19,13 @@ type Survey struct {
 // AddSurvey writes an answer down. A second answer to the same question is not
 // counted.
 func (s *Store) AddSurvey(ctx context.Context, a Survey) error {
-	return s.inTx(ctx, "add survey", func(t *tx) error {
-		_, err := t.exec(ctx, `INSERT INTO surveys (call_id, visit, question, answer, at) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (call_id, visit, question) DO NOTHING`, a.Call, a.Visit, a.Question, a.Answer, a.At.UnixMilli())
-		return err
-	})
+	return s.inTx(ctx, "add survey", func(t *tx) error { return t.addSurvey(ctx, a) })
+}
+
+func (t *tx) addSurvey(ctx context.Context, a Survey) error {
+	_, err := t.exec(ctx, `INSERT INTO surveys (call_id, visit, question, answer, at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (call_id, visit, question) DO NOTHING`, a.Call, text(a.Visit), text(a.Question), a.Answer, a.At.UnixMilli())
+	return err
 }
 
 const surveyQuery = `SELECT call_id, visit, question, answer, at FROM surveys`
@@ -57,7 +59,8 @@ type Transfer struct {
 // outsideNumber is the kind of a target that is somebody's telephone.
 const outsideNumber = "number"
 
-// AddTransfer writes a transfer down, once.
+// AddTransfer writes a transfer down, once. Of a call whose caller has been
+// erased, an outside number is left out.
 func (s *Store) AddTransfer(ctx context.Context, tr Transfer) error {
 	plain, sealed := tr.Target.Reveal(), []byte(nil)
 	if tr.TargetKind == outsideNumber {
@@ -68,7 +71,18 @@ func (s *Store) AddTransfer(ctx context.Context, tr Transfer) error {
 		plain = ""
 	}
 	return s.inTx(ctx, "add transfer", func(t *tx) error {
-		_, err := t.exec(ctx, `INSERT INTO transfers (id, call_id, visit, from_agent, kind, target_kind, target, target_sealed, at, result)
+		err := s.besideErasures(ctx, t)
+		if err != nil {
+			return err
+		}
+		var erased int
+		if err := t.row(ctx, `SELECT COUNT(*) FROM calls WHERE id = $1 AND erased_at IS NOT NULL`, []any{tr.Call}, &erased); err != nil {
+			return err
+		}
+		if erased > 0 {
+			sealed = nil
+		}
+		_, err = t.exec(ctx, `INSERT INTO transfers (id, call_id, visit, from_agent, kind, target_kind, target, target_sealed, at, result)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING`,
 			tr.ID, tr.Call, tr.Visit, tr.FromAgent, tr.Kind, tr.TargetKind, text(plain), sealed, tr.At.UnixMilli(), tr.Result)
 		return err

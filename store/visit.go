@@ -25,6 +25,11 @@ type Visit struct {
 	Result     event.VisitResult // empty while it waits
 	Waited     time.Duration     // from joining to the agent's answer or the end
 
+	// As they were when it joined; 0 if nothing was told of them.
+	Goal     time.Duration // an answer within it is in time
+	Short    time.Duration // leaving within it is a short abandon
+	Estimate time.Duration // what the wait was expected to be
+
 	Agent     string        // who answered
 	Tier      int           // his tier then; 0 if nobody answered
 	TalkEnded time.Time     // zero while they talk: only ended talks are handled
@@ -35,7 +40,7 @@ type Visit struct {
 }
 
 const visitQuery = `SELECT id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, ended_at, result, waited_ns,
-	agent, tier, talk_ended_at, talk_ns, hold_ns, wrapped_up_at, wrap_up_ns FROM visits`
+	goal_ns, short_ns, estimate_ns, agent, tier, talk_ended_at, talk_ns, hold_ns, wrapped_up_at, wrap_up_ns FROM visits`
 
 // visitScan reads visits. Few requirements differ, so each is decoded once and
 // shared.
@@ -46,7 +51,7 @@ func visitScan() func(scanner) (Visit, error) {
 		var requires string
 		err := row.Scan(&v.ID, &v.Call, &v.Node, &v.Number, &v.CallerHash, &v.Queue, &v.Language, &v.Class, &requires,
 			when{&v.Joined}, when{&v.Ended}, &v.Result, &v.Waited,
-			&v.Agent, &v.Tier, when{&v.TalkEnded}, &v.Talk, &v.Hold, when{&v.WrappedUp}, &v.WrapUp)
+			&v.Goal, &v.Short, &v.Estimate, &v.Agent, &v.Tier, when{&v.TalkEnded}, &v.Talk, &v.Hold, when{&v.WrappedUp}, &v.WrapUp)
 		if err != nil {
 			return v, err
 		}
