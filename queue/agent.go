@@ -35,6 +35,7 @@ type Agent struct {
 	Leaving bool      // his phone is gone: offline when the talk is over
 	Visit   string    // which he is rung for, talks with or wraps up
 	Node    string    // which owns his session
+	Profile string    // his skills, as Skills.String writes them
 }
 
 var (
@@ -136,6 +137,7 @@ func parseAgent(id, record string) Agent {
 	return Agent{
 		ID:      id,
 		Node:    f[0],
+		Profile: f[2],
 		Leaving: f[1] != "1" && f[3] != string(Offline),
 		State:   State(f[3]),
 		Since:   fromMillis(f[4]),

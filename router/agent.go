@@ -33,6 +33,7 @@ type AgentInfo struct {
 	Reason    string    // of a pause
 	Pending   string    // reason of a pause that begins after the talk
 	Visit     string    // which he is rung for, talks with or wraps up
+	Tier      int
 	Languages map[string]int
 	Skills    map[string]int
 }
@@ -41,14 +42,51 @@ type AgentInfo struct {
 // the first time or again. An offline agent becomes paused, or ready if the
 // site wants that. A failure is tried again; an unknown agent is ignored.
 func (r *Router) Registered(agent string) {
-	a, err := r.agent(agent)
-	if err != nil {
+	if _, err := r.agent(agent); err != nil {
 		r.log.Warn("registration of an agent who is not configured", "agent", agent)
 		return
 	}
 	r.insist(agent, "register agent", func(ctx context.Context) error {
+		a, err := r.agent(agent)
+		if err != nil {
+			return nil // removed while this was tried again
+		}
 		return r.queue.Register(ctx, agent, skills(a), r.readyOnRegister)
 	})
+}
+
+// SetAgents puts other agents in the place of those there are; the map is not
+// to be changed afterwards. From now on they alone are known. Those of this
+// node who have other skills now are offered what fits them; those who are no
+// agents any more are offline, at once or when the ringing or talk they are in
+// is over.
+func (r *Router) SetAgents(agents map[string]config.Agent) {
+	r.agents.Store(&agents)
+	r.insistAside("\x00agents", "take up changed agents", r.takeUpAgents)
+}
+
+// takeUpAgents makes Redis know of this node's agents what the router knows. It
+// compares, so it does not matter how many changes it has missed.
+func (r *Router) takeUpAgents(ctx context.Context) error {
+	mine, err := r.queue.Mine(ctx)
+	if err != nil {
+		return err
+	}
+	for _, live := range mine {
+		a, err := r.agent(live.ID)
+		switch {
+		case err != nil && !live.Leaving:
+			err = r.queue.Unregister(ctx, live.ID)
+		case err == nil && live.Profile != skills(a).String():
+			err = r.queue.SetSkills(ctx, live.ID, skills(a))
+		default:
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Unregistered says that the agent's last phone is gone. He is offline at
@@ -101,21 +139,22 @@ func (r *Router) WrapUpDone(ctx context.Context, agent string) error {
 	return nil
 }
 
-// Agents gives all configured agents, sorted by id.
+// Agents gives all agents, sorted by id.
 func (r *Router) Agents(ctx context.Context) ([]AgentInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	ids := slices.Sorted(maps.Keys(r.agents))
+	agents := *r.agents.Load()
+	ids := slices.Sorted(maps.Keys(agents))
 	live, err := r.queue.Agents(ctx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
 	}
 	infos := make([]AgentInfo, len(ids))
 	for i, a := range live {
-		c := r.agents[a.ID]
+		c := agents[a.ID]
 		infos[i] = AgentInfo{
 			ID: a.ID, Name: c.Name, State: a.State, Since: a.Since, Reason: a.Reason,
-			Pending: a.Pending, Visit: a.Visit, Languages: c.Languages, Skills: c.Skills,
+			Pending: a.Pending, Visit: a.Visit, Tier: c.Tier, Languages: c.Languages, Skills: c.Skills,
 		}
 	}
 	return infos, nil

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
@@ -34,7 +35,7 @@ var (
 type Options struct {
 	Queue           *queue.Queue
 	Events          event.Emitter
-	Agents          map[string]config.Agent // by id
+	Agents          map[string]config.Agent // by id; not to be changed: SetAgents
 	Queues          map[string]config.Queue // by name
 	ReadyOnRegister bool                    // a registering agent is ready at once instead of paused
 	Log             *slog.Logger
@@ -45,7 +46,7 @@ type Options struct {
 type Router struct {
 	queue           *queue.Queue
 	events          event.Emitter
-	agents          map[string]config.Agent
+	agents          atomic.Pointer[map[string]config.Agent]
 	queues          map[string]config.Queue
 	readyOnRegister bool
 	log             *slog.Logger
@@ -68,7 +69,6 @@ func New(o Options) *Router {
 	r := &Router{
 		queue:           o.Queue,
 		events:          o.Events,
-		agents:          maps.Clone(o.Agents),
 		queues:          maps.Clone(o.Queues),
 		readyOnRegister: o.ReadyOnRegister,
 		log:             o.Log,
@@ -78,6 +78,7 @@ func New(o Options) *Router {
 		wrapUps:         make(map[string]*wrapUp),
 		retries:         make(map[string]*retry),
 	}
+	r.agents.Store(&o.Agents)
 	o.Queue.Listen(inbox{r})
 	return r
 }
@@ -129,7 +130,7 @@ func (in inbox) Changed(c queue.Change) {
 }
 
 func (r *Router) agent(id string) (config.Agent, error) {
-	a, ok := r.agents[id]
+	a, ok := (*r.agents.Load())[id]
 	if !ok {
 		return config.Agent{}, fmt.Errorf("router: %w %q", ErrUnknownAgent, id)
 	}

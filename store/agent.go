@@ -43,9 +43,29 @@ func (s *Store) Seed(ctx context.Context, agents map[string]config.Agent) ([]str
 			}
 			added = append(added, id)
 		}
-		return nil
+		if len(added) == 0 {
+			return nil
+		}
+		return staffChanged(ctx, t)
 	})
 	return added, err
+}
+
+// StaffVersion gives a number that rises with every change of the agents: what
+// running nodes look at to see whether there is something to take up.
+func (s *Store) StaffVersion(ctx context.Context) (int64, error) {
+	for n, err := range rows(ctx, s.read, "read the version of the agents", `SELECT n FROM changes WHERE what = 'staff'`, nil,
+		func(row scanner) (n int64, err error) { return n, row.Scan(&n) }) {
+		return n, err
+	}
+	return 0, nil
+}
+
+// staffChanged is the last step of a transaction that changes agents: those who
+// do so at once take turns here, and nothing else is locked for it.
+func staffChanged(ctx context.Context, t *tx) error {
+	_, err := t.exec(ctx, `INSERT INTO changes (what, n) VALUES ('staff', 1) ON CONFLICT (what) DO UPDATE SET n = changes.n + 1`)
+	return err
 }
 
 // Agents gives the agents by id, without those who have left.
@@ -66,10 +86,14 @@ func (s *Store) Staff(ctx context.Context) (map[string]config.Agent, error) {
 	return staff, nil
 }
 
-// PutAgent adds an agent or changes one; who had left is back.
+// PutAgent adds an agent or changes one; who had left is back. Whether he fits
+// the configuration is to be looked at before (Vocabulary.Check).
 func (s *Store) PutAgent(ctx context.Context, by By, id string, a config.Agent) error {
 	return s.inTx(ctx, "put agent", func(t *tx) error {
 		if err := putAgent(ctx, t, id, a); err != nil {
+			return err
+		}
+		if err := staffChanged(ctx, t); err != nil {
 			return err
 		}
 		return s.note(ctx, t, by.entry("agent.put", "agent "+id, ""))
@@ -79,15 +103,22 @@ func (s *Store) PutAgent(ctx context.Context, by By, id string, a config.Agent) 
 // RemoveAgent lets an agent go. The history keeps his name. ErrUnknownAgent.
 func (s *Store) RemoveAgent(ctx context.Context, by By, id string) error {
 	return s.inTx(ctx, "remove agent", func(t *tx) error {
-		n, err := t.exec(ctx, `UPDATE agents SET left_at = $2, changed_at = $2 WHERE id = $1 AND left_at IS NULL`, id, time.Now().UnixMilli())
-		if err != nil {
+		if err := removeAgent(ctx, t, id); err != nil {
 			return err
 		}
-		if n == 0 {
-			return fmt.Errorf("%w: %q", ErrUnknownAgent, id)
+		if err := staffChanged(ctx, t); err != nil {
+			return err
 		}
 		return s.note(ctx, t, by.entry("agent.remove", "agent "+id, ""))
 	})
+}
+
+func removeAgent(ctx context.Context, t *tx, id string) error {
+	n, err := t.exec(ctx, `UPDATE agents SET left_at = $2, changed_at = $2 WHERE id = $1 AND left_at IS NULL`, id, time.Now().UnixMilli())
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%w: %q", ErrUnknownAgent, id)
+	}
+	return err
 }
 
 func putAgent(ctx context.Context, t *tx, id string, a config.Agent) error {

@@ -60,7 +60,7 @@ func TestImportIsWholeAndAudited(t *testing.T) {
 		done, err := s.ImportAgents(ctx, tester, words, strings.NewReader("\uFEFFskills;id;name;languages;tier\r\n"+
 			"claims:4;anna;Anna Reed;en:5;1\r\n"+
 			"clinical:2 claims:1;ben;\"Carter; Ben\";en:5 es:2;2\r\n"+
-			";cleo;Cléo;de:3;\r\n"))
+			";cleo;Cléo;de:3;\r\n"), false)
 		must(t, err)
 		if want := (Imported{Added: 1, Changed: 1, Unchanged: 1}); done != want {
 			t.Errorf("got %+v, want %+v", done, want)
@@ -76,13 +76,13 @@ func TestImportIsWholeAndAudited(t *testing.T) {
 			t.Error(diff)
 		}
 		// What was written can be read, and changes nothing.
-		done, err = s.ImportAgents(ctx, tester, words, &out)
+		done, err = s.ImportAgents(ctx, tester, words, &out, false)
 		must(t, err)
 		if want := (Imported{Unchanged: 4}); done != want {
 			t.Errorf("got %+v, want %+v", done, want)
 		}
 		last := audited(t, s)[4]
-		if last.Action != "agents.import" || last.Actor != "tess" || last.Detail != "added 0, changed 0, unchanged 4" {
+		if last.Action != "agents.import" || last.Actor != "tess" || last.Detail != "added 0, changed 0, unchanged 4, removed 0" {
 			t.Errorf("audited %+v", last)
 		}
 	})
@@ -118,7 +118,7 @@ line 8: 2 fields where the heading has 5`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := s.ImportAgents(t.Context(), tester, words, strings.NewReader(test.file))
+			_, err := s.ImportAgents(t.Context(), tester, words, strings.NewReader(test.file), false)
 			var bad BadLines
 			if !errors.As(err, &bad) {
 				t.Fatalf("got %v", err)

@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,12 +21,11 @@ import (
 // agent. Languages and skills are written "en:5 es:2".
 var columns = []string{"id", "name", "tier", "languages", "skills"}
 
-// Vocabulary is the words an agent's languages and skills may be: those of the
-// configuration.
-type Vocabulary struct{ Languages, Skills []string }
-
 // Imported counts what an import did.
-type Imported struct{ Added, Changed, Unchanged int }
+type Imported struct{ Added, Changed, Unchanged, Removed int }
+
+// errNobody keeps a wrong file from sending everybody home.
+var errNobody = errors.New("the file names no agent, so all would be removed")
 
 // BadLine is one mistake in a file.
 type BadLine struct {
@@ -51,10 +49,11 @@ func (b BadLines) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// ImportAgents adds and changes agents as a CSV file says; agents it does not
-// name stay as they are. All lines or none: an error is BadLines if the file
-// is to blame. Excel's semicolons are understood.
-func (s *Store) ImportAgents(ctx context.Context, by By, v Vocabulary, r io.Reader) (Imported, error) {
+// ImportAgents adds and changes agents as a CSV file says. Agents it does not
+// name stay as they are or, if the file is to be all there is, are removed. All
+// lines or none: an error is BadLines if the file is to blame. Excel's
+// semicolons are understood.
+func (s *Store) ImportAgents(ctx context.Context, by By, v Vocabulary, r io.Reader, all bool) (Imported, error) {
 	agents, bad, err := readAgents(r, v)
 	if err != nil {
 		return Imported{}, fmt.Errorf("import agents: %w", err)
@@ -62,31 +61,66 @@ func (s *Store) ImportAgents(ctx context.Context, by By, v Vocabulary, r io.Read
 	if len(bad) > 0 {
 		return Imported{}, bad
 	}
+	if all && len(agents) == 0 {
+		return Imported{}, fmt.Errorf("import agents: %w", errNobody)
+	}
 	var done Imported
 	err = s.inTx(ctx, "import agents", func(t *tx) error {
-		done = Imported{}
 		before, err := agentsIn(ctx, t)
 		if err != nil {
 			return err
 		}
-		for _, id := range slices.Sorted(maps.Keys(agents)) {
-			old, known := before[id]
-			switch {
-			case !known:
-				done.Added++
-			case reflect.DeepEqual(old.Agent, agents[id]):
-				done.Unchanged++
-				continue
-			default:
-				done.Changed++
-			}
-			if err := putAgent(ctx, t, id, agents[id]); err != nil {
+		if done, err = putAll(ctx, t, before, agents); err != nil {
+			return err
+		}
+		if all {
+			if done.Removed, err = removeOthers(ctx, t, before, agents); err != nil {
 				return err
 			}
 		}
-		return s.note(ctx, t, by.entry("agents.import", "agents", fmt.Sprintf("added %d, changed %d, unchanged %d", done.Added, done.Changed, done.Unchanged)))
+		if done.Added+done.Changed+done.Removed > 0 {
+			if err := staffChanged(ctx, t); err != nil {
+				return err
+			}
+		}
+		return s.note(ctx, t, by.entry("agents.import", "agents", fmt.Sprintf("added %d, changed %d, unchanged %d, removed %d",
+			done.Added, done.Changed, done.Unchanged, done.Removed)))
 	})
 	return done, err
+}
+
+// putAll writes those who are new or other than before.
+func putAll(ctx context.Context, t *tx, before map[string]Agent, agents map[string]config.Agent) (done Imported, err error) {
+	for _, id := range slices.Sorted(maps.Keys(agents)) {
+		old, known := before[id]
+		switch {
+		case !known:
+			done.Added++
+		case reflect.DeepEqual(old.Agent, agents[id]):
+			done.Unchanged++
+			continue
+		default:
+			done.Changed++
+		}
+		if err := putAgent(ctx, t, id, agents[id]); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// removeOthers lets those go who were there before and are not among agents.
+func removeOthers(ctx context.Context, t *tx, before map[string]Agent, agents map[string]config.Agent) (n int, err error) {
+	for _, id := range slices.Sorted(maps.Keys(before)) {
+		if _, stays := agents[id]; stays {
+			continue
+		}
+		if err := removeAgent(ctx, t, id); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 // ExportAgents writes all agents as a CSV file that ImportAgents reads.
@@ -189,10 +223,6 @@ func (f *file) note(line int, what, remedy string) {
 	f.bad = append(f.bad, BadLine{line, what, remedy})
 }
 
-// An agent's id is part of a SIP address and of Redis keys; as in the
-// configuration.
-var agentID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-
 func (f *file) agent(in *csv.Reader, record []string) {
 	line := func(column string) int { l, _ := in.FieldPos(max(f.heading[column], 0)); return l }
 	field := func(column string) string {
@@ -203,8 +233,8 @@ func (f *file) agent(in *csv.Reader, record []string) {
 	}
 	id := field("id")
 	a := config.Agent{Name: field("name"), Tier: 1}
-	if !agentID.MatchString(id) {
-		f.note(line("id"), fmt.Sprintf("agent %q cannot be a name", id), "use up to 64 letters, digits, dots, hyphens and underscores, a letter or digit first")
+	if what, remedy := f.v.id(id); what != "" {
+		f.note(line("id"), what, remedy)
 	} else if first, twice := f.first[id]; twice {
 		f.note(line("id"), fmt.Sprintf("agent %q is given twice", id), fmt.Sprintf("the first is in line %d", first))
 	} else {

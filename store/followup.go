@@ -50,10 +50,14 @@ const (
 	FollowUpFailed  FollowUpResult = "failed"  // as often as allowed
 	FollowUpDropped FollowUpResult = "dropped" // somebody decided so
 	FollowUpErased  FollowUpResult = "erased"  // the caller asked to be forgotten
+	FollowUpExpired FollowUpResult = "expired" // nobody called while the number was kept
 )
 
-// ErrNotHeld is a follow-up that another node holds, or that is settled.
-var ErrNotHeld = errors.New("the follow-up is not held by this node")
+// ErrNotHeld is a follow-up that somebody else holds, or that is settled.
+var ErrNotHeld = errors.New("the follow-up is held by somebody else, or settled")
+
+// ErrUnknownFollowUp is an id that no follow-up has.
+var ErrUnknownFollowUp = errors.New("no such follow-up")
 
 // AddFollowUp writes down a call we owe, and reports whether it was not there
 // yet. Once it returns, the promise can be made: the disk has it.

@@ -68,7 +68,15 @@ func purgeCallers(ctx context.Context, t *tx, before int64) (rows, left int64, e
 	}
 	transfers, err := t.exec(ctx, fmt.Sprintf(`UPDATE transfers SET target_sealed = NULL
 		WHERE id IN (SELECT id FROM transfers WHERE at < $1 AND target_sealed IS NOT NULL LIMIT %d)`, purgeBatch), before)
-	return calls + visits + transfers, max(calls, visits, transfers), err
+	if err != nil {
+		return 0, 0, err
+	}
+	// Nobody can be called any more without his number.
+	owed, err := t.exec(ctx, fmt.Sprintf(`UPDATE follow_ups SET caller_hash = '', caller_sealed = NULL,
+			result = CASE WHEN settled_at IS NULL THEN $2 ELSE result END, settled_at = COALESCE(settled_at, $3)
+		WHERE id IN (SELECT id FROM follow_ups WHERE created_at < $1 AND (caller_hash <> '' OR caller_sealed IS NOT NULL) LIMIT %d)`, purgeBatch),
+		before, string(FollowUpExpired), time.Now().UnixMilli())
+	return calls + visits + transfers + owed, max(calls, visits, transfers, owed), err
 }
 
 func condemnOld(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {

@@ -15,7 +15,7 @@ type Class string
 // The classes of retention.
 const (
 	Records     Class = "records"    // calls and all that belongs to them, agents' states
-	Callers     Class = "callers"    // the caller's number and hash in the records
+	Callers     Class = "callers"    // the caller's number and hash in the records and in what is owed
 	Recordings  Class = "recordings" // what callers said
 	FollowUpsOf Class = "follow_ups" // calls we owed, once settled
 	AuditTrail  Class = "audit"

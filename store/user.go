@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -31,6 +34,7 @@ type User struct {
 	Name         string
 	Agent        string // the agent this person is; empty for none
 	PasswordHash string // made and compared by who signs users in; never shown
+	HasToken     bool   // for the API
 	Roles        []Role // sorted
 	Created      time.Time
 	Disabled     time.Time // zero while the user may sign in
@@ -74,6 +78,62 @@ func (s *Store) PutUser(ctx context.Context, by By, u User) error {
 	})
 }
 
+// RemoveUser lets a user in no more and takes back his token; the audit keeps
+// speaking of him. PutUser brings him back. ErrUnknownUser.
+func (s *Store) RemoveUser(ctx context.Context, by By, id string) error {
+	return s.inTx(ctx, "remove user", func(t *tx) error {
+		n, err := t.exec(ctx, `UPDATE users SET disabled_at = $2, token_hash = '', password_hash = '' WHERE id = $1 AND disabled_at IS NULL`,
+			id, time.Now().UnixMilli())
+		if err == nil && n == 0 {
+			err = fmt.Errorf("%w: %q", ErrUnknownUser, id)
+		}
+		if err != nil {
+			return err
+		}
+		return s.note(ctx, t, by.entry("user.remove", "user "+id, ""))
+	})
+}
+
+// tokenHash is what is kept of a token. It is as good as the token's own
+// randomness (NewToken), so it needs neither salt nor slowness.
+func tokenHash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// NewToken gives a user a new token for the API, in place of the one he had. It
+// is shown here and never again: the table has its hash. ErrUnknownUser.
+func (s *Store) NewToken(ctx context.Context, by By, id string) (token string, err error) {
+	token = "bugle_" + rand.Text() + rand.Text() // 256 bits
+	err = s.inTx(ctx, "make a token", func(t *tx) error {
+		n, err := t.exec(ctx, `UPDATE users SET token_hash = $2 WHERE id = $1 AND disabled_at IS NULL`, id, tokenHash(token))
+		if err == nil && n == 0 {
+			err = fmt.Errorf("%w: %q", ErrUnknownUser, id)
+		}
+		if err != nil {
+			return err
+		}
+		return s.note(ctx, t, by.entry("user.token", "user "+id, ""))
+	})
+	if err != nil {
+		return "", err
+	}
+	return token, nil
+}
+
+// UserByToken gives the user who has a token. ErrUnknownUser if nobody has it,
+// or he was removed.
+func (s *Store) UserByToken(ctx context.Context, token string) (User, error) {
+	found, err := gatherUsers(s.userRows(ctx, " WHERE u.token_hash = $1 AND u.disabled_at IS NULL", tokenHash(token)))
+	if err != nil {
+		return User{}, err
+	}
+	for _, u := range found {
+		return u, nil
+	}
+	return User{}, fmt.Errorf("store: read user: %w", ErrUnknownUser)
+}
+
 // User gives one user. ErrUnknownUser.
 func (s *Store) User(ctx context.Context, id string) (User, error) {
 	found, err := gatherUsers(s.userRows(ctx, " WHERE u.id = $1", id))
@@ -102,12 +162,12 @@ func (s *Store) Users(ctx context.Context) ([]User, error) {
 
 // userRows gives each user with one of his roles at a time.
 func (s *Store) userRows(ctx context.Context, where string, args ...any) iter.Seq2[User, error] {
-	return rows(ctx, s.read, "read users", `SELECT u.id, u.name, u.agent, u.password_hash, u.created_at, u.disabled_at, COALESCE(r.role, '')
+	return rows(ctx, s.read, "read users", `SELECT u.id, u.name, u.agent, u.password_hash, u.token_hash <> '', u.created_at, u.disabled_at, COALESCE(r.role, '')
 		FROM users u LEFT JOIN user_roles r ON r.user_id = u.id`+where, args,
 		func(row scanner) (User, error) {
 			var u User
 			var role Role
-			err := row.Scan(&u.ID, &u.Name, &u.Agent, &u.PasswordHash, when{&u.Created}, when{&u.Disabled}, &role)
+			err := row.Scan(&u.ID, &u.Name, &u.Agent, &u.PasswordHash, &u.HasToken, when{&u.Created}, when{&u.Disabled}, &role)
 			if role != "" {
 				u.Roles = []Role{role}
 			}

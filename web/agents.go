@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/store"
 )
 
 // Agents is what the API needs of the room that keeps agents.
@@ -27,6 +31,7 @@ type Agents interface {
 type Agent struct {
 	ID        string         `json:"id"`
 	Name      string         `json:"name"`
+	Tier      int            `json:"tier"`              // 1 to 3
 	State     string         `json:"state"`             // offline, paused, ready, reserved, talking, wrapup
 	Reason    string         `json:"reason,omitempty"`  // of a pause
 	Pending   string         `json:"pending,omitempty"` // reason of a pause that begins after the talk
@@ -51,8 +56,23 @@ const (
 
 const maxReason = 64 // characters
 
+// Staff is what the API needs of where agents are kept.
+type Staff interface {
+	// Put adds an agent or changes one, and RemoveAgent lets one go; both tell
+	// the audit, or nothing is done. Errors are BadRequest of what is wrong with
+	// the agent, ErrUnknownAgent, or a fault.
+	Put(ctx context.Context, by By, id string, a config.Agent) error
+	Remove(ctx context.Context, by By, id string) error
+}
+
+// BadRequest is a mistake of who asks; its text is shown.
+type BadRequest string
+
+func (b BadRequest) Error() string { return string(b) }
+
 type agentAPI struct {
 	agents Agents
+	staff  Staff
 	audit  *auditing
 	log    *slog.Logger
 }
@@ -69,6 +89,56 @@ func (a *agentAPI) list(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, map[string][]Agent{"agents": agents})
 }
 
+func (a *agentAPI) show(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	agents, err := a.agents.Agents(r.Context())
+	if err != nil {
+		fail(w, a.explain(err, id))
+		return
+	}
+	at := slices.IndexFunc(agents, func(a Agent) bool { return a.ID == id })
+	if at < 0 {
+		fail(w, a.explain(ErrUnknownAgent, id))
+		return
+	}
+	reply(w, http.StatusOK, agents[at])
+}
+
+// put answers 204 once the agent is stored; running nodes take him up within
+// seconds.
+func (a *agentAPI) put(w http.ResponseWriter, r *http.Request) {
+	body := struct {
+		Name      string         `json:"name"`
+		Tier      int            `json:"tier"`
+		Languages map[string]int `json:"languages"`
+		Skills    map[string]int `json:"skills"`
+	}{Tier: 1}
+	if err := readJSON(r, &body); err != nil {
+		fail(w, err)
+		return
+	}
+	a.store(w, r, func(ctx context.Context, by By, id string) error {
+		return a.staff.Put(ctx, by, id, config.Agent{Name: body.Name, Tier: body.Tier, Languages: body.Languages, Skills: body.Skills})
+	})
+}
+
+func (a *agentAPI) remove(w http.ResponseWriter, r *http.Request) { a.store(w, r, a.staff.Remove) }
+
+// store changes what is kept of the agent that a request names.
+func (a *agentAPI) store(w http.ResponseWriter, r *http.Request, change func(ctx context.Context, by By, id string) error) {
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	id := r.PathValue("id")
+	if err := change(ctx, by(r), id); err != nil {
+		fail(w, a.explain(err, id))
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// storeTimeout is how long a request waits for a change of what is stored.
+const storeTimeout = 10 * time.Second
+
 // setState answers 204 once the change is made or noted for after the talk.
 func (a *agentAPI) setState(w http.ResponseWriter, r *http.Request) {
 	var change struct {
@@ -84,6 +154,10 @@ func (a *agentAPI) setState(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := r.PathValue("id")
+	if own, only := callerOf(r).onlyOf(store.RoleSupervisor); only && own != id {
+		fail(w, &apiError{http.StatusForbidden, "forbidden", "an agent changes his own state only"})
+		return
+	}
 	a.audit.tell(r, "agent.state", "agent "+id, change.State)
 	if err := a.change(r.Context(), id, change.State, change.Reason); err != nil {
 		fail(w, err)
@@ -116,7 +190,10 @@ func (a *agentAPI) change(ctx context.Context, id, state, reason string) *apiErr
 // explain gives an error of Agents as the API tells it. What is wrong with us is
 // logged, not told.
 func (a *agentAPI) explain(err error, id string) *apiError {
+	var bad BadRequest
 	switch {
+	case errors.As(err, &bad):
+		return &apiError{http.StatusBadRequest, "bad_agent", bad.Error()}
 	case errors.Is(err, ErrUnknownAgent):
 		return &apiError{http.StatusNotFound, "unknown_agent", fmt.Sprintf("there is no agent %q", id)}
 	case errors.Is(err, ErrNotNow):

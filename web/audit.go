@@ -10,7 +10,7 @@ import (
 
 // Act is something done over the API that the audit is to know of.
 type Act struct {
-	Actor  string // "token", or "loopback" where none is set
+	Actor  string // "user:sue"; "token" for that of http.token, "loopback" where none is set
 	Action string // "agent.state", "calls.search"
 	Object string // "agent anna"
 	From   string // address
@@ -24,9 +24,8 @@ type Auditor interface {
 
 // auditing tells the audit of a request before it is carried out.
 type auditing struct {
-	to    Auditor // nil where there is no database
-	actor string
-	log   *slog.Logger
+	to  Auditor // nil where there is no database
+	log *slog.Logger
 }
 
 // auditTimeout is how long a request waits for the audit.
@@ -39,16 +38,24 @@ func (a *auditing) tell(r *http.Request, action, object, detail string) bool {
 	if a.to == nil {
 		return true
 	}
+	by := by(r)
+	ctx, cancel := context.WithTimeout(r.Context(), auditTimeout)
+	defer cancel()
+	act := Act{Actor: by.Actor, Action: action, Object: object, From: by.From, Detail: detail}
+	if err := a.to.Audit(ctx, act); err != nil {
+		a.log.Error("the audit was not told", "actor", act.Actor, "action", action, "object", object, "from", act.From, "detail", detail, "error", err)
+		return false
+	}
+	return true
+}
+
+// By is who asks, and from which address.
+type By struct{ Actor, From string }
+
+func by(r *http.Request) By {
 	from, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		from = r.RemoteAddr
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), auditTimeout)
-	defer cancel()
-	act := Act{Actor: a.actor, Action: action, Object: object, From: from, Detail: detail}
-	if err := a.to.Audit(ctx, act); err != nil {
-		a.log.Error("the audit was not told", "actor", act.Actor, "action", action, "object", object, "from", from, "detail", detail, "error", err)
-		return false
-	}
-	return true
+	return By{Actor: callerOf(r).actor, From: from}
 }

@@ -20,8 +20,9 @@ func (a *audited) Audit(_ context.Context, act Act) error {
 
 func TestAuditIsToldWhoDidWhatFromWhere(t *testing.T) {
 	to := &audited{}
-	a := &auditing{to: to, actor: "token", log: slog.New(slog.DiscardHandler)}
+	a := &auditing{to: to, log: slog.New(slog.DiscardHandler)}
 	r := httptest.NewRequest("POST", "/api/v1/agents/anna/state", nil)
+	r = r.WithContext(context.WithValue(r.Context(), callerKey{}, caller{actor: "token"}))
 	r.RemoteAddr = "192.0.2.7:4711"
 	if !a.tell(r, "agent.state", "agent anna", "paused") {
 		t.Fatal("the audit was not told")

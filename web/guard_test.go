@@ -55,7 +55,7 @@ func TestWhoMayUseTheAPI(t *testing.T) {
 				r.Header.Set(test.header, test.value)
 			}
 			got := ""
-			if err := newGuard(test.token).admit(r); err != nil {
+			if _, err := newGuard(test.token, nil, nil).admit(r); err != nil {
 				got = err.code
 			}
 			if got != test.wanted {

@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -72,16 +75,21 @@ func readJSON(r *http.Request, v any) *apiError {
 	return &apiError{http.StatusBadRequest, "bad_json", "the body can't be read: " + err.Error()}
 }
 
-// only lets h answer one method (and HEAD where that is GET).
-func only(method string, h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
-			h.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("Allow", method)
-		fail(w, &apiError{http.StatusMethodNotAllowed, "wrong_method", "use " + method})
-	})
+// methods is what answers each method of a path; HEAD is GET's.
+type methods map[string]http.Handler
+
+func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if h := m[method]; h != nil {
+		h.ServeHTTP(w, r)
+		return
+	}
+	allowed := strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+	w.Header().Set("Allow", allowed)
+	fail(w, &apiError{http.StatusMethodNotAllowed, "wrong_method", "use " + allowed})
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {

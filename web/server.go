@@ -8,9 +8,15 @@
 //	GET  /healthz                    200 while the process lives
 //	GET  /readyz                     200 if this node may be sent calls, else 503; the failing checks in the body
 //	GET  /api/v1/agents              all agents with state, languages and skills
+//	GET  /api/v1/agents/{id}         one of them
+//	PUT  /api/v1/agents/{id}         add or change one: {"name": "Anna", "tier": 1, "languages": {"en": 5}, "skills": {"claims": 3}}
+//	DELETE /api/v1/agents/{id}       let one go
 //	POST /api/v1/agents/{id}/state   {"state": "ready"}, {"state": "paused", "reason": "lunch"}, {"state": "wrapup_done"}
 //	GET  /api/v1/queues              this node's figures by queue and language
 //	GET  /api/v1/report              figures of all nodes by interval: ?from&to&interval&by&format&resolution, as bugle report has them
+//	GET  /api/v1/followups           calls we owe: ?days=7&all=true
+//	POST /api/v1/followups/{id}/claim   {"for": "30m"}: take one, and be given the number
+//	POST /api/v1/followups/{id}/settle  {"result": "done"}, "failed" or "dropped"
 //	GET  /api/v1/calls               search: ?from&to&caller_hash&number&agent&queue&result&termination&limit&after
 //
 // Start with this file; guard.go says who may use the API.
@@ -27,6 +33,7 @@ import (
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/report"
+	"github.com/bugle-voice/bugle/store"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -38,11 +45,17 @@ type Options struct {
 	Checks  []Check
 	Agents  Agents
 	Figures Figures
-	Reports Reports // nil, as Calls, where there is no database
-	Calls   Calls
-	Audit   Auditor        // nil where there is no database
-	Zone    *time.Location // of the site, in which times without an offset are read; default UTC
-	Log     *slog.Logger   // default: slog.Default()
+
+	// Nil where there is no database.
+	Reports   Reports
+	Calls     Calls
+	Staff     Staff
+	FollowUps FollowUps
+	Users     Users
+	Audit     Auditor
+
+	Zone *time.Location // of the site, in which times without an offset are read; default UTC
+	Log  *slog.Logger   // default: slog.Default()
 }
 
 func (o Options) zone() *time.Location {
@@ -137,27 +150,31 @@ func (s *Server) Collectors() []prometheus.Collector {
 
 // routes connects paths with what answers them.
 func (s *Server) routes(o Options) http.Handler {
-	g := newGuard(o.Config.Token)
+	g := newGuard(o.Config.Token, o.Users, s.log)
 	metrics := promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError)})
 	ready := &readiness{checks: o.Checks, log: s.log}
-	audit := &auditing{to: o.Audit, actor: "loopback", log: s.log}
-	if o.Config.Token != "" {
-		audit.actor = "token"
-	}
-	agents := &agentAPI{agents: o.Agents, audit: audit, log: s.log}
+	audit := &auditing{to: o.Audit, log: s.log}
+	agents := &agentAPI{agents: o.Agents, staff: o.Staff, audit: audit, log: s.log}
+	owed := &followUpAPI{o.FollowUps, s.log}
+	calls := &callAPI{calls: o.Calls, audit: audit, zone: o.zone(), log: s.log}
+	const agent, supervisor, quality = store.RoleAgent, store.RoleSupervisor, store.RoleQuality
 
 	mux := http.NewServeMux()
-	route := func(method, path string, h http.Handler) {
-		mux.Handle(path, s.counted(path, only(method, h)))
-	}
-	route(http.MethodGet, "/metrics", metrics)
-	route(http.MethodGet, "/healthz", http.HandlerFunc(alive))
-	route(http.MethodGet, "/readyz", ready)
-	route(http.MethodGet, "/api/v1/agents", g.protect(agents.list))
-	route(http.MethodPost, "/api/v1/agents/{id}/state", g.protect(agents.setState))
-	route(http.MethodGet, "/api/v1/queues", g.protect(queueAPI{o.Figures}.list))
-	route(http.MethodGet, "/api/v1/report", g.protect(newReportAPI(o, s.log).show))
-	route(http.MethodGet, "/api/v1/calls", g.protect((&callAPI{calls: o.Calls, audit: audit, zone: o.zone(), log: s.log}).search))
+	route := func(path string, by methods) { mux.Handle(path, s.counted(path, by)) }
+	route("/metrics", methods{"GET": metrics})
+	route("/healthz", methods{"GET": http.HandlerFunc(alive)})
+	route("/readyz", methods{"GET": ready})
+	route("/api/v1/agents", methods{"GET": g.protect(agents.list, agent, supervisor, quality)})
+	route("/api/v1/agents/{id}", methods{
+		"GET": g.protect(agents.show, agent, supervisor, quality), "PUT": g.protect(agents.put), "DELETE": g.protect(agents.remove),
+	})
+	route("/api/v1/agents/{id}/state", methods{"POST": g.protect(agents.setState, agent, supervisor)})
+	route("/api/v1/queues", methods{"GET": g.protect(queueAPI{o.Figures}.list, agent, supervisor, quality)})
+	route("/api/v1/report", methods{"GET": g.protect(newReportAPI(o, s.log).show, supervisor, quality)})
+	route("/api/v1/calls", methods{"GET": g.protect(calls.search, supervisor, quality)})
+	route("/api/v1/followups", methods{"GET": g.protect(owed.list, supervisor)})
+	route("/api/v1/followups/{id}/claim", methods{"POST": g.protect(owed.claim, supervisor)})
+	route("/api/v1/followups/{id}/settle", methods{"POST": g.protect(owed.settle, supervisor)})
 	mux.Handle("/", s.counted("other", http.HandlerFunc(notFound)))
 	return mux
 }

@@ -37,8 +37,8 @@ func (d *desk) Agents(ctx context.Context) ([]Agent, error) {
 		panic("the desk broke")
 	}
 	return []Agent{
-		{ID: "anna", Name: "Anna", State: "ready", Since: time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC), Languages: map[string]int{"en": 5}, Skills: map[string]int{"claims": 3}},
-		{ID: "bert", Name: "Bert", State: "offline"},
+		{ID: "anna", Name: "Anna", Tier: 1, State: "ready", Since: time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC), Languages: map[string]int{"en": 5}, Skills: map[string]int{"claims": 3}},
+		{ID: "bert", Name: "Bert", Tier: 2, State: "offline"},
 	}, d.fails
 }
 
@@ -218,8 +218,8 @@ func TestLists(t *testing.T) {
 	s := serve(t, Options{})
 	for path, want := range map[string]string{
 		"/api/v1/agents": `{"agents":[` +
-			`{"id":"anna","name":"Anna","state":"ready","since":"2026-03-01T08:00:00Z","languages":{"en":5},"skills":{"claims":3}},` +
-			`{"id":"bert","name":"Bert","state":"offline","languages":null,"skills":null}]}`,
+			`{"id":"anna","name":"Anna","tier":1,"state":"ready","since":"2026-03-01T08:00:00Z","languages":{"en":5},"skills":{"claims":3}},` +
+			`{"id":"bert","name":"Bert","tier":2,"state":"offline","languages":null,"skills":null}]}`,
 		"/api/v1/queues": `{"queues":[` +
 			`{"queue":"claims","language":"en","waiting":2,"longest_wait_seconds":1.5,"offered":10,"answered":6,"answered_in_goal":3,` +
 			`"abandoned":2,"abandoned_in_goal":0,"short_abandoned":1,"flowed_out":0,"service_level":0.375,"abandonment":0.25,` +
@@ -246,7 +246,7 @@ func TestPathsAndMethods(t *testing.T) {
 		code, allow  string
 	}{
 		{"GET", "/", 404, "not_found", ""},
-		{"GET", "/api/v1/agents/anna", 404, "not_found", ""},
+		{"POST", "/api/v1/agents/anna", 405, "wrong_method", "DELETE, GET, PUT"},
 		{"POST", "/api/v1/agents", 405, "wrong_method", "GET"},
 		{"GET", "/api/v1/agents/anna/state", 405, "wrong_method", "POST"},
 		{"DELETE", "/metrics", 405, "wrong_method", "GET"},

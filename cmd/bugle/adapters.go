@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/bugle-voice/bugle/queue"
 	"github.com/bugle-voice/bugle/router"
@@ -42,6 +43,22 @@ func (b bindings) Remove(ctx context.Context, user, contact string) error {
 	return b.queue.RemoveBinding(ctx, user, contact)
 }
 
+// removeAll unbinds every phone of a user.
+func (b bindings) removeAll(ctx context.Context, user string) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	all, err := b.Get(ctx, user)
+	if err != nil {
+		return err
+	}
+	for _, binding := range all {
+		if err := b.Remove(ctx, user, binding.Contact); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // agents shows the router's agents to the API.
 type agents struct{ router *router.Router }
 
@@ -60,7 +77,7 @@ func (a agents) Agents(ctx context.Context) ([]web.Agent, error) {
 // shownAgent gives an agent in the API's words.
 func shownAgent(a router.AgentInfo) web.Agent {
 	return web.Agent{
-		ID: a.ID, Name: a.Name, State: string(a.State), Reason: a.Reason, Pending: a.Pending, Since: a.Since, Visit: a.Visit,
+		ID: a.ID, Name: a.Name, Tier: a.Tier, State: string(a.State), Reason: a.Reason, Pending: a.Pending, Since: a.Since, Visit: a.Visit,
 		Languages: a.Languages, Skills: a.Skills,
 	}
 }

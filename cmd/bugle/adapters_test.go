@@ -12,7 +12,7 @@ import (
 // place, under the same name, in what the API shows.
 func TestTheAPIShowsAllOfAnAgent(t *testing.T) {
 	info := router.AgentInfo{
-		ID: "anna", Name: "Anna Reed", State: "talking", Since: time.Unix(1, 0), Reason: "left", Pending: "lunch", Visit: "v7",
+		ID: "anna", Name: "Anna Reed", Tier: 2, State: "talking", Since: time.Unix(1, 0), Reason: "left", Pending: "lunch", Visit: "v7",
 		Languages: map[string]int{"en": 5}, Skills: map[string]int{"claims": 4},
 	}
 	said, shown := reflect.ValueOf(info), reflect.ValueOf(shownAgent(info))

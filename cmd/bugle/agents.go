@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,42 +20,98 @@ import (
 	"github.com/bugle-voice/bugle/vault"
 )
 
-// staff lists the agents in the database, or takes them from a CSV file, or
-// writes them into one.
+// staff shows and changes the agents in the database. A running node takes
+// changes up by itself, within seconds.
 func staff(env environment, args []string) error {
 	flags := flag.NewFlagSet("agents", flag.ContinueOnError)
 	path := flags.String("c", defaultConfig, "configuration `file`")
+	all := flags.Bool("all", false, "import: the file is all there is; remove who is not in it")
+	put := agentFlags(flags)
 	flags.SetOutput(env.err)
 	rest, err := parseAny(flags, args)
 	if err != nil {
 		return err
 	}
 	var do func(context.Context, *config.Config, *store.Store) error
-	switch {
-	case len(rest) == 1 && rest[0] == "list":
+	switch what := strings.Join(rest[:min(1, len(rest))], ""); {
+	case what == "list" && len(rest) == 1:
 		do = func(ctx context.Context, _ *config.Config, s *store.Store) error { return listStaff(ctx, env.out, s) }
-	case len(rest) == 1 && rest[0] == "export":
+	case what == "export" && len(rest) == 1:
 		do = func(ctx context.Context, _ *config.Config, s *store.Store) error { return s.ExportAgents(ctx, env.out) }
-	case len(rest) == 2 && rest[0] == "import":
+	case what == "import" && len(rest) == 2:
 		do = func(ctx context.Context, c *config.Config, s *store.Store) error {
-			return importStaff(ctx, env, c, s, rest[1])
+			return importStaff(ctx, env, c, s, rest[1], *all)
+		}
+	case what == "put" && len(rest) == 2:
+		do = func(ctx context.Context, c *config.Config, s *store.Store) error {
+			return putStaff(ctx, c, s, rest[1], put)
+		}
+	case what == "remove" && len(rest) == 2:
+		do = func(ctx context.Context, _ *config.Config, s *store.Store) error {
+			return s.RemoveAgent(ctx, operator(), rest[1])
 		}
 	default:
-		return fmt.Errorf("%w: neither list, export nor import FILE", errUsage)
+		return fmt.Errorf("%w: neither list, export, import FILE, put AGENT nor remove AGENT", errUsage)
 	}
 	return withStore(env, *path, do)
+}
+
+// agentFlags declares the flags of an agent and gives what makes the agent they
+// tell of another one: what is not given stays as it is.
+func agentFlags(flags *flag.FlagSet) (change func(*config.Agent)) {
+	var changes []func(*config.Agent)
+	note := func(c func(*config.Agent)) { changes = append(changes, c) }
+	flags.Func("name", "put: the agent's `name`", func(v string) error {
+		note(func(a *config.Agent) { a.Name = v })
+		return nil
+	})
+	flags.Func("tier", "put: `1`, 2 or 3", func(v string) error {
+		n, err := strconv.Atoi(v)
+		note(func(a *config.Agent) { a.Tier = n })
+		return err
+	})
+	levels := func(name, help string, set func(*config.Agent, map[string]int)) {
+		flags.Func(name, help, func(v string) error {
+			m, err := store.ReadLevels(v)
+			note(func(a *config.Agent) { set(a, m) })
+			return err
+		})
+	}
+	levels("languages", "put: such as `en:5,es:2`", func(a *config.Agent, m map[string]int) { a.Languages = m })
+	levels("skills", "put: such as `claims:3`", func(a *config.Agent, m map[string]int) { a.Skills = m })
+	return func(a *config.Agent) {
+		for _, c := range changes {
+			c(a)
+		}
+	}
+}
+
+func putStaff(ctx context.Context, c *config.Config, s *store.Store, id string, change func(*config.Agent)) error {
+	all, err := s.Staff(ctx)
+	if err != nil {
+		return err
+	}
+	a, known := all[id]
+	if !known {
+		a = config.Agent{Tier: 1}
+	}
+	change(&a)
+	if err := store.VocabularyOf(c).Check(id, a); err != nil {
+		return err
+	}
+	return s.PutAgent(ctx, operator(), id, a)
 }
 
 // errBadLines is a file whose mistakes have been printed.
 var errBadLines = errors.New("nothing was imported")
 
-func importStaff(ctx context.Context, env environment, c *config.Config, s *store.Store, file string) error {
+func importStaff(ctx context.Context, env environment, c *config.Config, s *store.Store, file string, all bool) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	done, err := s.ImportAgents(ctx, operator(), store.Vocabulary{Languages: c.Languages, Skills: c.Skills}, f)
+	done, err := s.ImportAgents(ctx, operator(), store.VocabularyOf(c), f, all)
 	var bad store.BadLines
 	if errors.As(err, &bad) {
 		for _, line := range strings.Split(bad.Error(), "\n") {
@@ -65,8 +122,8 @@ func importStaff(ctx context.Context, env environment, c *config.Config, s *stor
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(env.out, "%d agents added, %d changed, %d as they were; a running node takes them up at its next start\n",
-		done.Added, done.Changed, done.Unchanged)
+	_, err = fmt.Fprintf(env.out, "%d agents added, %d changed, %d as they were, %d removed\n",
+		done.Added, done.Changed, done.Unchanged, done.Removed)
 	return err
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"text/tabwriter"
-	"time"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/store"
@@ -47,32 +45,5 @@ func callers(env environment, args []string) error {
 			return err
 		}
 		return fmt.Errorf("%w: %q is neither export nor erase", errUsage, rest[0])
-	})
-}
-
-// followUps lists the calls we owe, those that are due first; to whom is not
-// shown.
-func followUps(env environment, args []string) error {
-	flags := flag.NewFlagSet("followups", flag.ContinueOnError)
-	path := flags.String("c", defaultConfig, "configuration `file`")
-	days := flags.Int("days", 7, "due up to so many `days` ago or ahead")
-	all := flags.Bool("all", false, "those that are settled too")
-	if _, err := parse(flags, env, args, 0); err != nil {
-		return err
-	}
-	return withStore(env, *path, func(ctx context.Context, _ *config.Config, s *store.Store) error {
-		w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "ID\tKIND\tQUEUE\tLANGUAGE\tPLACE\tDUE\tATTEMPTS\tRESULT")
-		now, span := time.Now(), time.Duration(*days)*24*time.Hour
-		for f, err := range s.FollowUps(ctx, now.Add(-span), now.Add(span)) {
-			if err != nil {
-				return err
-			}
-			if f.Settled.IsZero() || *all {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", f.ID, f.Kind, f.Queue, f.Language,
-					f.Place.Format(time.DateTime), f.DueTo.Format(time.DateTime), f.Attempts, f.Result)
-			}
-		}
-		return w.Flush()
 	})
 }

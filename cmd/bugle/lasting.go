@@ -10,27 +10,26 @@ import (
 	"github.com/bugle-voice/bugle/store"
 )
 
-// openStore opens the database, begins to write the history into it, and gives
+// openStore opens the database, begins to write the history into it, and reads
 // the agents, whose truth it is: those of the configuration are added where
 // they are not there yet.
-func (n *node) openStore(ctx context.Context, c *config.Config) (map[string]config.Agent, error) {
-	var err error
+func (n *node) openStore(ctx context.Context, c *config.Config) (err error) {
 	if n.store, err = store.Open(ctx, store.Options{Config: c.Store, DataDir: c.DataDir, Node: c.Node, Sealer: n.vault, Log: n.log}); err != nil {
-		return nil, err
+		return err
 	}
 	n.undo = append(n.undo, n.store.Close)
 	if added, err := n.store.Seed(ctx, c.Agents); err != nil {
-		return nil, err
+		return err
 	} else if len(added) > 0 {
 		n.log.Info("agents of the configuration are now in the database", "agents", added)
 	}
-	staff, err := n.store.Staff(ctx)
-	if err != nil {
-		return nil, err
+	n.roster = newRoster(c.DataDir, n.vault, n.log)
+	if _, err := n.roster.refresh(ctx, n.store); err != nil {
+		return err
 	}
 	reader, err := n.events.Reader("history")
 	if err != nil {
-		return nil, fmt.Errorf("read the event log for the history: %w", err)
+		return fmt.Errorf("read the event log for the history: %w", err)
 	}
 	n.background(func(ctx context.Context) error {
 		defer reader.Close()
@@ -39,7 +38,7 @@ func (n *node) openStore(ctx context.Context, c *config.Config) (map[string]conf
 	last := lastLife{node: c.Node, until: n.events.Last(), born: time.Now()}
 	n.background(func(ctx context.Context) error { return n.oweInterrupted(ctx, last) })
 	n.background(func(ctx context.Context) error { return n.housekeep(ctx, c.Store.Retention) })
-	return staff, nil
+	return nil
 }
 
 // How often the chores of what lasts are done.
@@ -136,11 +135,11 @@ func (n *node) private(call, number string) (hash string, sealed []byte) {
 // has left stays in the file and opens nothing.
 type credentials struct {
 	secrets *HA1File
-	staff   map[string]config.Agent
+	roster  *roster
 }
 
 func (c credentials) HA1(user, algorithm string) (string, bool) {
-	if _, works := c.staff[user]; !works {
+	if _, works := c.roster.agents()[user]; !works {
 		return "", false
 	}
 	return c.secrets.HA1(user, algorithm)

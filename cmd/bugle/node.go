@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bugle-voice/bugle/call"
+	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/media"
 	"github.com/bugle-voice/bugle/queue"
@@ -40,6 +41,7 @@ type node struct {
 	figures *report.Figures
 	archive *archive
 	store   *store.Store
+	roster  *roster
 	queue   *queue.Queue
 	router  *router.Router
 	media   *media.Engine
@@ -86,17 +88,16 @@ func (n *node) open(site *site) (err error) {
 	if n.archive, err = openArchive(c.DataDir, n.vault, log); err != nil {
 		return err
 	}
-	staff, err := n.openStore(opening, c)
-	if err != nil {
+	if err := n.openStore(opening, c); err != nil {
 		return err
 	}
-	n.figures.Tiers(func(agent string) int { return staff[agent].Tier })
+	n.figures.Tiers(n.roster.tier)
 	if n.queue, err = queue.Open(opening, c.Redis, c.Domain, c.Node, log); err != nil {
 		return err
 	}
 	n.undo = append(n.undo, n.queue.Close)
 	n.router = router.New(router.Options{
-		Queue: n.queue, Events: n.events, Agents: staff, Queues: c.Queues,
+		Queue: n.queue, Events: n.events, Agents: n.roster.agents(), Queues: c.Queues,
 		ReadyOnRegister: c.SIP.ReadyOnRegister, Log: log,
 	})
 	n.undo = append(n.undo, func() error { n.router.Close(); return nil })
@@ -106,6 +107,9 @@ func (n *node) open(site *site) (err error) {
 	n.undo = append(n.undo, n.media.Close)
 
 	phones := bindings{n.queue}
+	n.background(func(ctx context.Context) error {
+		return n.roster.follow(ctx, n.store, func(before, now map[string]config.Agent) { n.takeUp(ctx, phones, before, now) })
+	})
 	n.calls = call.New(call.Options{
 		Config: c, Prompts: site.prompts, Music: site.music,
 		Media: n.media, Router: n.router, Events: n.events, Bindings: phones, Recordings: n.archive, Log: log,
@@ -113,7 +117,7 @@ func (n *node) open(site *site) (err error) {
 		Private: n.private, Full: n.events.Full,
 	})
 	if n.sip, err = sip.New(sip.Options{
-		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: credentials{n.secrets, staff}, Bindings: phones, Log: log,
+		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: credentials{n.secrets, n.roster}, Bindings: phones, Log: log,
 	}); err != nil {
 		return err
 	}
@@ -122,12 +126,28 @@ func (n *node) open(site *site) (err error) {
 	if n.web, err = web.New(web.Options{
 		Config: c.HTTP, Metrics: metrics, Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures,
 		Reports: &report.Reporter{Source: n.store, Queues: c.Queues, Zone: c.Zone(), Workers: 1},
-		Calls:   n.store, Audit: auditor{n.store}, Zone: c.Zone(), Log: log,
+		Calls:   n.store, Staff: rosterAPI{n.store, store.VocabularyOf(c), n.roster}, FollowUps: owed{n.store}, Users: n.store,
+		Audit: auditor{n.store}, Zone: c.Zone(), Log: log,
 	}); err != nil {
 		return err
 	}
 	metrics.MustRegister(n.web.Collectors()...)
 	return nil
+}
+
+// takeUp makes what is live follow the database: the router offers by the agents
+// there are now, and phones of those who have left are no longer registered.
+func (n *node) takeUp(ctx context.Context, phones bindings, before, now map[string]config.Agent) {
+	n.router.SetAgents(now)
+	for id := range before {
+		if _, stays := now[id]; stays {
+			continue
+		}
+		if err := phones.removeAll(ctx, id); err != nil { // they expire by themselves
+			n.log.Warn("the phones of an agent who has left stay registered until they expire", "agent", id, "error", err)
+		}
+	}
+	n.log.Info("agents have changed", "agents", len(now))
 }
 
 // start serves: from here on calls come in.

@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// ByHand reports whether a person may say that a follow-up ended so.
+func (r FollowUpResult) ByHand() bool {
+	return r == FollowUpDone || r == FollowUpFailed || r == FollowUpDropped
+}
+
+// TakeFollowUp gives a person one of the calls we owe, with the number to call,
+// for so long: meanwhile neither a node nor anybody else gets it. Who has it
+// already gets it again. It is audited, as a number is shown. ErrNotHeld,
+// ErrUnknownFollowUp.
+func (s *Store) TakeFollowUp(ctx context.Context, by By, id string, hold time.Duration) (f FollowUp, err error) {
+	now := time.Now()
+	err = s.inTx(ctx, "take follow-up", func(t *tx) error {
+		taken, err := collect(rows(ctx, t, "take follow-up", `UPDATE follow_ups SET holder = $2, held_to = $3, attempts = attempts + 1
+			WHERE id = $1 AND settled_at IS NULL AND (held_to <= $4 OR holder = $2) RETURNING `+followUpColumns,
+			[]any{id, by.Actor, now.Add(hold).UnixMilli(), now.UnixMilli()}, s.scanFollowUp))
+		if err != nil {
+			return err
+		}
+		if len(taken) == 0 {
+			return whyNot(ctx, t, id)
+		}
+		f = taken[0]
+		return s.note(ctx, t, by.entry("followup.claim", "follow-up "+id, ""))
+	})
+	if err != nil {
+		return FollowUp{}, err
+	}
+	return f, nil
+}
+
+// CloseFollowUp says how one of the calls we owe ended, by who has taken it, or
+// if nobody has it now. It is audited. ErrNotHeld, ErrUnknownFollowUp.
+func (s *Store) CloseFollowUp(ctx context.Context, by By, id string, result FollowUpResult) error {
+	now := time.Now().UnixMilli()
+	return s.inTx(ctx, "settle follow-up", func(t *tx) error {
+		n, err := t.exec(ctx, `UPDATE follow_ups SET settled_at = $3, result = $4, holder = $2
+			WHERE id = $1 AND settled_at IS NULL AND (held_to <= $5 OR holder = $2)`, id, by.Actor, now, string(result), now)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return whyNot(ctx, t, id)
+		}
+		return s.note(ctx, t, by.entry("followup.settle", "follow-up "+id, string(result)))
+	})
+}
+
+// whyNot tells a follow-up that is not to be had from one that is not.
+func whyNot(ctx context.Context, t *tx, id string) error {
+	var there int
+	if err := t.row(ctx, `SELECT COUNT(*) FROM follow_ups WHERE id = $1`, []any{id}, &there); err != nil {
+		return err
+	}
+	if there == 0 {
+		return fmt.Errorf("%w: %q", ErrUnknownFollowUp, id)
+	}
+	return fmt.Errorf("%w: %q", ErrNotHeld, id)
+}
