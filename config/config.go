@@ -109,6 +109,10 @@ type Media struct {
 	Ports     PortRange  `yaml:"ports"`     // default 20000-29999
 	Silence   Duration   `yaml:"silence"`   // no RTP for so long ends a call; default 30s, 0 turns it off
 	Shards    int        `yaml:"shards"`    // engine goroutines; default: the number of cores
+
+	// SharedPorts is how many ports of a shard may be shared by legs of trunks;
+	// default 16, 0 turns sharing off. See Trunk.SharedPorts.
+	SharedPorts int `yaml:"shared_ports"`
 }
 
 // PortRange is written "20000-29999"; both ends belong to it.

@@ -32,6 +32,7 @@ func (s *SIP) defaults() {
 func (m *Media) defaults() {
 	m.Ports = PortRange{First: 20000, Last: 29999}
 	m.Silence = Duration(30 * time.Second)
+	m.SharedPorts = 16
 }
 
 func (p *Prompts) defaults() { p.Dir = "prompts" }

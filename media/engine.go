@@ -29,8 +29,11 @@ type Engine struct {
 	panics    prometheus.Counter
 	log       *slog.Logger
 
+	sharedPorts int // of each shard, at most
+
 	mu      sync.Mutex
 	closed  bool
+	moves   sync.WaitGroup // of legs on their way to another shard
 	writers sync.WaitGroup // of recordings
 }
 
@@ -60,6 +63,8 @@ func New(cfg config.Media, log *slog.Logger) (*Engine, error) {
 		advertise: advertise,
 		ports:     ports,
 		log:       log,
+
+		sharedPorts: cfg.SharedPorts,
 		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "bugle_media_beat_late_seconds",
 			Help:    "How late the engine's beats were.",
@@ -90,6 +95,7 @@ func (e *Engine) Close() error {
 	e.mu.Lock()
 	if !e.closed {
 		e.closed = true
+		e.moves.Wait()
 		for _, s := range e.shards {
 			s.do(func(int64) { s.stop() })
 		}
@@ -97,6 +103,9 @@ func (e *Engine) Close() error {
 	e.mu.Unlock()
 	for _, s := range e.shards {
 		<-s.done
+	}
+	for _, s := range e.shards {
+		s.closePorts()
 	}
 	e.writers.Wait()
 	return nil
@@ -157,7 +166,7 @@ func (e *Engine) bind() (socketPair, uint16, error) {
 // fewest.
 func (e *Engine) place(near *Leg) *shard {
 	if near != nil {
-		return near.stream.shard
+		return near.where()
 	}
 	best := e.shards[0]
 	for _, s := range e.shards[1:] {

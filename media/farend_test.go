@@ -39,6 +39,9 @@ func testEngine(t testing.TB) *Engine {
 	return e
 }
 
+// farInbox is how many datagrams a far end takes in one system call.
+const farInbox = 8
+
 // farEnd is the other end of a leg: a socket of its own and what it sent.
 type farEnd struct {
 	t         testing.TB
@@ -64,7 +67,7 @@ func newFarEnd(t testing.TB) *farEnd {
 		t.Fatal(err)
 	}
 	port := uint16(name.(*unix.SockaddrInet4).Port)
-	return &farEnd{t: t, fd: fd, address: netip.AddrPortFrom(loopback, port), in: newInbox(), ssrc: uint32(port), sequence: 65530, timestamp: 1 << 31}
+	return &farEnd{t: t, fd: fd, address: netip.AddrPortFrom(loopback, port), in: newInbox(farInbox), ssrc: uint32(port), sequence: 65530, timestamp: 1 << 31}
 }
 
 // offer is the SDP it offers: one codec, keys as 97, and what else is given.
@@ -120,7 +123,7 @@ func (f *farEnd) hear(least int) []packet {
 	f.t.Helper()
 	var heard []packet
 	for {
-		n := f.in.receive(f.fd)
+		n := f.in.receive(f.fd, farInbox)
 		for i := range n {
 			raw, _ := f.in.datagram(i)
 			p, ok := parsePacket(append([]byte(nil), raw...))

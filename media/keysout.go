@@ -11,6 +11,7 @@ const (
 	keyPackets  = 5  // 100 ms of tone
 	keyEnds     = 3  // the last packet is sent three times (RFC 4733, section 2.5.1.4)
 	keyPause    = 3  // and 60 ms of audio before the next key
+	keySize     = 4  // bytes of a packet's payload
 	keyLoudness = 10 // dB below 1 mW, as phones send it
 )
 

@@ -13,7 +13,6 @@ import (
 var (
 	ErrNoKeys    = errors.New("media: the far end takes no telephone events")
 	ErrRecording = errors.New("media: the leg is being recorded already")
-	ErrApart     = errors.New("media: legs on different shards cannot be bridged; use LegOptions.Near")
 )
 
 // eventBuffer is how many events a leg keeps for a conductor that is busy.
@@ -25,8 +24,13 @@ type LegOptions struct {
 	// Default: PCMU, PCMA.
 	Prefer []Codec
 	// Near is a leg of the same engine on whose shard to sit: two legs that
-	// will be bridged must sit together.
+	// will be bridged need not move then.
 	Near *Leg
+	// Shared lets the leg be served at a port with many others, which costs less
+	// (see docs/decisions/08). It takes effect if the far end offers first and
+	// config.Media.SharedPorts is not 0, and not with Latch: an address that
+	// must be learnt wants a port of its own.
+	Shared bool
 	// Latch lets the far end's address be learnt from its packets, for agents
 	// behind NAT. Without it packets must come from the address in the far
 	// end's SDP; only the port may be another.
@@ -43,51 +47,68 @@ type Leg struct {
 	stream *stream
 	plays  atomic.Uint64
 
-	mu      sync.Mutex // guards the session, so that terms reach the shard in order
+	mu      sync.Mutex // guards what follows, so that terms reach the shard in order
 	session session
 	agreed  terms
+	port    legPort
+
+	route sync.Mutex // guards shard, so that commands follow the leg in order
+	shard *shard     // where commands go
 }
 
-// NewLeg opens a leg on a free pair of ports. It hears silence until it is
-// played something, and nothing is sent before offer and answer are agreed.
-// Errors: ErrNoPorts, ErrClosed, or the operating system's.
+// NewLeg opens a leg, which has a free pair of ports from the start unless it is
+// to share one. It hears silence until it is played something, and nothing is
+// sent before offer and answer are agreed. Errors: ErrNoPorts, ErrClosed, or the
+// operating system's.
 func (e *Engine) NewLeg(o LegOptions) (*Leg, error) {
-	sockets, port, err := e.bind()
-	if err != nil {
-		return nil, err
-	}
-	sh := e.place(o.Near)
 	st := &stream{
-		shard:  sh,
-		socket: sockets,
-		port:   port,
 		gate:   gate{latch: o.Latch, flow: o.Flow.Unmap()},
 		events: make(chan Event, eventBuffer),
 		gone:   make(chan struct{}),
 	}
 	st.tell = st.post
-	l := &Leg{engine: e, stream: st, session: newSession(netip.AddrPortFrom(e.advertise, port), o.Prefer)}
+	l := &Leg{engine: e, stream: st}
+	if !o.Shared || o.Latch || e.sharedPorts == 0 {
+		var err error
+		if st.socket, st.port, err = e.bind(); err != nil {
+			return nil, err
+		}
+		l.port.own = true
+	}
+	l.session = newSession(netip.AddrPortFrom(e.advertise, st.port), o.Prefer)
+	l.session.locate = l.forAnswer
+	if !e.start(l, o.Near) {
+		if l.port.own {
+			st.socket.close()
+			e.ports.give(st.port)
+		}
+		return nil, ErrClosed
+	}
+	return l, nil
+}
 
+// start gives a new leg to a shard. False: the engine is closed.
+func (e *Engine) start(l *Leg, near *Leg) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		sockets.close()
-		e.ports.give(port)
-		return nil, ErrClosed
+		return false
 	}
+	sh, st := e.place(near), l.stream
+	l.shard, st.shard = sh, sh
 	sh.load.Add(1)
 	sh.do(func(now int64) {
 		st.out = newSender(now * beatSize)
 		sh.add(st)
 	})
-	return l, nil
+	return true
 }
 
 // Close ends the leg and waits (a moment: no beat, no network) until nothing of
 // it is left but its port, which rests before it is used again. A bridge with
 // it is undone, a recording completed. It may be called more than once.
 func (l *Leg) Close() {
-	l.stream.shard.do(func(int64) { l.stream.shard.remove(l.stream) })
+	l.do(func(s *stream, _ int64) { s.shard.remove(s) })
 	<-l.stream.gone
 }
 
@@ -99,13 +120,18 @@ func (l *Leg) Done() <-chan struct{} { return l.stream.gone }
 func (l *Leg) Offer() ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var err error
+	if l.session.local, err = l.forOffer(); err != nil {
+		return nil, err
+	}
 	return l.session.offer()
 }
 
 // Answer takes an SDP offer, the first or one in mid-call, and gives our
 // answer; its codec is the first of the offer's that we have. If it fails, what
 // was agreed before stays in force. Its errors are *SDPError; ErrNoCodec is the
-// one to be expected in good company.
+// one to be expected in good company. A leg that may share gets its port here,
+// and may find none: ErrNoPorts.
 func (l *Leg) Answer(offer []byte) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,6 +152,9 @@ func (l *Leg) Accept(answer []byte) error {
 	if err != nil {
 		return err
 	}
+	if err := l.forAccept(t.far); err != nil {
+		return err
+	}
 	l.agree(t)
 	return nil
 }
@@ -143,8 +172,13 @@ func (l *Leg) Codec() Codec {
 	return l.agreed.codec
 }
 
-// LocalAddr gives the address at which the leg takes RTP, as SDP says it.
-func (l *Leg) LocalAddr() netip.AddrPort { return l.session.local }
+// LocalAddr gives the address at which the leg takes RTP, as SDP says it. Its
+// port is 0 while a leg that may share has none.
+func (l *Leg) LocalAddr() netip.AddrPort {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session.local
+}
 
 // Play plays clips one after the other without a gap, in place of what was
 // played before. At their end there is a PlayDone with the id returned, and the
@@ -170,20 +204,24 @@ func (l *Leg) Silence() {
 // Bridge lets two legs hear each other, until Unbridge, another Bridge or
 // Close. What was played to them stops; what is played to one of them later is
 // heard in place of its peer until it ends. Keys pass as telephone events where
-// both ends take them, and are told as events here all the same.
+// both ends take them, and are told as events here all the same. If the legs are
+// on different shards, one of them moves.
 func (l *Leg) Bridge(peer *Leg) error {
 	switch {
 	case l == peer:
 		return errors.New("media: a leg cannot be bridged to itself")
-	case l.stream.shard != peer.stream.shard:
-		return ErrApart
 	case l.closed() || peer.closed():
 		return ErrClosed
 	}
+	if err := l.engine.gather(l, peer); err != nil {
+		return err
+	}
 	l.do(func(s *stream, _ int64) {
-		if !peer.closed() {
-			s.bridge(peer.stream)
-		}
+		s.shard.when(peer.stream, func(int64) {
+			if s.home.Load() == peer.stream.shard {
+				s.bridge(peer.stream)
+			}
+		})
 	})
 	return nil
 }
@@ -240,12 +278,27 @@ func (l *Leg) Record(file io.WriteSeeker) (*Recording, error) {
 
 // do runs something on the leg's shard, unless the leg is closed by then.
 func (l *Leg) do(run func(s *stream, now int64)) {
-	l.stream.shard.do(func(now int64) {
-		if !l.closed() {
-			defer l.stream.shard.rescue(l.stream)
-			run(l.stream, now)
-		}
+	l.route.Lock()
+	defer l.route.Unlock()
+	sh := l.shard
+	sh.do(func(int64) {
+		sh.when(l.stream, func(now int64) { run(l.stream, now) })
 	})
+}
+
+// where gives the shard that the leg is on or on its way to.
+func (l *Leg) where() *shard {
+	l.route.Lock()
+	defer l.route.Unlock()
+	return l.shard
+}
+
+// shares tells whether the leg is served at a shared port, which is another
+// shard's once it moves.
+func (l *Leg) shares() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.port.seat != nil && !l.port.own
 }
 
 // closed tells whether the shard has let go of the leg.

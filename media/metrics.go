@@ -10,6 +10,7 @@ import (
 type shardCounts struct {
 	packetsIn, packetsOut, unsent uint64
 	strangers, malformed          uint64
+	overrun                       uint64
 	lateBeats, skippedBeats       uint64
 	eventsDropped                 uint64
 }
@@ -19,6 +20,7 @@ type shardCounts struct {
 type publishedCounts struct {
 	packetsIn, packetsOut, unsent atomic.Uint64
 	strangers, malformed          atomic.Uint64
+	overrun                       atomic.Uint64
 	lateBeats, skippedBeats       atomic.Uint64
 	eventsDropped                 atomic.Uint64
 }
@@ -29,6 +31,7 @@ func (p *publishedCounts) store(c *shardCounts) {
 	p.unsent.Store(c.unsent)
 	p.strangers.Store(c.strangers)
 	p.malformed.Store(c.malformed)
+	p.overrun.Store(c.overrun)
 	p.lateBeats.Store(c.lateBeats)
 	p.skippedBeats.Store(c.skippedBeats)
 	p.eventsDropped.Store(c.eventsDropped)
@@ -54,7 +57,7 @@ func newCollector(e *Engine) *collector {
 		return prometheus.NewDesc("bugle_media_"+name, help, labels, nil)
 	}
 	packets := desc("packets_total", "RTP packets of our legs, in and out.", "direction")
-	dropped := desc("dropped_total", "Datagrams not heard or not sent: from strangers, no RTP, or refused by the kernel.", "reason")
+	dropped := desc("dropped_total", "Datagrams not heard or not sent: from strangers, no RTP, refused by the kernel, or too many between two shards.", "reason")
 	return &collector{
 		engine: e,
 		total: []total{
@@ -63,6 +66,7 @@ func newCollector(e *Engine) *collector {
 			{dropped, []string{"stranger"}, func(p *publishedCounts) *atomic.Uint64 { return &p.strangers }},
 			{dropped, []string{"malformed"}, func(p *publishedCounts) *atomic.Uint64 { return &p.malformed }},
 			{dropped, []string{"unsent"}, func(p *publishedCounts) *atomic.Uint64 { return &p.unsent }},
+			{dropped, []string{"overrun"}, func(p *publishedCounts) *atomic.Uint64 { return &p.overrun }},
 			{desc("late_beats_total", "Beats served more than 5 ms late."), nil,
 				func(p *publishedCounts) *atomic.Uint64 { return &p.lateBeats }},
 			{desc("skipped_beats_total", "Beats never served, because the shard was too late to catch up."), nil,

@@ -35,6 +35,7 @@ func malformed(format string, args ...any) *SDPError {
 // far end says is read in remote.go.
 type session struct {
 	local   netip.AddrPort
+	locate  func(far netip.AddrPort) (netip.AddrPort, error) // finds local for our answer; nil: it stays
 	prefer  []Codec
 	id      uint64 // of our origin line
 	version uint64 // rises with every body that differs from the last
@@ -78,6 +79,11 @@ func (s *session) answer(offer []byte) ([]byte, terms, error) {
 	t, err := s.terms(audio, chosen)
 	if err != nil {
 		return nil, terms{}, err
+	}
+	if s.locate != nil {
+		if s.local, err = s.locate(t.far); err != nil {
+			return nil, terms{}, err
+		}
 	}
 	line := audioLine{port: s.local.Port(), direction: audio.direction.mirror(), formats: []format{chosen}}
 	if t.keys {

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,13 @@ const (
 	// catchUp is how many beats late a shard still makes up for: two more
 	// packets a leg. Beyond that it lets the time go.
 	catchUp = int64(2 * phases)
+	// glanceTurns is how many turns a leg has between two looks at what needs no
+	// haste: 100 ms.
+	glanceTurns = 5
+	// inboxSize and scratchSize are what a shard has for the datagrams and the
+	// payloads of a beat; if that is too little, it sends before the beat is over.
+	inboxSize   = 512
+	scratchSize = 64 << 10
 	// lateTime is from when a beat counts as late.
 	lateTime = 5 * time.Millisecond
 )
@@ -24,7 +32,7 @@ const (
 type shard struct {
 	start    time.Time // of the engine: beat 0, sample 0
 	silence  int64     // beats without RTP that make a far end lost; 0: never
-	ports    *ports
+	pool     *ports
 	lateness prometheus.Observer
 	panicked func(in string, value any) // hears of panics caught
 
@@ -34,13 +42,18 @@ type shard struct {
 	load     atomic.Int64            // legs here, or on their way
 
 	// Touched by the goroutine only.
-	streams [phases][]*stream
-	broken  []*stream // to be removed, since serving them panicked
-	next    int64     // the beat to come
-	stopped bool
-	inbox   *inbox
-	frame   [headerSize + frameSize]byte // where packets of our own are made
-	counts  shardCounts
+	streams  [phases][]*stream
+	arriving map[*stream][]func(now int64) // on their way here, and what is to be done then
+	ports    []*sharedPort
+	broken   []*stream // to be removed, since serving them panicked
+	next     int64     // the beat to come
+	stopped  bool
+	inbox    *inbox
+	frame    [headerSize + datagramSize]byte // where a packet sent alone is put together
+	scratch  []byte                          // where payloads are that are put together
+	used     int                             // of scratch
+	queued   uint64                          // packets ever put into outboxes
+	counts   shardCounts
 
 	published publishedCounts
 }
@@ -51,16 +64,18 @@ type command struct {
 	older *command
 }
 
-func newShard(start time.Time, silence time.Duration, ports *ports, lateness prometheus.Observer) *shard {
+func newShard(start time.Time, silence time.Duration, pool *ports, lateness prometheus.Observer) *shard {
 	return &shard{
 		start:    start,
 		silence:  int64((silence + beatTime - 1) / beatTime),
-		ports:    ports,
+		pool:     pool,
 		lateness: lateness,
 		panicked: func(string, any) {},
 		wake:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
-		inbox:    newInbox(),
+		arriving: make(map[*stream][]func(now int64)),
+		inbox:    newInbox(inboxSize),
+		scratch:  make([]byte, scratchSize),
 	}
 }
 
@@ -136,11 +151,20 @@ func (s *shard) due(now time.Time) {
 	s.published.store(&s.counts)
 }
 
-// beat serves the legs whose turn it is.
+// beat takes what has come to the shared ports, serves the legs whose turn it
+// is, and sends what is to be sent together.
 func (s *shard) beat(n int64) {
-	for _, stream := range s.streams[n%int64(phases)] {
-		s.serve(stream, n)
+	for _, p := range s.ports {
+		p.drain(n)
 	}
+	turn := s.streams[n%int64(phases)]
+	for _, st := range turn {
+		if n >= st.due {
+			s.serve(st, n)
+		}
+	}
+	s.glance(turn, n)
+	s.flush()
 	s.clear()
 }
 
@@ -148,6 +172,49 @@ func (s *shard) beat(n int64) {
 func (s *shard) serve(st *stream, n int64) {
 	defer s.rescue(st)
 	st.turn(n)
+}
+
+// deliver gives a stream a datagram of a shared port.
+func (s *shard) deliver(st *stream, raw []byte, from netip.AddrPort, n int64) {
+	defer s.rescue(st)
+	st.take(raw, from, n)
+}
+
+// glance looks at a part of the streams, each time another, for what needs no
+// haste.
+func (s *shard) glance(streams []*stream, n int64) {
+	part := int(n / int64(phases) % glanceTurns)
+	for _, st := range streams[len(streams)*part/glanceTurns : len(streams)*(part+1)/glanceTurns] {
+		st.listen(n)
+	}
+}
+
+// flush sends what the shared ports have put together, and lets go of the memory
+// it lies in.
+func (s *shard) flush() {
+	s.send()
+	s.inbox.release()
+}
+
+// send is flush without letting go of what was received.
+func (s *shard) send() {
+	for _, p := range s.ports {
+		if p.out.used > 0 {
+			p.out.send(p.sockets.rtp)
+		}
+	}
+	s.used = 0
+}
+
+// room gives memory for a payload, which must be handed on before room is asked
+// for again: it lasts until the packet is sent.
+func (s *shard) room(size int) []byte {
+	if s.used+size > len(s.scratch) {
+		s.send()
+	}
+	room := s.scratch[s.used:][:size:size]
+	s.used += size
+	return room
 }
 
 // rescue, deferred, catches a panic in what is done for a stream: that one call
@@ -186,31 +253,44 @@ func (s *shard) idle() bool {
 
 // add begins to serve a stream, on the beats with the fewest.
 func (s *shard) add(st *stream) {
-	phase := 0
-	for i, streams := range s.streams {
-		if len(streams) < len(s.streams[phase]) {
-			phase = i
+	for phase, streams := range s.streams {
+		if len(streams) < len(s.streams[st.phase]) {
+			st.phase = phase
 		}
 	}
-	st.phase, st.index = phase, len(s.streams[phase])
-	s.streams[phase] = append(s.streams[phase], st)
+	s.enlist(st)
 }
 
-// remove ends a stream and gives its ports back. Removing it again does
-// nothing.
-func (s *shard) remove(st *stream) {
+// enlist puts a stream on the list of its phase.
+func (s *shard) enlist(st *stream) {
+	st.index = len(s.streams[st.phase])
+	s.streams[st.phase] = append(s.streams[st.phase], st)
+	st.home.Store(s)
+}
+
+// drop takes a stream off its list.
+func (s *shard) drop(st *stream) {
 	list := s.streams[st.phase]
-	if st.index >= len(list) || list[st.index] != st {
-		return
-	}
 	last := len(list) - 1
 	list[st.index] = list[last]
 	list[st.index].index = st.index
 	list[last] = nil
 	s.streams[st.phase] = list[:last]
-	st.end()
-	s.ports.give(st.port)
+	st.home.Store(nil)
+}
+
+// remove ends a stream and gives its ports back. Removing it again does
+// nothing.
+func (s *shard) remove(st *stream) {
+	if st.home.Load() != s {
+		return
+	}
+	s.drop(st)
 	s.load.Add(-1)
+	st.end(s.next)
+	if st.port != 0 {
+		s.pool.give(st.port)
+	}
 	close(st.gone)
 }
 

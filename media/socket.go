@@ -24,12 +24,11 @@ const (
 	// expedited is the DSCP class EF (RFC 3246) in its place in the IP header.
 	expedited = 46 << 2
 	// datagramSize is the longest datagram taken; an Ethernet frame is shorter.
-	datagramSize = 2048
-	// inboxSize is how many datagrams one system call fetches at most.
-	inboxSize = 8
+	datagramSize = 1536
 )
 
-// socketPair is the two UDP sockets of a leg: RTP, and RTCP on the next port.
+// socketPair is two UDP sockets: RTP, and RTCP on the next port. The zero pair
+// is none.
 type socketPair struct {
 	rtp, rtcp int
 }
@@ -48,11 +47,16 @@ func openPair(address netip.Addr, port uint16) (socketPair, error) {
 	return socketPair{rtp, rtcp}, nil
 }
 
-// close gives the descriptors back. UDP has nothing to flush, so there is no
+// open tells whether there is a pair.
+func (p *socketPair) open() bool { return p.rtp != 0 }
+
+// close gives the descriptors back, if there are any. UDP has nothing to flush, so there is no
 // error that could matter.
 func (p socketPair) close() {
-	_ = unix.Close(p.rtp)
-	_ = unix.Close(p.rtcp)
+	if p.open() {
+		_ = unix.Close(p.rtp)
+		_ = unix.Close(p.rtcp)
+	}
 }
 
 // openSocket binds one UDP socket that never blocks.
@@ -123,56 +127,8 @@ func send(fd int, datagram []byte, to *sockaddr) bool {
 	return errno == 0
 }
 
-// inbox receives datagrams, several in one system call. A shard has one for
-// all its legs.
-type inbox struct {
-	messages [inboxSize]message
-	vectors  [inboxSize]unix.Iovec
-	from     [inboxSize]sockaddr
-	buffers  [inboxSize][datagramSize]byte
-}
-
-// message is struct mmsghdr of recvmmsg(2).
+// message is struct mmsghdr of recvmmsg(2) and sendmmsg(2).
 type message struct {
 	header unix.Msghdr
 	size   uint32
-}
-
-// newInbox makes an inbox and ties its parts together.
-func newInbox() *inbox {
-	in := new(inbox)
-	for i := range in.messages {
-		in.vectors[i].Base = &in.buffers[i][0]
-		in.vectors[i].SetLen(datagramSize)
-		h := &in.messages[i].header
-		h.Iov = &in.vectors[i]
-		h.SetIovlen(1)
-		h.Name = (*byte)(unsafe.Pointer(&in.from[i].raw))
-	}
-	return in
-}
-
-// receive fetches what waits at the socket and tells how many datagrams that
-// were; inboxSize means there may be more.
-func (in *inbox) receive(fd int) int {
-	for i := range in.messages {
-		in.messages[i].header.Namelen = unix.SizeofSockaddrInet6
-	}
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd),
-		uintptr(unsafe.Pointer(&in.messages[0])), inboxSize, unix.MSG_DONTWAIT, 0, 0)
-	if errno != 0 {
-		return 0
-	}
-	return int(n)
-}
-
-// datagram gives the i-th datagram received and where it came from. One that
-// was longer than the buffer is given as empty.
-func (in *inbox) datagram(i int) ([]byte, netip.AddrPort) {
-	m := &in.messages[i]
-	from := in.from[i].addrPort()
-	if m.header.Flags&unix.MSG_TRUNC != 0 {
-		return nil, from
-	}
-	return in.buffers[i][:m.size], from
 }

@@ -21,7 +21,7 @@ func TestSockaddrKeepsItsAddress(t *testing.T) {
 func TestInboxTakesManyAndRefusesGiants(t *testing.T) {
 	far := newFarEnd(t)
 	far.to.set(far.address)
-	const datagrams = inboxSize + 3
+	const datagrams = farInbox + 3
 	for n := range datagrams {
 		if !send(far.fd, []byte{byte(n)}, &far.to) {
 			t.Fatal("cannot send")
@@ -35,7 +35,7 @@ func TestInboxTakesManyAndRefusesGiants(t *testing.T) {
 		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(far.fd), Events: unix.POLLIN}}, 5000); err != nil {
 			t.Fatal(err)
 		}
-		n := far.in.receive(far.fd)
+		n := far.in.receive(far.fd, farInbox)
 		if n == 0 {
 			t.Fatalf("%d datagrams came, and then none", len(got))
 		}

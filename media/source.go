@@ -1,12 +1,15 @@
 package media
 
+import "bytes"
+
 // source is what a leg hears when it does not hear a peer. Sources belong to
 // one leg and are touched by its shard only. A leg without one hears its peer
 // or silence.
 type source interface {
-	// fill writes the next 20 ms in an audio codec. The clock is the engine's,
-	// in samples. False: the source has ended and wrote nothing.
-	fill(frame []byte, c Codec, clock int64) bool
+	// next gives the next 20 ms in an audio codec: where they lie, if they lie
+	// somewhere in one piece, or put together in the shard's room. The clock is
+	// the engine's, in samples. Nil: the source has ended.
+	next(c Codec, clock int64, at *shard) []byte
 }
 
 // playlist plays clips one after the other without a gap.
@@ -16,21 +19,32 @@ type playlist struct {
 	at    int     // position in the first, in samples
 }
 
-func (p *playlist) fill(frame []byte, c Codec, _ int64) bool {
+func (p *playlist) next(c Codec, _ int64, at *shard) []byte {
+	p.skip()
+	if len(p.clips) == 0 {
+		return nil
+	}
+	if audio := p.clips[0].in(c)[p.at:]; len(audio) >= frameSize {
+		p.at += frameSize
+		return audio[:frameSize]
+	}
+	frame := at.room(frameSize)
 	rest := frame
 	for len(rest) > 0 && len(p.clips) > 0 {
-		audio := p.clips[0].in(c)
-		n := copy(rest, audio[p.at:])
+		n := copy(rest, p.clips[0].in(c)[p.at:])
 		rest = rest[n:]
-		if p.at += n; p.at == len(audio) {
-			p.clips, p.at = p.clips[1:], 0
-		}
+		p.at += n
+		p.skip()
 	}
-	if len(rest) == len(frame) {
-		return false
+	copy(rest, c.quiet())
+	return frame
+}
+
+// skip lets go of clips that have been played.
+func (p *playlist) skip() {
+	for len(p.clips) > 0 && p.at == len(p.clips[0].mu) {
+		p.clips, p.at = p.clips[1:], 0
 	}
-	quiet(rest, c)
-	return true
 }
 
 // music plays a clip for ever. Its position is the engine's clock, so that all
@@ -39,23 +53,27 @@ type music struct {
 	clip *Clip
 }
 
-func (m music) fill(frame []byte, c Codec, clock int64) bool {
+func (m music) next(c Codec, clock int64, at *shard) []byte {
 	audio := m.clip.in(c)
 	if len(audio) == 0 {
-		return false
+		return nil
 	}
-	at := int(clock % int64(len(audio)))
-	for len(frame) > 0 {
-		n := copy(frame, audio[at:])
-		frame, at = frame[n:], 0
+	begin := int(clock % int64(len(audio)))
+	if len(audio)-begin >= frameSize {
+		return audio[begin:][:frameSize]
 	}
-	return true
+	frame := at.room(frameSize)
+	for rest := frame; len(rest) > 0; begin = 0 {
+		rest = rest[copy(rest, audio[begin:]):]
+	}
+	return frame
 }
 
-// quiet fills a frame with silence.
-func quiet(frame []byte, c Codec) {
-	b := c.silence()
-	for i := range frame {
-		frame[i] = b
-	}
+// silentFrames are 20 ms of silence in each codec.
+var silentFrames = [...][]byte{
+	PCMU: bytes.Repeat([]byte{PCMU.silence()}, frameSize),
+	PCMA: bytes.Repeat([]byte{PCMA.silence()}, frameSize),
 }
+
+// quiet gives 20 ms of silence.
+func (c Codec) quiet() []byte { return silentFrames[c] }

@@ -3,7 +3,11 @@ package media
 import (
 	"bytes"
 	"testing"
+	"time"
 )
+
+// testShard makes a shard that does not run.
+func testShard() *shard { return newShard(time.Now(), 0, nil, nil) }
 
 // count makes a clip whose PCMU bytes count from a number, to see each again.
 func count(from, n int) *Clip {
@@ -16,9 +20,9 @@ func count(from, n int) *Clip {
 
 func TestPlaylistLeavesNoGap(t *testing.T) {
 	list := &playlist{clips: []*Clip{count(0, 100), count(100, 1), count(0, 0), count(101, 260)}}
+	at := testShard()
 	var heard []byte
-	frame := make([]byte, frameSize)
-	for list.fill(frame, PCMU, 0) {
+	for frame := list.next(PCMU, 0, at); frame != nil; frame = list.next(PCMU, 0, at) {
 		heard = append(heard, frame...)
 	}
 	want := count(0, 361).mu
@@ -26,16 +30,15 @@ func TestPlaylistLeavesNoGap(t *testing.T) {
 	if !bytes.Equal(heard, want) {
 		t.Errorf("heard %v", heard)
 	}
-	if list.fill(frame, PCMU, 0) {
+	if list.next(PCMU, 0, at) != nil {
 		t.Error("goes on after its end")
 	}
 }
 
 func TestPlaylistChangesCodecInItsMiddle(t *testing.T) {
 	list := &playlist{clips: []*Clip{count(0, 2*frameSize)}}
-	first, second := make([]byte, frameSize), make([]byte, frameSize)
-	list.fill(first, PCMU, 0)
-	list.fill(second, PCMA, 0)
+	at := testShard()
+	first, second := list.next(PCMU, 0, at), list.next(PCMA, 0, at)
 	if whole := count(0, 2*frameSize); !bytes.Equal(first, whole.mu[:frameSize]) || !bytes.Equal(second, whole.a[frameSize:]) {
 		t.Errorf("heard %v, then %v", first, second)
 	}
@@ -44,10 +47,10 @@ func TestPlaylistChangesCodecInItsMiddle(t *testing.T) {
 func TestMusicFollowsTheClock(t *testing.T) {
 	for _, length := range []int{1, 7, 100, 160, 161, 1000} {
 		tune := music{count(0, length)}
-		frame := make([]byte, frameSize)
 		for _, clock := range []int64{0, 80, 12345678} {
-			if !tune.fill(frame, PCMU, clock) {
-				t.Fatalf("music of %d samples ended", length)
+			frame := tune.next(PCMU, clock, testShard())
+			if len(frame) != frameSize {
+				t.Fatalf("music of %d samples gave %d", length, len(frame))
 			}
 			for i, b := range frame {
 				if want := byte((clock + int64(i)) % int64(length)); b != want {
@@ -56,7 +59,7 @@ func TestMusicFollowsTheClock(t *testing.T) {
 			}
 		}
 	}
-	if (music{new(Clip)}).fill(make([]byte, frameSize), PCMU, 0) {
+	if (music{new(Clip)}).next(PCMU, 0, testShard()) != nil {
 		t.Error("an empty clip plays")
 	}
 }

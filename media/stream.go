@@ -1,20 +1,31 @@
 package media
 
-import "net/netip"
+import (
+	"net/netip"
+	"sync/atomic"
+)
 
 // turnReads bounds how many datagrams a leg takes in one turn. A call sends
 // one. Somebody who floods the port must send some thousands a second before
 // the kernel drops the call's own packets; what he costs ends there.
-const turnReads = 8 * inboxSize
+const (
+	turnReads = 64
+	turnBatch = 4 // and in one system call
+)
 
 // stream is a leg as its shard sees it. Only the shard's goroutine touches it,
 // except for the channels.
 type stream struct {
-	shard  *shard
-	index  int // in the shard's list
-	phase  int // served on the beats with this remainder
-	socket socketPair
-	port   uint16
+	shard *shard
+	home  atomic.Pointer[shard] // the shard, while it serves the stream; may be read by any
+	index int                   // in the shard's list
+	phase int                   // served on the beats with this remainder
+	due   int64                 // the beat of its next turn
+
+	socket socketPair // its own, if it has one: what is sent goes out there
+	port   uint16     // of its own
+	seat   *seat      // at a shared port, if it has one; it may have both
+	detour *detour    // from there, if that port is another shard's
 
 	terms  terms
 	gate   gate
@@ -38,12 +49,17 @@ type stream struct {
 // turn is the stream's 20 ms: what has come in, what that changes, what goes
 // out.
 func (s *stream) turn(now int64) {
-	s.drain(now)
+	s.due = now + int64(phases)
+	if s.socket.open() {
+		s.drain(now)
+	}
+	if s.detour != nil {
+		s.follow(now)
+	}
 	if s.tap != nil {
 		s.tap.note(passed, 0, 0, now*beatSize, 0)
 	}
 	s.keyIn.tick(now, s.tell)
-	s.listen(now)
 	if s.terms.send && s.gate.target().IsValid() {
 		s.speak(now)
 	}
@@ -53,15 +69,40 @@ func (s *stream) turn(now int64) {
 func (s *stream) drain(now int64) {
 	in := s.shard.inbox
 	for read := 0; read < turnReads; {
-		n := in.receive(s.socket.rtp)
+		if in.room() < turnBatch {
+			s.shard.flush()
+		}
+		n, queued := in.receive(s.socket.rtp, turnBatch), s.shard.queued
 		for i := range n {
 			raw, from := in.datagram(i)
 			s.take(raw, from, now)
 		}
-		if n < inboxSize {
+		if s.shard.queued != queued {
+			in.keep(n)
+		}
+		if n < turnBatch {
 			return
 		}
 		read += n
+	}
+}
+
+// follow takes what comes by the detour.
+func (s *stream) follow(now int64) {
+	in := s.shard.inbox
+	for {
+		if in.room() == 0 {
+			s.shard.flush()
+		}
+		raw, from, ok := s.detour.get(in)
+		if !ok {
+			return
+		}
+		queued := s.shard.queued
+		s.take(raw, from, now)
+		if s.shard.queued != queued {
+			in.keep(1)
+		}
 	}
 }
 
@@ -81,7 +122,7 @@ func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
 		return
 	}
 	if open && !s.gate.open {
-		s.to.set(s.gate.target())
+		s.settle(from)
 	}
 	s.counts.PacketsIn++
 	s.counts.BytesIn += uint64(len(raw))
@@ -123,45 +164,86 @@ func (s *stream) listen(now int64) {
 	}
 }
 
+// settle says that the gate has shut behind a source.
+func (s *stream) settle(source netip.AddrPort) {
+	s.to.set(source)
+	seat := s.seat
+	switch {
+	case seat == nil:
+	case seat.port.shard == s.shard:
+		seat.settle(source)
+	default:
+		seat.port.shard.do(func(int64) {
+			if seat.stream != nil {
+				seat.settle(source)
+			}
+		})
+	}
+}
+
 // speak sends this turn's packet, unless what the leg hears comes from its
 // peer: that is passed on as it comes in.
 func (s *stream) speak(now int64) {
-	frame, clock := s.shard.frame[:], now*beatSize
+	clock := now * beatSize
 	if s.keyOut.sounding() {
-		h := s.keyOut.write(frame[headerSize:], &s.out, clock)
+		payload := s.shard.room(keySize)
+		h := s.keyOut.write(payload, &s.out, clock)
 		h.payloadType = s.terms.keysType
-		s.transmit(frame[:headerSize+4], &h)
+		s.transmit(&h, payload)
 		return
 	}
 	s.keyOut.rest()
-	audio := frame[headerSize : headerSize+frameSize]
-	if s.source != nil && !s.source.fill(audio, s.terms.codec, clock) {
-		s.sourceEnded()
+	var audio []byte
+	if s.source != nil {
+		if audio = s.source.next(s.terms.codec, clock, s.shard); audio == nil {
+			s.sourceEnded()
+		}
 	}
 	if s.source == nil {
 		if s.peer != nil {
 			return
 		}
-		quiet(audio, s.terms.codec)
+		audio = s.terms.codec.quiet()
 	}
 	h := s.out.frame(clock)
 	h.payloadType = s.terms.payloadType
 	if s.tap != nil {
 		s.tap.put(sent, s.terms.codec, h.ssrc, h.timestamp, clock, audio)
 	}
-	s.transmit(frame[:headerSize+frameSize], &h)
+	s.transmit(&h, audio)
 }
 
-// transmit writes the header before the payload and sends the packet.
-func (s *stream) transmit(frame []byte, h *header) {
-	h.put(frame)
-	if !send(s.socket.rtp, frame, &s.to) {
-		s.shard.counts.unsent++
-		return
-	}
+// transmit sends a packet: at once, or with the others of a shared port.
+func (s *stream) transmit(h *header, payload []byte) {
 	s.counts.PacketsOut++
-	s.counts.BytesOut += uint64(len(frame))
+	s.counts.BytesOut += uint64(headerSize + len(payload))
 	s.shard.counts.packetsOut++
+	switch {
+	case s.socket.open():
+		s.transmitAlone(s.socket.rtp, h, payload)
+	case s.detour != nil: // the outbox is another shard's, the socket everybody's
+		s.transmitAlone(s.seat.port.sockets.rtp, h, payload)
+	default:
+		s.seat.port.queue(s, h, payload)
+	}
+}
+
+// transmitAlone sends a packet at once.
+func (s *stream) transmitAlone(fd int, h *header, payload []byte) {
+	frame := s.shard.frame[:headerSize+len(payload)]
+	h.put(frame)
+	copy(frame[headerSize:], payload)
+	if !send(fd, frame, &s.to) {
+		s.notSent(len(payload))
+	}
+}
+
+// notSent takes a packet back that was counted as sent.
+func (s *stream) notSent(payload int) {
+	s.counts.PacketsOut--
+	s.counts.BytesOut -= uint64(headerSize + payload)
+	s.shard.counts.packetsOut--
+	s.shard.counts.unsent++
 }
 
 // listener gives the peer, if it hears this stream just now.
@@ -189,7 +271,7 @@ func (s *stream) passAudio(p *packet, c Codec, now int64) {
 	if to.tap != nil {
 		to.tap.put(sent, to.terms.codec, h.ssrc, h.timestamp, clock, p.payload())
 	}
-	to.transmit(p.body, &h)
+	to.transmit(&h, p.payload())
 }
 
 // passKey sends a telephone event on to the listener, if it takes them.
@@ -203,7 +285,7 @@ func (s *stream) passKey(p *packet, now int64) {
 		return
 	}
 	h.payloadType = to.terms.keysType
-	to.transmit(p.body, &h)
+	to.transmit(&h, p.payload())
 }
 
 // play makes a source what the stream hears; nil goes back to the peer, or to
@@ -271,13 +353,20 @@ func (s *stream) post(e Event) {
 }
 
 // end closes the stream: nothing of it is served any more.
-func (s *stream) end() {
+func (s *stream) end(now int64) {
 	s.unbridge()
 	if s.tap != nil {
 		s.tap.close()
 		s.tap = nil
 	}
 	s.socket.close()
+	switch seat := s.seat; {
+	case seat == nil:
+	case seat.port.shard == s.shard:
+		seat.leave(now)
+	default:
+		seat.port.shard.do(seat.leave)
+	}
 }
 
 // setTap lets a tap have the stream's audio, unless there is one.

@@ -75,7 +75,7 @@ func TestABeatAllocatesNothing(t *testing.T) {
 			h := header{payloadType: streams[i].terms.payloadType, sequence: far.sequence, timestamp: uint32(beat), ssrc: far.ssrc}
 			h.put(raw)
 			send(far.fd, raw, &far.to)
-			far.in.receive(far.fd)
+			far.in.receive(far.fd, farInbox)
 		}
 		for range phases {
 			sh.due(sh.deadline(beat))
@@ -138,7 +138,7 @@ func BenchmarkBridge(b *testing.B) {
 			h := header{sequence: far.sequence, timestamp: far.timestamp, ssrc: far.ssrc}
 			h.put(raw)
 			send(far.fd, raw, &far.to)
-			far.in.receive(far.fd)
+			far.in.receive(far.fd, farInbox)
 		}
 		b.StartTimer()
 		for range phases {

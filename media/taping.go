@@ -80,6 +80,6 @@ func (t *taping) Close() error {
 // release has the shard take the tap off; the writer ends when it has.
 func (t *taping) release() {
 	t.stop.Do(func() {
-		t.leg.stream.shard.do(func(int64) { t.leg.stream.untap(t.tap) })
+		t.leg.do(func(s *stream, _ int64) { s.untap(t.tap) })
 	})
 }

@@ -43,7 +43,9 @@ type voiceWriter struct {
 
 func newVoiceWriter(file io.Writer, o VoiceOptions) *voiceWriter {
 	w := &voiceWriter{out: bufio.NewWriter(file), max: int64(o.Max / sampleTime), silence: int64(o.Silence / sampleTime)}
-	quiet(w.window[:], PCMU)
+	for i := range w.window {
+		w.window[i] = PCMU.silence()
+	}
 	_ = writeAUHeader(w.out) // an error stays in out
 	return w
 }

@@ -1,0 +1,241 @@
+package media
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+const (
+	// portBatch is how many datagrams one system call fetches from a shared
+	// port.
+	portBatch = 64
+	// portReads bounds how many datagrams a shared port gives in one beat: what a
+	// flood may cost there.
+	portReads = 32 * portBatch
+	// portLegs is how many legs a port takes before another is opened: enough for
+	// long batches, few enough for its receive buffer when the machine stalls.
+	portLegs = 64
+	// pairRest is portRest in beats.
+	pairRest = int64(portRest / beatTime)
+)
+
+// sharedPort is a port of ours that takes the RTP of many legs and sends to
+// their far ends, many packets in one system call. It belongs to a shard, whose
+// goroutine alone touches it.
+//
+// Legs are told apart by where their packets come from. A far end may send from
+// another port than its SDP said, so a source nobody knows is taken for the one
+// leg with a far end at that address that has not been heard yet; there is never
+// more than one such leg to a port and an address (see free), or a caller could
+// be heard by another. For the same reason a pair of our port and a far end's
+// rests after the call.
+type sharedPort struct {
+	shard   *shard
+	sockets socketPair
+	number  uint16
+	out     *outbox
+
+	seats   map[netip.AddrPort]*seat // by where their packets come from
+	waiting map[netip.Addr]*seat     // who has not been heard yet
+	legs    int                      // seats that are taken
+	resting []*seat                  // given up, the first longest ago
+}
+
+// seat is a leg's place at a shared port.
+type seat struct {
+	port    *sharedPort
+	stream  *stream          // whose it is; nil when it rests
+	detour  *detour          // how packets get to the stream once it is on another shard
+	sources []netip.AddrPort // where its packets come from: what SDP said, and what was learnt
+	ssrc    uint32           // of its newest packet
+	rested  int64            // the beat from which its sources may be another's
+}
+
+func newSharedPort(s *shard, sockets socketPair, number uint16) *sharedPort {
+	return &sharedPort{
+		shard:   s,
+		sockets: sockets,
+		number:  number,
+		out:     newOutbox(),
+		seats:   make(map[netip.AddrPort]*seat),
+		waiting: make(map[netip.Addr]*seat),
+	}
+}
+
+// free tells whether another leg may talk with a far end here.
+func (p *sharedPort) free(far netip.AddrPort, now int64) bool {
+	p.rest(now)
+	return p.seats[far] == nil && p.waiting[far.Addr()] == nil
+}
+
+// freePort gives the shared port of this shard with the fewest legs of those that
+// are free for a far end, or nil.
+func (s *shard) freePort(far netip.AddrPort, now int64) (best *sharedPort) {
+	for _, p := range s.ports {
+		if p.free(far, now) && (best == nil || p.legs < best.legs) {
+			best = p
+		}
+	}
+	return best
+}
+
+// openPort adds a shared port.
+func (s *shard) openPort(sockets socketPair, number uint16) *sharedPort {
+	p := newSharedPort(s, sockets, number)
+	s.ports = append(s.ports, p)
+	return p
+}
+
+// closePorts closes the shared ports. The shards must have ended: a leg that has
+// moved sends from its new one.
+func (s *shard) closePorts() {
+	for _, p := range s.ports {
+		p.sockets.close()
+		s.pool.give(p.number)
+	}
+	s.ports = nil
+}
+
+// take gives a stream a seat for a far end at which the port is free.
+func (p *sharedPort) take(st *stream, far netip.AddrPort) *seat {
+	p.legs++
+	s := &seat{port: p, stream: st}
+	s.add(far)
+	p.waiting[far.Addr()] = s
+	return s
+}
+
+// rest lets go of the seats that have rested.
+func (p *sharedPort) rest(now int64) {
+	for len(p.resting) > 0 && p.resting[0].rested <= now {
+		for _, source := range p.resting[0].sources {
+			delete(p.seats, source)
+		}
+		p.resting = p.resting[1:]
+	}
+}
+
+// add lets packets from another source be the seat's.
+func (s *seat) add(source netip.AddrPort) {
+	s.port.seats[source] = s
+	s.sources = append(s.sources, source)
+}
+
+// settle says that the seat's far end has been heard, and where it is.
+func (s *seat) settle(source netip.AddrPort) {
+	p := s.port
+	if p.waiting[source.Addr()] == s {
+		delete(p.waiting, source.Addr())
+	}
+	if p.seats[source] == nil {
+		s.add(source)
+	}
+}
+
+// move lets the seat's far end be elsewhere from now on, or where it was but to be
+// heard anew. False: that source is another leg's here.
+func (s *seat) move(far netip.AddrPort, now int64) bool {
+	p := s.port
+	p.rest(now)
+	holder := p.seats[far]
+	s.unwait()
+	if holder != nil && holder != s {
+		return false
+	}
+	if holder == nil {
+		s.add(far)
+	}
+	if p.waiting[far.Addr()] == nil {
+		p.waiting[far.Addr()] = s
+	}
+	return true
+}
+
+// unwait says that no source the port does not know is the seat's.
+func (s *seat) unwait() {
+	for _, source := range s.sources {
+		if s.port.waiting[source.Addr()] == s {
+			delete(s.port.waiting, source.Addr())
+		}
+	}
+}
+
+// leave gives the seat up. Its sources rest, so that nobody else hears what they
+// go on sending.
+func (s *seat) leave(now int64) {
+	s.unwait()
+	s.stream, s.detour = nil, nil
+	s.rested = now + pairRest
+	s.port.resting = append(s.port.resting, s)
+	s.port.legs--
+}
+
+// drain hands out what waits at the port.
+func (p *sharedPort) drain(now int64) {
+	in := p.shard.inbox
+	for read := 0; read < portReads; {
+		if in.room() < portBatch {
+			p.shard.flush()
+		}
+		n, queued := in.receive(p.sockets.rtp, portBatch), p.shard.queued
+		for i := range n {
+			raw, from := in.datagram(i)
+			p.hand(raw, from, now)
+		}
+		if p.shard.queued != queued {
+			in.keep(n)
+		}
+		if n < portBatch {
+			return
+		}
+		read += n
+	}
+}
+
+// hand gives a datagram to the leg it is for.
+func (p *sharedPort) hand(raw []byte, from netip.AddrPort, now int64) {
+	s := p.seats[from]
+	if s == nil {
+		s = p.newcomer(raw, from)
+	}
+	switch {
+	case s == nil || s.stream == nil:
+		p.shard.counts.strangers++
+	case s.detour != nil:
+		if !s.detour.put(raw, from) {
+			p.shard.counts.overrun++
+		}
+	default:
+		p.shard.deliver(s.stream, raw, from, now)
+	}
+	if s != nil && len(raw) >= headerSize {
+		s.ssrc = binary.BigEndian.Uint32(raw[8:])
+	}
+}
+
+// newcomer gives the seat that a source nobody knows may belong to: the one that
+// waits to be heard from there. A source with the SSRC of another leg here is
+// that leg's, whose far end has changed its port in mid-call, and none of the
+// one that waits.
+func (p *sharedPort) newcomer(raw []byte, from netip.AddrPort) *seat {
+	waiting := p.waiting[from.Addr()]
+	if waiting == nil || len(raw) < headerSize {
+		return nil
+	}
+	ssrc := binary.BigEndian.Uint32(raw[8:])
+	for _, s := range p.seats {
+		if s != waiting && s.ssrc == ssrc {
+			return nil
+		}
+	}
+	return waiting
+}
+
+// queue puts a packet into the outbox.
+func (p *sharedPort) queue(st *stream, h *header, payload []byte) {
+	if p.out.full() {
+		p.out.send(p.sockets.rtp)
+	}
+	p.out.put(st, h, payload)
+	p.shard.queued++
+}
