@@ -164,6 +164,25 @@ type FollowUpSettled struct {
 	DueTo    time.Time `json:"due_to"` // done by then, the promise is kept
 }
 
+// Audited is something done that the audit is to know of. It is emitted, and
+// synced, before it is done; the history takes it into the audit's chain. No part
+// of it may hold a telephone number or other private text.
+type Audited struct {
+	Actor  string `json:"actor"`
+	Action string `json:"action"`
+	Object string `json:"object"`
+	From   string `json:"from,omitempty"` // the address he came from; empty on the node itself
+	Detail string `json:"detail,omitempty"`
+}
+
+// AuditHead is the last entry of the node's chain of the audit, as the database
+// had it at that moment: an audit that lacks it later has been tampered with.
+type AuditHead struct {
+	Node string `json:"node"`
+	Seq  uint64 `json:"seq"`
+	Hash []byte `json:"hash"`
+}
+
 func (NodeStarted) Kind() string     { return "node.started" }
 func (NodeStopped) Kind() string     { return "node.stopped" }
 func (FactsLost) Kind() string       { return "log.lost" }
@@ -181,3 +200,5 @@ func (AgentChanged) Kind() string    { return "agent.changed" }
 func (RecordingMade) Kind() string   { return "recording.made" }
 func (SurveyAnswered) Kind() string  { return "survey.answered" }
 func (FollowUpSettled) Kind() string { return "followup.settled" }
+func (Audited) Kind() string         { return "audit.entry" }
+func (AuditHead) Kind() string       { return "audit.head" }

@@ -16,6 +16,7 @@ var kinds = registry(
 	reads[AgentChanged],
 	reads[RecordingMade],
 	reads[SurveyAnswered], reads[FollowUpSettled],
+	reads[Audited], reads[AuditHead],
 )
 
 type reader func(data json.RawMessage) (Fact, error)

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // ErrTorn is found where a log does not go on with a whole record: the node died
@@ -45,6 +46,39 @@ func Read(dir string, by Sealer) iter.Seq2[Event, error] {
 			}
 		}
 	}
+}
+
+// Newest gives the last event of a kind in the log in dir, and false if there is
+// none. The segments are read from the newest on, so what is written often is
+// found soon. Damaged places are passed over; errors are those of Read.
+func Newest(dir string, by Sealer, kind string) (newest Event, found bool, err error) {
+	w, end, err := wholeLog(dir, by)
+	if err != nil {
+		return Event{}, false, fmt.Errorf("read event log: %w", err)
+	}
+	defer w.leave()
+	firsts, err := listSegments(dir)
+	if err != nil {
+		return Event{}, false, fmt.Errorf("read event log: %w", err)
+	}
+	for _, first := range slices.Backward(firsts) {
+		for w.restart(first - 1); ; {
+			ev, _, err := w.next(end)
+			if err == io.EOF || err == nil && w.first > first {
+				break
+			}
+			if err != nil {
+				return Event{}, false, fmt.Errorf("read event log: %w", err)
+			}
+			if ev.Fact.Kind() == kind {
+				newest, found = ev, true
+			}
+		}
+		if found {
+			return newest, true, nil
+		}
+	}
+	return Event{}, false, nil
 }
 
 // wholeLog gives a walker before the first event in dir, and where the log ends

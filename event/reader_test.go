@@ -191,10 +191,12 @@ func TestReaderWaits(t *testing.T) {
 	})
 	cancel()
 	wg.Wait()
+	got3 := make(chan struct{}) // before the log is closed, or the reader would get two at once
 	wg.Go(func() {
 		if got := nextTest(t, r, 10); !slices.Equal(got, from(3, 3)) {
 			t.Errorf("waited for %v", got)
 		}
+		close(got3)
 		got, err := r.Next(t.Context(), 10) // NodeStopped
 		if err != nil || len(got) != 1 || got[0].Fact != (NodeStopped{"n1"}) {
 			t.Errorf("at the end: %v, %v", got, err)
@@ -204,12 +206,7 @@ func TestReaderWaits(t *testing.T) {
 		}
 	})
 	l.Emit("c", CallAnswered{})
-	for r.log.mu.Lock(); l.synced.seq < 3; r.log.mu.Lock() { // the reader must not get two at once
-		moved := l.moved
-		r.log.mu.Unlock()
-		<-moved
-	}
-	r.log.mu.Unlock()
+	<-got3
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,8 @@ var everyFact = []Fact{
 	RecordingMade{"20261122-k3j2-message", "message", 12 * time.Second, 96310},
 	SurveyAnswered{"v1", "claims", "es", "csat", 4},
 	FollowUpSettled{"v1", "claims", "es", "done", time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)},
+	Audited{"api:token", "agent.state", "agent sofia", "192.0.2.7", "paused"},
+	AuditHead{"n1", 17, []byte("hash")},
 }
 
 // Every type of fact.go has to be registered, or it could be written and not

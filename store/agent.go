@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
@@ -46,7 +47,10 @@ func (s *Store) Seed(ctx context.Context, agents map[string]config.Agent) ([]str
 		if len(added) == 0 {
 			return nil
 		}
-		return staffChanged(ctx, t)
+		if err := staffChanged(ctx, t); err != nil {
+			return err
+		}
+		return s.note(ctx, t, Entry{Actor: "system", Action: "agents.seed", Object: "agents", Detail: strings.Join(added, " ")})
 	})
 	return added, err
 }

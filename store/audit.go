@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"iter"
 	"time"
+
+	"github.com/bugle-voice/bugle/event"
 )
 
 // By is who does something, and from where.
@@ -54,26 +56,112 @@ func (s *Store) Audit(ctx context.Context, e Entry) error {
 // stored both or neither. If the chain is broken, an entry that says so goes
 // first: the audit must not stop the node.
 func (s *Store) note(ctx context.Context, t *tx, e Entry) error {
-	h, err := s.lockHead(ctx, t, s.node)
+	h, err := s.soundHead(ctx, t)
 	if err != nil {
 		return err
-	}
-	last, err := lastEntry(ctx, t, s.node)
-	if err != nil {
-		return err
-	}
-	if what := s.broken(h, last); what != "" {
-		what = fmt.Sprintf("entry %d: %s", h.seq, what)
-		s.log.ErrorContext(ctx, "the audit's chain is broken", "node", s.node, "what", what)
-		told := Entry{Actor: "system", Action: brokenAction, Object: s.node, Detail: what}
-		if h, err = s.extend(ctx, t, s.mend(h, last), told); err != nil {
-			return err
-		}
 	}
 	if h, err = s.extend(ctx, t, h, e); err != nil {
 		return err
 	}
 	return s.putHead(ctx, t, h)
+}
+
+// soundHead gives the head to write behind, locked. If the chain is broken, an
+// entry that says so has been written, and the head is not stored yet.
+func (s *Store) soundHead(ctx context.Context, t *tx) (head, error) {
+	h, err := s.lockHead(ctx, t, s.node)
+	if err != nil {
+		return h, err
+	}
+	last, err := endOf(ctx, t, s.node, "DESC")
+	if err != nil {
+		return h, err
+	}
+	what := s.broken(h, last)
+	if what == "" {
+		return h, nil
+	}
+	what = fmt.Sprintf("entry %d: %s", h.seq, what)
+	first, err := endOf(ctx, t, s.node, "ASC")
+	if err != nil {
+		return h, err
+	}
+	return s.tellBroken(ctx, t, s.mend(h, first, last), what)
+}
+
+// tellBroken writes into this node's chain that it was found broken.
+func (s *Store) tellBroken(ctx context.Context, t *tx, h head, what string) (head, error) {
+	s.log.ErrorContext(ctx, "the audit's chain is broken", "node", s.node, "what", what)
+	return s.extend(ctx, t, h, Entry{Actor: "system", Action: brokenAction, Object: s.node, Detail: what})
+}
+
+// Head gives the last entry of this node's chain, to be written down where who
+// can write in the database cannot (the event log); its Seq is 0 if there is
+// none. known is one that was written down before, the zero AuditHead if none
+// was: a chain that lacks it was rolled back or rewritten, which is then told in
+// the chain. So whoever puts back an older chain with its older, sealed head is
+// found out.
+func (s *Store) Head(ctx context.Context, known event.AuditHead) (event.AuditHead, error) {
+	var now event.AuditHead
+	err := s.inTx(ctx, "read the head of the audit", func(t *tx) error {
+		h, err := s.soundHead(ctx, t)
+		if err != nil {
+			return err
+		}
+		what, err := lacks(ctx, t, h, known.Seq, known.Hash)
+		if err != nil {
+			return err
+		}
+		if what != "" {
+			if known.Seq > h.seq { // its numbers were given already
+				h.seq, h.hash = known.Seq, known.Hash
+			}
+			what = fmt.Sprintf("entry %d: %s, as the event log knows it", known.Seq, what)
+			if h, err = s.tellBroken(ctx, t, h, what); err != nil {
+				return err
+			}
+		}
+		now = event.AuditHead{Node: s.node, Seq: h.seq, Hash: h.hash}
+		if h.seq == 0 {
+			return nil // no entry, and so no head
+		}
+		return s.putHead(ctx, t, h)
+	})
+	return now, err
+}
+
+// lacks says what has become of an entry that was once there, "" if it is there,
+// or was deleted for its age.
+func lacks(ctx context.Context, q querier, h head, seq uint64, hash []byte) (string, error) {
+	switch {
+	case seq == 0 || seq < h.beginSeq:
+		return "", nil
+	case seq > h.seq:
+		return gone, nil
+	}
+	found, err := hashOf(ctx, q, h, seq)
+	switch {
+	case err != nil:
+		return "", err
+	case found == nil:
+		return gone, nil
+	case !bytes.Equal(found, hash):
+		return "is not the one that was written", nil
+	}
+	return "", nil
+}
+
+// hashOf gives the hash of an entry, nil if there is no such entry.
+func hashOf(ctx context.Context, q querier, h head, seq uint64) ([]byte, error) {
+	if seq == h.beginSeq {
+		return h.beginHash, nil
+	}
+	found, err := collect(rows(ctx, q, "read the audit", `SELECT hash FROM audit WHERE node = $1 AND seq = $2`, []any{h.node, int64(seq)},
+		func(row scanner) (h []byte, err error) { err = row.Scan(&h); return h, err }))
+	if len(found) == 0 {
+		return nil, err
+	}
+	return found[0], nil
 }
 
 // extend writes an entry behind a head, and gives the new one.
@@ -95,7 +183,10 @@ func (s *Store) extend(ctx context.Context, t *tx, h head, e Entry) (head, error
 // is the node, Detail the place. Verify always reports it.
 const brokenAction = "audit.broken"
 
-const unsealed = "the head does not bear our seal"
+const (
+	unsealed = "the head does not bear our seal"
+	gone     = "is gone"
+)
 
 // place is where an entry stands: its number and its hash; 0 is nowhere.
 type place struct {
@@ -103,12 +194,12 @@ type place struct {
 	hash []byte
 }
 
-// lastEntry gives the last entry that is there, whatever the head says. One
-// whose number is no number of ours, put there to leave no room behind it, does
-// not count; Verify reports it.
-func lastEntry(ctx context.Context, t *tx, node string) (p place, err error) {
+// endOf gives the last entry that is there ("DESC"), or the first ("ASC"),
+// whatever the head says. One whose number is no number of ours, put there to
+// leave no room behind it, does not count; Verify reports it.
+func endOf(ctx context.Context, t *tx, node, order string) (p place, err error) {
 	const most = 1 << 62
-	err = t.row(ctx, fmt.Sprintf(`SELECT seq, hash FROM audit WHERE node = $1 AND seq > 0 AND seq < %d ORDER BY seq DESC LIMIT 1`, most),
+	err = t.row(ctx, fmt.Sprintf(`SELECT seq, hash FROM audit WHERE node = $1 AND seq > 0 AND seq < %d ORDER BY seq %s LIMIT 1`, most, order),
 		[]any{node}, number{&p.seq}, &p.hash)
 	if errors.Is(err, sql.ErrNoRows) {
 		return place{}, nil
@@ -136,10 +227,20 @@ func (s *Store) broken(h head, last place) string {
 
 // mend gives the head from which a broken chain goes on: behind all that is
 // there, and all that a head of ours knows of. What another's head says counts
-// for nothing, not even where the chain begins.
-func (s *Store) mend(h head, last place) head {
+// for nothing, but for the hash behind which the first entry stands that there
+// is: that entry proves it or, in Verify, does not. So a chain that was purged
+// before its seal was lost goes on being verified and purged; that nobody
+// vouches for where it begins is told before.
+func (s *Store) mend(h head, first, last place) head {
 	if h.seq == 0 || !s.sealed(h) {
+		was := h
 		h = head{node: h.node}
+		if first.seq > 1 {
+			h.beginSeq = first.seq - 1
+		}
+		if h.beginSeq == was.beginSeq {
+			h.beginHash = was.beginHash
+		}
 	}
 	if last.seq > h.seq {
 		h.seq, h.hash = last.seq, last.hash

@@ -56,7 +56,7 @@ func chains(t *testing.T, d site) []*Store {
 
 func verify(t *testing.T, s *Store) Verified {
 	t.Helper()
-	v, err := s.Verify(t.Context())
+	v, err := s.Verify(t.Context(), nil)
 	must(t, err)
 	return v
 }

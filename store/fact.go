@@ -21,6 +21,7 @@ type writer struct {
 	queues map[string]config.Queue
 	born   time.Time // when the node's life began that the events are of
 	last   time.Time // of the event before; the zero time if none is known
+	acts   []Entry   // for the audit, behind everything else
 }
 
 func (w *writer) write(ctx context.Context, ev event.Event) error {
@@ -58,6 +59,8 @@ func (w *writer) write(ctx context.Context, ev event.Event) error {
 	case event.FollowUpSettled:
 		return w.exec(ctx, `UPDATE follow_ups SET settled_at = $2, result = $3 WHERE id = $1 AND settled_at IS NULL`,
 			text(f.FollowUp), ev.At.UnixMilli(), text(f.Result))
+	case event.Audited:
+		w.acts = append(w.acts, Entry{At: ev.At, Actor: f.Actor, Action: f.Action, Object: f.Object, From: f.From, Detail: f.Detail})
 	}
 	return nil // what else there is, and what a newer version tells, is no history of calls
 }

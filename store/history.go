@@ -85,7 +85,17 @@ func (h *History) apply(ctx context.Context, from Origin, had uint64, batch []ev
 		if err := t.setOffset(ctx, from.Log, historyReader, seq); err != nil {
 			return err
 		}
-		return w.note(ctx)
+		if err := w.note(ctx); err != nil {
+			return err
+		}
+		// The audit's head is locked last, as everywhere: two transactions that
+		// held it and rows each other wants would never end.
+		for _, e := range w.acts {
+			if err := h.s.note(ctx, t, e); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		h.s.metrics.failed.Inc()

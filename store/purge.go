@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -95,7 +96,9 @@ func purgeFollowUps(ctx context.Context, t *tx, before int64) (rows, left int64,
 var ErrBrokenChain = errors.New("the audit's chain is broken; see `bugle audit verify`")
 
 // purgeAudit cuts the old beginning off each chain. The head remembers where
-// the chain now begins, so that what is left can still be verified.
+// the chain now begins, so that what is left can still be verified. That a chain
+// was found broken outlives its entry: it is said again at the end of this
+// node's chain before the entry goes, for as long as there is an audit.
 func (s *Store) purgeAudit(ctx context.Context, t *tx, before int64) (rows, left int64, err error) {
 	all, err := heads(ctx, t)
 	if err != nil {
@@ -136,10 +139,33 @@ func (s *Store) purgeChain(ctx context.Context, t *tx, node string, before int64
 	if err != nil {
 		return 0, err
 	}
+	broken, err := collect(rows(ctx, t, "purge audit", entryQuery+` WHERE node = $1 AND seq <= $2 AND action = '`+brokenAction+`' ORDER BY seq`,
+		[]any{node, int64(end)}, scanLinked))
+	if err != nil {
+		return 0, err
+	}
 	n, err := t.exec(ctx, `DELETE FROM audit WHERE node = $1 AND seq <= $2`, node, int64(end))
 	if err != nil {
 		return 0, err
 	}
 	h.beginSeq, h.beginHash = end, hash
-	return n, s.putHead(ctx, t, h)
+	if err := s.putHead(ctx, t, h); err != nil {
+		return 0, err
+	}
+	for _, e := range broken {
+		if err := s.note(ctx, t, e.again()); err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
+// again gives an entry to be written anew, with the time at which it was first.
+func (e linked) again() Entry {
+	const first = "; first written "
+	detail := e.Detail
+	if !strings.Contains(detail, first) {
+		detail += first + e.At.Format(time.RFC3339)
+	}
+	return Entry{Actor: "system", Action: e.Action, Object: e.Object, Detail: detail}
 }

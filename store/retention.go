@@ -53,7 +53,7 @@ func (s *Store) Retain(ctx context.Context, by By, kept config.Retention, now ti
 
 // Purge deletes what is of a class and older than a moment, and gives how many
 // rows that were; recordings are condemned, since their files are their node's
-// to delete (Condemned). It is audited if there were any. After an error, what has
+// to delete (Condemned). Each transaction that deletes any has its audit entry. After an error, what has
 // been deleted stays so. ErrUnknownClass.
 func (s *Store) Purge(ctx context.Context, by By, class Class, before time.Time) (n int, err error) {
 	var step func(context.Context, *tx, int64) (rows, left int64, err error)
@@ -72,17 +72,21 @@ func (s *Store) Purge(ctx context.Context, by By, class Class, before time.Time)
 		return 0, fmt.Errorf("store: purge: %w: %q", ErrUnknownClass, class)
 	}
 	for again := true; again && err == nil; {
+		var deleted int64
 		err = s.inTx(ctx, "purge "+string(class), func(t *tx) error {
 			rows, left, err := step(ctx, t, before.UnixMilli())
-			again = left >= purgeBatch
-			n += int(rows)
-			return err
+			if deleted, again = rows, left >= purgeBatch; err != nil || rows == 0 {
+				return err
+			}
+			return s.note(ctx, t, by.entry("retention.purge", string(class),
+				fmt.Sprintf("%d rows from before %s", rows, before.UTC().Format(time.RFC3339))))
 		})
+		if err == nil {
+			n += int(deleted)
+		}
 	}
 	if n > 0 {
 		s.metrics.purged.WithLabelValues(string(class)).Add(float64(n))
-		err = errors.Join(err, s.Audit(ctx, by.entry("retention.purge", string(class),
-			fmt.Sprintf("%d rows from before %s", n, before.UTC().Format(time.RFC3339)))))
 	}
 	return n, err
 }

@@ -5,7 +5,11 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"iter"
+
+	"github.com/bugle-voice/bugle/event"
 )
 
 // Verified is what Verify found.
@@ -13,6 +17,7 @@ type Verified struct {
 	Nodes    int // chains
 	Entries  int
 	Anchors  int // heads of other chains that were compared
+	Heads    int // heads in the event log that were
 	Findings []Finding
 }
 
@@ -31,42 +36,41 @@ func (f Finding) String() string { return fmt.Sprintf("node %s, entry %d: %s", f
 const mostFindings = 1000
 
 // Verify reads every chain of the audit and compares it with its hashes, its
-// sealed head, and the anchors in the other chains. An error says that it
-// could not be read; what is wrong with it is in Findings.
-func (s *Store) Verify(ctx context.Context) (Verified, error) {
+// sealed head, the anchors in the other chains and, unless log is nil, the heads
+// in an event log (event.Read). An error says that something could not be read;
+// what is wrong with the audit is in Findings. However long the audit is, little
+// of it is held in memory.
+func (s *Store) Verify(ctx context.Context, log iter.Seq2[event.Event, error]) (Verified, error) {
 	v := verifier{s: s, chains: map[string]*chain{}}
-	// One moment for all: entries written meanwhile are not looked at.
+	told, stop := v.heads(log)
+	defer stop()
+	// One moment for all: entries written meanwhile are not looked at. The log is
+	// read to where it ended before.
+	next, err, more := told()
+	if err != nil {
+		return Verified{}, err
+	}
 	t, err := s.read.BeginTx(ctx, &sql.TxOptions{Isolation: s.oneMoment(), ReadOnly: s.dialect == postgres})
 	if err != nil {
 		return Verified{}, fmt.Errorf("store: verify the audit: %w", err)
 	}
 	defer func() { _ = t.Rollback() }() // nothing was written
-	all, err := heads(ctx, t)
-	if err != nil {
+	if err := v.follow(ctx, t); err != nil {
 		return Verified{}, err
 	}
-	for _, h := range all {
-		v.begin(h)
+	// Now every chain's hashes are known to be those of its entries, and only
+	// those that are vouched for have to be looked up.
+	if err := v.compareAnchors(ctx, t); err != nil {
+		return Verified{}, err
 	}
-	for e, err := range rows(ctx, t, "verify the audit", entryQuery+` ORDER BY node, seq`, nil, scanLinked) {
+	for ; more; next, err, more = told() {
 		if err != nil {
 			return Verified{}, err
 		}
-		v.entry(e)
-	}
-	for _, h := range all {
-		v.end(h.node)
-	}
-	// A second time for the anchors: now every chain's hashes are known to be
-	// those of its entries, and only the anchored ones have to be looked up.
-	for e, err := range rows(ctx, t, "verify the audit", entryQuery+` WHERE action = '`+anchorAction+`' ORDER BY node, seq`, nil, scanLinked) {
-		if err != nil {
+		v.Heads++
+		if err := v.compare(ctx, t, next); err != nil {
 			return Verified{}, err
 		}
-		v.anchor(e)
-	}
-	if err := v.compare(ctx, t); err != nil {
-		return Verified{}, err
 	}
 	return v.Verified, nil
 }
@@ -99,9 +103,9 @@ type chain struct {
 	known    bool // it has a head
 }
 
-// anchored is a head of a chain that another chain holds.
-type anchored struct {
-	in   linked
+// vouchedFor is a head of a chain that stands elsewhere.
+type vouchedFor struct {
+	by   string // what vouches for it: an entry of another chain, an event
 	node string
 	seq  uint64
 	hash []byte
@@ -109,15 +113,35 @@ type anchored struct {
 
 type verifier struct {
 	Verified
-	s       *Store
-	chains  map[string]*chain
-	anchors []anchored
+	s      *Store
+	chains map[string]*chain
 }
 
 func (v *verifier) find(node string, seq uint64, what string, args ...any) {
 	if len(v.Findings) < mostFindings {
 		v.Findings = append(v.Findings, Finding{node, seq, fmt.Sprintf(what, args...)})
 	}
+}
+
+// follow goes along every chain from its beginning to its head.
+func (v *verifier) follow(ctx context.Context, q querier) error {
+	all, err := heads(ctx, q)
+	if err != nil {
+		return err
+	}
+	for _, h := range all {
+		v.begin(h)
+	}
+	for e, err := range rows(ctx, q, "verify the audit", entryQuery+` ORDER BY node, seq`, nil, scanLinked) {
+		if err != nil {
+			return err
+		}
+		v.entry(e)
+	}
+	for _, h := range all {
+		v.end(h.node)
+	}
+	return nil
 }
 
 func (v *verifier) begin(h head) {
@@ -149,6 +173,8 @@ func (v *verifier) entry(e linked) {
 	case e.Seq <= c.beginSeq:
 		v.find(e.Node, e.Seq, "stands before the chain's beginning")
 		return
+	case e.Seq > 1 && len(c.lastHash) == 0:
+		v.find(e.Node, e.Seq, "nobody vouches for it, nor for what stood before it")
 	case !bytes.Equal(e.hash(c.lastHash), e.stored):
 		v.find(e.Node, e.Seq, "changed, or not the entry that stood here")
 	}
@@ -168,52 +194,87 @@ func (v *verifier) end(node string) {
 	}
 }
 
-func (v *verifier) anchor(e linked) {
-	a := anchored{in: e, node: e.Object}
-	var written string
-	if _, err := fmt.Sscanf(e.Detail, "%d %s", &a.seq, &written); err != nil {
-		v.find(e.Node, e.Seq, "an anchor that cannot be read")
-		return
-	}
-	a.hash, _ = hex.DecodeString(written) // else it fits nothing
-	v.anchors = append(v.anchors, a)
-}
+// anchorBatch is how many anchors are in memory at once.
+const anchorBatch = 500
 
-// compare holds the anchors against the chains they are of.
-func (v *verifier) compare(ctx context.Context, q querier) error {
-	for _, a := range v.anchors {
-		v.Anchors++
-		c := v.chains[a.node]
-		switch {
-		case c == nil:
-			v.find(a.node, a.seq, "missing, as is the whole chain: entry %d of node %s vouches for it", a.in.Seq, a.in.Node)
-			continue
-		case a.seq < c.beginSeq:
-			continue // deleted for its age
-		case a.seq > c.last:
-			v.find(a.node, a.seq, "missing: entry %d of node %s vouches for it", a.in.Seq, a.in.Node)
-			continue
-		}
-		hash, err := hashOf(ctx, q, c, a.seq)
+// compareAnchors holds the anchors in all chains against the chains they are of.
+// They are read in batches: a connection has one answer open at a time.
+func (v *verifier) compareAnchors(ctx context.Context, q querier) error {
+	for node, seq := "", uint64(0); ; {
+		batch, err := collect(rows(ctx, q, "verify the audit", entryQuery+
+			` WHERE action = '`+anchorAction+`' AND (node > $1 OR node = $1 AND seq > $2) ORDER BY node, seq LIMIT $3`,
+			[]any{node, int64(seq), anchorBatch}, scanLinked))
 		if err != nil {
 			return err
 		}
-		if hash != nil && !bytes.Equal(hash, a.hash) {
-			v.find(a.node, a.seq, "is not the one that entry %d of node %s vouches for: the chain was rewritten", a.in.Seq, a.in.Node)
+		for _, e := range batch {
+			node, seq = e.Node, e.Seq
+			a, ok := readAnchor(e)
+			if !ok {
+				v.find(e.Node, e.Seq, "an anchor that cannot be read")
+				continue
+			}
+			v.Anchors++
+			if err := v.compare(ctx, q, a); err != nil {
+				return err
+			}
+		}
+		if len(batch) < anchorBatch {
+			return nil
 		}
 	}
-	return nil
 }
 
-// hashOf gives nil for an entry that is missing, which has been told.
-func hashOf(ctx context.Context, q querier, c *chain, seq uint64) ([]byte, error) {
-	if seq == c.beginSeq {
-		return c.beginHash, nil
+func readAnchor(e linked) (vouchedFor, bool) {
+	a := vouchedFor{by: fmt.Sprintf("entry %d of node %s", e.Seq, e.Node), node: e.Object}
+	var written string
+	if _, err := fmt.Sscanf(e.Detail, "%d %s", &a.seq, &written); err != nil {
+		return a, false
 	}
-	found, err := collect(rows(ctx, q, "verify the audit", `SELECT hash FROM audit WHERE node = $1 AND seq = $2`, []any{c.node, int64(seq)},
-		func(row scanner) (h []byte, err error) { err = row.Scan(&h); return h, err }))
-	if len(found) == 0 {
-		return nil, err
+	a.hash, _ = hex.DecodeString(written) // else it fits nothing
+	return a, true
+}
+
+// heads gives the heads that stand in an event log, one by one.
+func (v *verifier) heads(log iter.Seq2[event.Event, error]) (next func() (vouchedFor, error, bool), stop func()) {
+	return iter.Pull2(func(yield func(vouchedFor, error) bool) {
+		if log == nil {
+			return
+		}
+		for ev, err := range log {
+			if errors.Is(err, event.ErrTorn) {
+				continue // it goes on behind
+			}
+			h, ok := ev.Fact.(event.AuditHead)
+			if err == nil && (!ok || h.Seq == 0) {
+				continue
+			}
+			if !yield(vouchedFor{fmt.Sprintf("event %d of the log", ev.Seq), h.Node, h.Seq, h.Hash}, err) || err != nil {
+				return
+			}
+		}
+	})
+}
+
+// compare holds a head that stands elsewhere against the chain it is of.
+func (v *verifier) compare(ctx context.Context, q querier, a vouchedFor) error {
+	c := v.chains[a.node]
+	switch {
+	case c == nil:
+		v.find(a.node, a.seq, "missing, as is the whole chain: %s vouches for it", a.by)
+		return nil
+	case a.seq < c.beginSeq:
+		return nil // deleted for its age
+	case a.seq > c.last:
+		v.find(a.node, a.seq, "missing: %s vouches for it", a.by)
+		return nil
 	}
-	return found[0], nil
+	hash, err := hashOf(ctx, q, c.head, a.seq)
+	if err != nil {
+		return err
+	}
+	if hash != nil && !bytes.Equal(hash, a.hash) { // one that is missing has been told
+		v.find(a.node, a.seq, "is not the one that %s vouches for: the chain was rewritten", a.by)
+	}
+	return nil
 }

@@ -158,7 +158,10 @@ func (a *agentAPI) setState(w http.ResponseWriter, r *http.Request) {
 		fail(w, &apiError{http.StatusForbidden, "forbidden", "an agent changes his own state only"})
 		return
 	}
-	a.audit.tell(r, "agent.state", "agent "+id, change.State)
+	if !a.audit.tell(r, "agent.state", "agent "+id, change.State) {
+		fail(w, errNoAudit)
+		return
+	}
 	if err := a.change(r.Context(), id, change.State, change.Reason); err != nil {
 		fail(w, err)
 		return

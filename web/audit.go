@@ -31,9 +31,9 @@ type auditing struct {
 // auditTimeout is how long a request waits for the audit.
 const auditTimeout = 2 * time.Second
 
-// tell reports whether the audit knows. What steers calls is done all the same
-// when it cannot be told (an hour without the database must not keep agents
-// from their work), and is then in the node's log; what shows records is not.
+// tell reports whether the audit knows. What it cannot be told of is not done: it
+// takes an entry without the database, so only a disk that is full or broken
+// keeps it from that.
 func (a *auditing) tell(r *http.Request, action, object, detail string) bool {
 	if a.to == nil {
 		return true

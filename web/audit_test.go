@@ -36,3 +36,15 @@ func TestAuditIsToldWhoDidWhatFromWhere(t *testing.T) {
 		t.Error("it says the audit was told although it was not")
 	}
 }
+
+// What the audit can't be told of is not done.
+func TestNothingIsDoneBehindTheAudit(t *testing.T) {
+	d := &desk{}
+	s := serve(t, Options{Agents: d, Audit: &audited{err: errors.New("the disk is gone")}})
+	if a := ask(t, s, "POST", "/api/v1/agents/anna/state", `{"state":"paused"}`, "Content-Type", "application/json"); a.status != 503 || a.code() != "unavailable" {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	if len(d.asked) != 0 {
+		t.Errorf("done all the same: %v", d.asked)
+	}
+}

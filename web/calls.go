@@ -95,8 +95,8 @@ func (a *callAPI) search(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, answer)
 }
 
-// errNoAudit keeps records from being shown behind the audit's back.
-var errNoAudit = &apiError{http.StatusServiceUnavailable, "unavailable", "the audit can't be written now, so calls can't be shown"}
+// errNoAudit keeps anything from being shown or done behind the audit's back.
+var errNoAudit = &apiError{http.StatusServiceUnavailable, "unavailable", "the audit can't be written now, so this can't be done"}
 
 // conditions names what was looked for, by the hash where by a caller.
 func conditions(s store.CallSearch) string {

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/queue"
 	"github.com/bugle-voice/bugle/router"
 	"github.com/bugle-voice/bugle/sip"
-	"github.com/bugle-voice/bugle/store"
 	"github.com/bugle-voice/bugle/web"
 )
 
@@ -90,11 +90,13 @@ func (a agents) WrapUpDone(ctx context.Context, id string) error {
 	return explain(a.router.WrapUpDone(ctx, id))
 }
 
-// auditor writes what is done over the API into the audit.
-type auditor struct{ store *store.Store }
+// auditor writes what is done over the API into the audit: into the event log,
+// from which the history takes it into the audit's chain. So the disk has it
+// before it is done, whatever the database does.
+type auditor struct{ events *event.Log }
 
 func (a auditor) Audit(ctx context.Context, act web.Act) error {
-	return a.store.Audit(ctx, store.Entry{Actor: "api:" + act.Actor, Action: act.Action, Object: act.Object, From: act.From, Detail: act.Detail})
+	return a.events.EmitSync(ctx, "", event.Audited{Actor: "api:" + act.Actor, Action: act.Action, Object: act.Object, From: act.From, Detail: act.Detail})
 }
 
 // explain puts the router's errors into the API's words.

@@ -60,7 +60,7 @@ func TestAgentsFromFileToListAndAudit(t *testing.T) {
 		t.Errorf("got %q, %v", said, err)
 	}
 
-	if said, err = run(audit, "verify"); err != nil || said != "1 entries of 1 nodes, 0 anchors: well\n" {
+	if said, err = run(audit, "verify"); err != nil || !strings.HasPrefix(said, "1 entries of 1 nodes, 0 anchors, 0 heads in the event log: well\n") {
 		t.Errorf("got %q, %v", said, err)
 	}
 	for _, args := range [][]string{{"import"}, {"list", "x"}, {}} {
@@ -84,7 +84,7 @@ func TestAuditOfAnotherKeyset(t *testing.T) {
 		t.Fatal(err)
 	}
 	said, err := run(audit, "verify")
-	if err == nil || said != "node n1, entry 1: the head of the chain does not bear our seal\n" {
+	if err == nil || !strings.HasPrefix(said, "node n1, entry 1: the head of the chain does not bear our seal\n") {
 		t.Errorf("got %q, %v", said, err)
 	}
 }

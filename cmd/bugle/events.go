@@ -11,10 +11,12 @@ import (
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/store"
 	"github.com/bugle-voice/bugle/vault"
 )
 
-// events prints what happened on this node, oldest first.
+// events prints what happened on this node, oldest first. What callers did is
+// private, so the audit knows of it first.
 func events(env environment, args []string) error {
 	flags := flag.NewFlagSet("events", flag.ContinueOnError)
 	path := flags.String("c", defaultConfig, "configuration `file`")
@@ -22,16 +24,26 @@ func events(env environment, args []string) error {
 	if _, err := parse(flags, env, args, 0); err != nil {
 		return err
 	}
-	c, err := config.Load(*path)
-	if err != nil {
-		return tell(env.err, err)
-	}
-	keys, err := vault.Inspect(context.Background(), c.Vault, c.DataDir)
-	if err != nil {
-		return err
-	}
+	return withStore(env, *path, func(ctx context.Context, c *config.Config, s *store.Store) error {
+		keys, err := vault.Inspect(ctx, c.Vault, c.DataDir)
+		if err != nil {
+			return err
+		}
+		object := "events of all calls"
+		if *call != "" {
+			object = "events of call " + *call
+		}
+		if err := onRecord(ctx, s, "events.read", object, ""); err != nil {
+			return err
+		}
+		return printEvents(env, filepath.Join(c.DataDir, eventDir), keys, *call)
+	})
+}
+
+// printEvents writes a line for each event of a call ("": of all).
+func printEvents(env environment, dir string, keys *vault.Vault, call string) error {
 	out := json.NewEncoder(env.out)
-	for e, err := range event.Read(filepath.Join(c.DataDir, eventDir), keys) {
+	for e, err := range event.Read(dir, keys) {
 		if errors.Is(err, event.ErrTorn) { // what is behind it can be read
 			fmt.Fprintln(env.err, err)
 			continue
@@ -39,7 +51,7 @@ func events(env environment, args []string) error {
 		if err != nil {
 			return err
 		}
-		if *call != "" && e.Call != *call {
+		if call != "" && e.Call != call {
 			continue
 		}
 		line := struct {

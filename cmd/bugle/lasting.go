@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/store"
 )
 
@@ -18,6 +20,7 @@ func (n *node) openStore(ctx context.Context, c *config.Config) (err error) {
 		return err
 	}
 	n.undo = append(n.undo, n.store.Close)
+	n.vouchFromNowOn(c)
 	if added, err := n.store.Seed(ctx, c.Agents); err != nil {
 		return err
 	} else if len(added) > 0 {
@@ -47,7 +50,63 @@ const (
 	anchorEvery = time.Hour
 	retainEvery = 24 * time.Hour
 	buryEvery   = 10 * time.Minute
+	vouchEvery  = time.Minute
 )
+
+// vouchFromNowOn writes the head of the audit's chain into the event log: now, at
+// the end, once the history has stopped, every minute in which it has moved and
+// every hour. An audit that is put back to an older state with its head lacks
+// what the log knows, and is found out: here, and by bugle audit verify.
+func (n *node) vouchFromNowOn(c *config.Config) {
+	newest, _, err := event.Newest(filepath.Join(c.DataDir, eventDir), n.vault, event.AuditHead{}.Kind())
+	if err != nil {
+		n.log.Error("the audit can't be held against the event log", "error", err)
+	}
+	v := &voucher{store: n.store, events: n.events}
+	v.head, _ = newest.Fact.(event.AuditHead)
+	n.undo = append(n.undo, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		return v.vouch(ctx, time.Now())
+	})
+	n.background(func(ctx context.Context) error {
+		tick := time.NewTicker(vouchEvery)
+		defer tick.Stop()
+		for now := time.Now(); ; {
+			if err := v.vouch(ctx, now); err != nil && ctx.Err() == nil {
+				n.log.Error("the audit's head could not be written into the event log", "error", err)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case now = <-tick.C:
+			}
+		}
+	})
+}
+
+// voucher writes heads of the audit's chain into the event log, for one
+// goroutine at a time.
+type voucher struct {
+	store  *store.Store
+	events *event.Log
+	head   event.AuditHead // the last that was written
+	at     time.Time       // when
+}
+
+// vouch writes the head as it is now, if it has moved or the last one is an hour
+// old.
+func (v *voucher) vouch(ctx context.Context, now time.Time) error {
+	head, err := v.store.Head(ctx, v.head)
+	if err != nil || head.Seq == 0 || head.Seq == v.head.Seq && now.Sub(v.at) < anchorEvery {
+		return err
+	}
+	if err := v.events.EmitSync(ctx, "", head); err != nil {
+		return err
+	}
+	v.head, v.at = head, now
+	return nil
+}
 
 // housekeep anchors the audit's chains and deletes what has been kept long
 // enough, until ctx ends. What fails is told and tried again the next time. The

@@ -127,7 +127,7 @@ func (n *node) open(site *site) (err error) {
 		Config: c.HTTP, Metrics: metrics, Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures,
 		Reports: &report.Reporter{Source: n.store, Queues: c.Queues, Zone: c.Zone(), Workers: 1},
 		Calls:   n.store, Staff: rosterAPI{n.store, store.VocabularyOf(c), n.roster}, FollowUps: owed{n.store}, Users: n.store,
-		Audit: auditor{n.store}, Zone: c.Zone(), Log: log,
+		Audit: auditor{n.events}, Zone: c.Zone(), Log: log,
 	}); err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -26,45 +25,42 @@ func passwd(env environment, args []string) error {
 		return err
 	}
 	id := rest[0]
-	c, err := config.Load(*path)
-	if err != nil {
-		return tell(env.err, err)
-	}
-	if _, seeded := c.Agents[id]; !seeded {
-		if err := knownToStore(env, *path, id); err != nil {
+	return withStore(env, *path, func(ctx context.Context, c *config.Config, s *store.Store) error {
+		if err := knownAgent(ctx, c, s, id); err != nil {
 			return err
 		}
-	}
-	password, err := bufio.NewReader(env.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the password: %w", err)
-	}
-	if password = strings.TrimRight(password, "\r\n"); password == "" {
-		return fmt.Errorf("%w: no password on standard input", errUsage)
-	}
-	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
-		return fmt.Errorf("make data_dir: %w", err)
-	}
-	secrets, err := OpenHA1(filepath.Join(c.DataDir, ha1Name), c.SIP.Domain)
-	if err != nil {
-		return err
-	}
-	return secrets.Set(id, password)
-}
-
-// knownToStore looks for an agent who is not in the configuration: one who was
-// imported is in the database alone.
-func knownToStore(env environment, path, id string) error {
-	return withStore(env, path, func(ctx context.Context, _ *config.Config, s *store.Store) error {
-		staff, err := s.Staff(ctx)
+		password, err := bufio.NewReader(env.in).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("read the password: %w", err)
+		}
+		if password = strings.TrimRight(password, "\r\n"); password == "" {
+			return fmt.Errorf("%w: no password on standard input", errUsage)
+		}
+		secrets, err := OpenHA1(filepath.Join(c.DataDir, ha1Name), c.SIP.Domain)
 		if err != nil {
 			return err
 		}
-		if _, known := staff[id]; !known {
-			return fmt.Errorf("there is no agent %q, neither in %s nor in the database", id, path)
+		if err := onRecord(ctx, s, "agent.password", "agent "+id, ""); err != nil {
+			return err
 		}
-		return nil
+		return secrets.Set(id, password)
 	})
+}
+
+// knownAgent looks for an agent: one who was imported is in the database alone,
+// and a new one of the configuration is not there before the node's start.
+func knownAgent(ctx context.Context, c *config.Config, s *store.Store, id string) error {
+	if _, seeded := c.Agents[id]; seeded {
+		return nil
+	}
+	staff, err := s.Staff(ctx)
+	if err != nil {
+		return err
+	}
+	if _, known := staff[id]; !known {
+		return fmt.Errorf("there is no agent %q, neither in the configuration nor in the database", id)
+	}
+	return nil
 }
 
 // openSecrets opens the agents' secrets of a node. Passwords that were printed

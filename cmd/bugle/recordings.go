@@ -44,8 +44,7 @@ func recordings(env environment, args []string) error {
 		if a.vault, err = vault.Inspect(ctx, c.Vault, c.DataDir); err != nil {
 			return err
 		}
-		entry := store.Entry{Actor: operator().Actor, Action: "recording.export", Object: "recording " + rest[1]}
-		if err := s.Audit(ctx, entry); err != nil {
+		if err := onRecord(ctx, s, "recording.export", "recording "+rest[1], ""); err != nil {
 			return err
 		}
 		return a.export(rest[1], rest[2])

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/store"
 	"github.com/bugle-voice/bugle/vault"
 )
 
@@ -34,9 +35,9 @@ func keyset(env environment, args []string) error {
 	}
 	switch rest[0] {
 	case "init":
-		return initKeyset(env.out, c, *out)
+		return initKeyset(env, *path, c, *out)
 	case "rotate":
-		return rotateKeyset(env.out, c, *out)
+		return rotateKeyset(env, *path, c, *out)
 	case "check":
 		return checkKeyset(env.out, c)
 	}
@@ -46,40 +47,56 @@ func keyset(env environment, args []string) error {
 // errNoFile is a keyset that this program can't write.
 var errNoFile = errors.New("the configuration's keyset is not in a file: name a new file with -out, and put it where the keyset is kept")
 
-func initKeyset(w io.Writer, c *config.Config, out string) error {
-	if out == "" {
-		path, ok := vault.Path(c.Vault, c.DataDir)
-		if !ok {
-			return errNoFile
-		}
-		out = path
+func initKeyset(env environment, path string, c *config.Config, out string) error {
+	file, inUse := vault.Path(c.Vault, c.DataDir)
+	if out != "" {
+		file, inUse = out, false
+	} else if !inUse {
+		return errNoFile
 	}
-	if err := vault.Init(out); err != nil {
+	if err := vault.Init(file); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "made %s\nKeep a copy of it apart from the data and its backups: without it, nothing that is sealed can be read again.\n", out)
-	return err
+	if _, err := fmt.Fprintf(env.out, "made %s\nKeep a copy of it apart from the data and its backups: without it, nothing that is sealed can be read again.\n", file); err != nil {
+		return err
+	}
+	if !inUse {
+		return nil
+	}
+	// The audit is sealed with what has just been made: it can only be told now.
+	err := withStore(env, path, func(ctx context.Context, _ *config.Config, s *store.Store) error {
+		return onRecord(ctx, s, "vault.init", "keyset", "")
+	})
+	if err != nil {
+		fmt.Fprintf(env.err, "the audit has no entry of this, as the database can't be written yet: %v\n", err)
+	}
+	return nil
 }
 
-func rotateKeyset(w io.Writer, c *config.Config, out string) error {
-	if out != "" {
-		k, err := vault.RotateTo(context.Background(), c.Vault, c.DataDir, out)
+func rotateKeyset(env environment, path string, c *config.Config, out string) error {
+	file, ok := vault.Path(c.Vault, c.DataDir)
+	if !ok && out == "" {
+		return errNoFile
+	}
+	return withStore(env, path, func(ctx context.Context, c *config.Config, s *store.Store) error {
+		if err := onRecord(ctx, s, "vault.rotate", "keyset", ""); err != nil {
+			return err
+		}
+		if out == "" {
+			k, err := vault.Rotate(file)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(env.out, "%s has key %d as its primary one; running nodes take it up within seconds\n", file, k.ID)
+			return err
+		}
+		k, err := vault.RotateTo(ctx, c.Vault, c.DataDir, out)
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(w, "%s has key %d as its primary one; put it where the keyset is kept, then remove it\n", out, k.ID)
+		_, err = fmt.Fprintf(env.out, "%s has key %d as its primary one; put it where the keyset is kept, then remove it\n", out, k.ID)
 		return err
-	}
-	path, ok := vault.Path(c.Vault, c.DataDir)
-	if !ok {
-		return errNoFile
-	}
-	k, err := vault.Rotate(path)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%s has key %d as its primary one; running nodes take it up within seconds\n", path, k.ID)
-	return err
+	})
 }
 
 // checkKeyset opens the vault as serve does, without leaving a trace in

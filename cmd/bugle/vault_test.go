@@ -48,8 +48,8 @@ func TestVaultFromInitToRotation(t *testing.T) {
 	if _, err := run("init"); !errors.Is(err, os.ErrExist) {
 		t.Errorf("init again: %v, want os.ErrExist", err)
 	}
-	if entries, err := os.ReadDir(filepath.Dir(file)); err != nil || len(entries) != 1 {
-		t.Errorf("data_dir holds %v, %v, want the keyset alone", entries, err)
+	if entries, err := os.ReadDir(filepath.Dir(file)); err != nil || len(entries) != 2 {
+		t.Errorf("data_dir holds %v, %v, want the keyset and the audit's database alone", entries, err)
 	}
 }
 

@@ -129,7 +129,7 @@ func compare(t *testing.T, bugle *peer.Bugle, cut state) state {
 			t.Errorf("visit %s ended %q in the log and %q in the database", id, result, got)
 		}
 	}
-	if verified, err := db.Verify(t.Context()); err != nil || len(verified.Findings) > 0 {
+	if verified, err := db.Verify(t.Context(), event.Read(filepath.Join(data, "events"), keysOf(t, data))); err != nil || len(verified.Findings) > 0 {
 		t.Errorf("the audit: %+v, %v", verified, err)
 	}
 	cut.callbacks = len(owed)
