@@ -40,6 +40,8 @@ var only = map[string][]string{
 	"github.com/alicebob/miniredis":  {"queue"},
 	"github.com/pion/sdp":            {"media"},
 	"github.com/pion/rtp":            {"media"},
+	"github.com/pion/rtcp":           {"media"},
+	"github.com/pion/srtp":           {"media"},
 	"github.com/tink-crypto/tink-go": {"vault"},
 	"modernc.org/sqlite":             {"store"},
 	"github.com/jackc/pgx":           {"store"},

@@ -89,6 +89,9 @@ func (g *gate) admit(from netip.AddrPort, p *packet, known bool) bool {
 	return !g.open
 }
 
+// hopeful tells whether a packet from there could be admitted at all.
+func (g *gate) hopeful(from netip.AddrPort) bool { return g.open || from == g.source }
+
 // shut accepts a source.
 func (g *gate) shut(source netip.AddrPort) {
 	g.source, g.open = source, false

@@ -69,7 +69,7 @@ func TestKeyReader(t *testing.T) {
 				for ; now < a.at; now++ {
 					r.tick(now, tell)
 				}
-				r.read(a.p, now, tell)
+				r.read(a.p, sampleRate, now, tell)
 			}
 			r.tick(now+keyBeats, tell)
 			if !slices.Equal(got, c.want) {
@@ -83,11 +83,11 @@ func TestKeyReaderJoinsTheSegmentsOfALongPress(t *testing.T) {
 	var r keyReader
 	var got []Event
 	tell := func(e Event) { got = append(got, e) }
-	r.read(eventPacket(1, 500, 5, false, 160), 0, tell)
-	r.read(eventPacket(1, 500, 5, false, 65535), 800, tell)
-	r.read(eventPacket(1, 500+65535, 5, false, 160), 802, tell)
-	r.read(eventPacket(1, 500, 5, false, 65535), 803, tell) // late, of the segment before
-	r.read(eventPacket(1, 500+65535, 5, true, 8000), 900, tell)
+	r.read(eventPacket(1, 500, 5, false, 160), sampleRate, 0, tell)
+	r.read(eventPacket(1, 500, 5, false, 65535), sampleRate, 800, tell)
+	r.read(eventPacket(1, 500+65535, 5, false, 160), sampleRate, 802, tell)
+	r.read(eventPacket(1, 500, 5, false, 65535), sampleRate, 803, tell) // late, of the segment before
+	r.read(eventPacket(1, 500+65535, 5, true, 8000), sampleRate, 900, tell)
 	want := []Event{KeyDown{'5'}, Key{'5', (65535 + 8000) * sampleTime}}
 	if !slices.Equal(got, want) {
 		t.Errorf("told %v, want %v", got, want)
@@ -143,7 +143,7 @@ func TestKeyReaderUnderLossRepetitionAndReordering(t *testing.T) {
 		for ; now < a.at; now++ {
 			r.tick(int64(now*phases), tell)
 		}
-		r.read(a.p, int64(now*phases), tell)
+		r.read(a.p, sampleRate, int64(now*phases), tell)
 	}
 	r.tick(int64(now*phases)+keyBeats, tell)
 	if !slices.Equal(downs, want) || !slices.Equal(keys, want) {
@@ -169,7 +169,7 @@ func TestKeyWriterIsReadBack(t *testing.T) {
 			continue
 		}
 		body := make([]byte, headerSize+4)
-		h := w.write(body[headerSize:], &out, clock)
+		h := w.write(body[headerSize:], telephoneEvent, &out, clock)
 		if turn > 0 && h.sequence != last.sequence+1 {
 			t.Errorf("turn %d: sequence %d after %d", turn, h.sequence, last.sequence)
 		}
@@ -178,7 +178,7 @@ func TestKeyWriterIsReadBack(t *testing.T) {
 		}
 		packets[h.timestamp]++
 		last = h
-		r.read(&packet{ssrc: h.ssrc, timestamp: h.timestamp, body: body}, turn*int64(phases), func(e Event) { got = append(got, e) })
+		r.read(&packet{ssrc: h.ssrc, timestamp: h.timestamp, body: body}, sampleRate, turn*int64(phases), func(e Event) { got = append(got, e) })
 	}
 	var want []Event
 	for _, key := range "15#D" {

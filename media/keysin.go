@@ -16,9 +16,9 @@ const (
 	// slowest sender, which repeats them every 50 ms.
 	keyBeats = int64(3 * 50 * time.Millisecond / beatTime)
 	// keyMemory is how far behind the newest event a timestamp is taken for that
-	// of an older one come late, in its units. One further behind is of a sender
-	// whose timestamps have begun anew, as behind some gateways.
-	keyMemory = uint32(5 * time.Second / sampleTime)
+	// of an older one come late, in seconds of its clock. One further behind is of
+	// a sender whose timestamps have begun anew, as behind some gateways.
+	keyMemory = 5
 )
 
 // keyReader turns telephone events (RFC 4733, section 2.5) into key presses.
@@ -29,6 +29,7 @@ const (
 // has come for keyBeats. What repeats an event that is over, or is a little
 // older than the newest, changes nothing.
 type keyReader struct {
+	clock     int  // of the events, in Hz
 	any       bool // an event was ever seen; the fields below tell of the newest
 	ssrc      uint32
 	timestamp uint32 // of its newest segment
@@ -39,8 +40,9 @@ type keyReader struct {
 	heard     int64  // the beat of its newest packet
 }
 
-// read takes a telephone event's packet at a beat and tells the leg.
-func (r *keyReader) read(p *packet, now int64, tell func(Event)) {
+// read takes a telephone event's packet at a beat and tells the leg. The clock
+// is that of the payload type.
+func (r *keyReader) read(p *packet, clock int, now int64, tell func(Event)) {
 	payload := p.payload()
 	if len(payload) < 4 || int(payload[0]) >= len(keyNames) {
 		return // not one of the sixteen keys: flash hook, fax tones
@@ -52,14 +54,14 @@ func (r *keyReader) read(p *packet, now int64, tell func(Event)) {
 		if !r.down {
 			return
 		}
-	case r.any && p.ssrc == r.ssrc && r.timestamp-p.timestamp < r.before+keyMemory:
+	case r.any && p.ssrc == r.ssrc && r.timestamp-p.timestamp < r.before+uint32(keyMemory*clock):
 		return
 	case r.continues(p, code):
 		r.before += r.duration
 		r.timestamp, r.duration = p.timestamp, 0
 	default:
 		r.finish(tell)
-		*r = keyReader{any: true, ssrc: p.ssrc, timestamp: p.timestamp, code: code, down: true}
+		*r = keyReader{clock: clock, any: true, ssrc: p.ssrc, timestamp: p.timestamp, code: code, down: true}
 		tell(KeyDown{rune(keyNames[code])})
 	}
 	r.heard = now
@@ -99,6 +101,6 @@ func (r *keyReader) finish(tell func(Event)) {
 		return
 	}
 	r.down = false
-	length := time.Duration(r.before+r.duration) * sampleTime
+	length := time.Duration(r.before+r.duration) * time.Second / time.Duration(r.clock)
 	tell(Key{Key: rune(keyNames[r.code]), Length: length})
 }

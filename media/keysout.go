@@ -52,8 +52,8 @@ func (w *keyWriter) rest() {
 }
 
 // write makes this turn's packet: its payload into the first four bytes of
-// payload, its numbers from the sender.
-func (w *keyWriter) write(payload []byte, out *sender, clock int64) header {
+// payload, its length counted on the clock of keys, its numbers from the sender.
+func (w *keyWriter) write(payload []byte, keys Codec, out *sender, clock int64) header {
 	marker := w.turn == 0
 	if marker {
 		w.timestamp = out.stamp(clock, keyPackets*frameSize)
@@ -63,7 +63,18 @@ func (w *keyWriter) write(payload []byte, out *sender, clock int64) header {
 	if w.turn >= keyPackets {
 		payload[1] |= 0x80
 	}
-	binary.BigEndian.PutUint16(payload[2:], uint16(min(w.turn, keyPackets)*frameSize))
+	binary.BigEndian.PutUint16(payload[2:], uint16(min(w.turn, keyPackets)*frameSize*keys.clock()/sampleRate))
 	out.spurt = true
 	return out.own(w.timestamp, marker)
+}
+
+// keyOnClock rewrites the length in an event's payload from one clock to
+// another, in place. One too long to be written there stays at the longest: the key ends
+// all the same.
+func keyOnClock(payload []byte, from, to int) {
+	if from == to || len(payload) < 4 {
+		return
+	}
+	length := int(binary.BigEndian.Uint16(payload[2:])) * to / from
+	binary.BigEndian.PutUint16(payload[2:], uint16(min(length, int(keyMaximum))))
 }

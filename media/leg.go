@@ -21,8 +21,15 @@ const eventBuffer = 64
 // LegOptions says what kind of leg is wanted.
 type LegOptions struct {
 	// Prefer is the order of the codecs in our offers, and all we accept.
-	// Default: PCMU, PCMA.
+	// Default: PCMU, PCMA. A leg that is to be played something needs one of
+	// these two among them.
 	Prefer []Codec
+	// SRTP says whether the leg's sound is encrypted.
+	SRTP SRTP
+	// Confidential says that the signalling which carries our SDP is encrypted,
+	// or that it may carry keys all the same. Without it SRTPOffer is SRTPOff, and
+	// a leg that requires encryption agrees to nothing: ErrNotConfidential.
+	Confidential bool
 	// Near is a leg of the same engine on whose shard to sit: two legs that
 	// will be bridged need not move then.
 	Near *Leg
@@ -75,7 +82,7 @@ func (e *Engine) NewLeg(o LegOptions) (*Leg, error) {
 		}
 		l.port.own = true
 	}
-	l.session = newSession(netip.AddrPortFrom(e.advertise, st.port), o.Prefer)
+	l.session = newSession(netip.AddrPortFrom(e.advertise, st.port), &o)
 	l.session.locate = l.forAnswer
 	if !e.start(l, o.Near) {
 		if l.port.own {
@@ -172,6 +179,47 @@ func (l *Leg) Codec() Codec {
 	return l.agreed.codec
 }
 
+// Takes gives the codecs that the far end said last that it takes, of those we
+// know, in its order: also those in which nothing has been agreed on.
+func (l *Leg) Takes() []Codec {
+	var takes []Codec
+	for _, f := range l.Formats() {
+		takes = append(takes, f.Codec)
+	}
+	return takes
+}
+
+// Formats gives what Takes gives, with the far end's parameters (fmtp).
+func (l *Leg) Formats() []Format {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.session.formats)
+}
+
+// Prefer changes the codecs of the offers and answers to come, as
+// LegOptions.Prefer has them. To agree on them, offer in mid-call. Of a codec
+// that is passed on untouched the parameters are told, best those that the other
+// far end gave (Formats).
+func (l *Leg) Prefer(codecs []Codec, parameters ...Format) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.session.prefer = slices.Clone(codecs)
+	for _, f := range parameters {
+		if !f.Codec.isKeys() {
+			l.session.parameters[f.Codec] = f.Parameters
+		}
+	}
+}
+
+// CanPlay tells whether the far end has agreed to a codec in which we can play to it.
+// To one that has not, nothing is sent while it is played something; the
+// time of that passes all the same, and its end is told.
+func (l *Leg) CanPlay() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.agreed.voice != 0
+}
+
 // LocalAddr gives the address at which the leg takes RTP, as SDP says it. Its
 // port is 0 while a leg that may share has none.
 func (l *Leg) LocalAddr() netip.AddrPort {
@@ -239,7 +287,7 @@ func (l *Leg) SendKeys(keys string) error {
 		return err
 	}
 	l.mu.Lock()
-	able := l.agreed.keys
+	able := l.agreed.keys()
 	l.mu.Unlock()
 	if !able {
 		return ErrNoKeys

@@ -285,7 +285,7 @@ func TestKeysAreToldAndPassedOn(t *testing.T) {
 		audio := 0
 		for _, p := range farB.hear(13) {
 			if p.payloadType == 97 {
-				r.read(&p, 0, func(e Event) { got = append(got, e) })
+				r.read(&p, sampleRate, 0, func(e Event) { got = append(got, e) })
 			} else {
 				audio++
 			}
@@ -317,7 +317,7 @@ func TestSendKeys(t *testing.T) {
 			}
 			last = p
 			if p.payloadType == 97 {
-				r.read(&p, 0, func(e Event) { got = append(got, e) })
+				r.read(&p, sampleRate, 0, func(e Event) { got = append(got, e) })
 			} else {
 				sound = append(sound, p.payload()...)
 			}
@@ -468,6 +468,10 @@ func TestStatsShowWhatIsMissing(t *testing.T) {
 		got := leg.Stats()
 		out := uint64(len(far.hear(int(got.PacketsOut))))
 		want := Stats{Codec: PCMA, PacketsIn: 51, BytesIn: 50*172 + 13, PacketsOut: out, BytesOut: out * 172, Missing: 10, Unexpected: 1}
+		if got.Heard.Loss != 10/61. || got.Heard.MOS < 2 || got.Heard.MOS > 3 {
+			t.Errorf("with 10 of 61 missing it was heard so: %+v", got.Heard)
+		}
+		got.Heard = Quality{}
 		if got != want {
 			t.Errorf("counted %+v, want %+v", got, want)
 		}

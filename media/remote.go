@@ -12,7 +12,7 @@ import (
 // remote is a far end's SDP body as far as it concerns us.
 type remote struct {
 	media []*sdp.MediaDescription // every line, in order: an answer has as many
-	audio []remoteAudio           // the audio lines that are plain RTP and not switched off
+	audio []remoteAudio           // the audio lines of a profile we know that are not switched off
 }
 
 // remoteAudio is one audio line of a far end's.
@@ -20,8 +20,16 @@ type remoteAudio struct {
 	media     *sdp.MediaDescription
 	formats   []format       // those we know, in the far end's order
 	address   netip.AddrPort // not valid when the address is 0.0.0.0: an old-style hold
+	rtcp      netip.AddrPort // where it takes RTCP
+	mux       bool           // it can have RTCP on the port of RTP (RFC 5761)
+	secure    bool           // its profile is one of SRTP
+	crypto    []cryptoLine   // those we know, in the far end's order
 	direction direction
 }
+
+// profiles are the transports we know; true those of SRTP. To the feedback of
+// AVPF (RFC 4585), which is an offer and no duty, we do not come.
+var profiles = map[string]bool{"RTP/AVP": false, "RTP/AVPF": false, "RTP/SAVP": true, "RTP/SAVPF": true}
 
 // readRemote reads a body. A body that breaks the grammar, or names its address
 // in a way we cannot send to, is refused whole.
@@ -33,39 +41,58 @@ func readRemote(body []byte) (*remote, error) {
 	r := &remote{media: d.MediaDescriptions}
 	for _, m := range d.MediaDescriptions {
 		name := &m.MediaName
-		if name.Media != "audio" || name.Port.Value == 0 || !slices.Equal(name.Protos, []string{"RTP", "AVP"}) {
+		secure, known := profiles[strings.Join(name.Protos, "/")]
+		if name.Media != "audio" || name.Port.Value == 0 || !known {
 			continue
 		}
-		audio := remoteAudio{media: m, formats: readFormats(m), direction: readDirection(&d, m)}
+		audio := remoteAudio{media: m, formats: readFormats(m), direction: readDirection(&d, m), secure: secure}
 		var err error
 		if audio.address, err = readAddress(&d, m); err != nil {
 			return nil, err
+		}
+		audio.readRTCP()
+		for _, a := range m.Attributes {
+			if c, ok := readCrypto(a.Value); ok && a.Key == "crypto" {
+				audio.crypto = append(audio.crypto, c)
+			}
 		}
 		r.audio = append(r.audio, audio)
 	}
 	return r, nil
 }
 
-// choose gives the first audio line with a format of ours and the first such
-// format on it: the far end's order counts, as RFC 3264 section 6.1 wants.
-func (r *remote) choose(ours []Codec) (*remoteAudio, format, error) {
+// choose gives the first audio line that may be agreed to and has a format of
+// ours, its first such format, and its crypto line, nil for none: the far end's order
+// counts, as RFC 3264 section 6.1 wants.
+func (r *remote) choose(ours []Codec, d *sdes, answers bool) (*remoteAudio, format, *cryptoLine, error) {
+	var err error = ErrNoCodec
 	for i := range r.audio {
+		crypto, ok := d.choose(&r.audio[i], answers)
+		if !ok {
+			err = ErrNoEncryption
+			continue
+		}
 		for _, f := range r.audio[i].formats {
 			if slices.Contains(ours, f.codec) {
-				return &r.audio[i], f, nil
+				return &r.audio[i], f, crypto, nil
 			}
 		}
 	}
-	return nil, format{}, ErrNoCodec
+	return nil, format{}, nil, err
 }
 
 // readFormats gives the formats of a media line that we know. Payload types
 // without an rtpmap are those of RFC 3551.
 func readFormats(m *sdp.MediaDescription) []format {
-	names := map[string]string{"0": "PCMU/8000", "8": "PCMA/8000"}
+	names := map[string]string{"0": PCMU.rtpmap(), "8": PCMA.rtpmap(), "9": G722.rtpmap()}
+	parameters := map[string]string{}
 	for _, a := range m.Attributes {
-		if number, name, ok := strings.Cut(a.Value, " "); ok && a.Key == "rtpmap" {
-			names[number] = strings.TrimSpace(name)
+		number, value, ok := strings.Cut(a.Value, " ")
+		switch {
+		case ok && a.Key == "rtpmap":
+			names[number] = strings.TrimSpace(value)
+		case ok && a.Key == "fmtp":
+			parameters[number] = strings.TrimSpace(value)
 		}
 	}
 	var known []format
@@ -75,24 +102,30 @@ func readFormats(m *sdp.MediaDescription) []format {
 			continue
 		}
 		if c := codecNamed(names[number]); c != 0 {
-			known = append(known, format{uint8(n), c})
+			known = append(known, format{uint8(n), c, parameters[number]})
 		}
 	}
 	return known
 }
 
-// codecNamed gives the codec of an rtpmap's value, "PCMU/8000" or
-// "PCMU/8000/1"; zero if it is none of ours.
-func codecNamed(name string) Codec {
-	switch strings.TrimSuffix(strings.ToUpper(name), "/1") {
-	case "PCMU/8000":
-		return PCMU
-	case "PCMA/8000":
-		return PCMA
-	case "TELEPHONE-EVENT/8000":
-		return telephoneEvent
+// readRTCP reads where RTCP goes (RFC 3605): on the port after that of RTP, if
+// nothing else is said. Another address than that of RTP is not believed.
+func (a *remoteAudio) readRTCP() {
+	port := a.address.Port() + 1
+	for _, attribute := range a.media.Attributes {
+		switch attribute.Key {
+		case "rtcp-mux":
+			a.mux = true
+		case "rtcp":
+			number, _, _ := strings.Cut(attribute.Value, " ")
+			if n, err := strconv.ParseUint(number, 10, 16); err == nil && n > 0 {
+				port = uint16(n)
+			}
+		}
 	}
-	return 0
+	if a.address.IsValid() && port != 0 {
+		a.rtcp = netip.AddrPortFrom(a.address.Addr(), port)
+	}
 }
 
 // readAddress gives where a media line wants its RTP. The line's own c= wins

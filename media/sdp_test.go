@@ -17,7 +17,7 @@ func farBody(media ...string) []byte {
 }
 
 func testSession(prefer ...Codec) *session {
-	s := newSession(netip.MustParseAddrPort("127.0.0.1:40000"), prefer)
+	s := newSession(netip.MustParseAddrPort("127.0.0.1:40000"), &LegOptions{Prefer: prefer})
 	s.id = 42
 	return &s
 }
@@ -138,7 +138,9 @@ func TestAnswerRefuses(t *testing.T) {
 		{"nothing but keys", farBody("m=audio 4000 RTP/AVP 101", "a=rtpmap:101 telephone-event/8000"), 488, "media: SDP: no audio format in common"},
 		{"PCMU at another rate", farBody("m=audio 4000 RTP/AVP 96", "a=rtpmap:96 PCMU/16000"), 488, "media: SDP: no audio format in common"},
 		{"no audio", farBody("m=video 4000 RTP/AVP 99"), 488, "media: SDP: no audio format in common"},
-		{"encrypted only", farBody("m=audio 4000 RTP/SAVP 0"), 488, "media: SDP: no audio format in common"},
+		{"encrypted only", farBody("m=audio 4000 RTP/SAVP 0"), 488, "media: SDP: no agreement on encryption"},
+		{"another transport", farBody("m=audio 4000 TCP/RTP/AVP 0"), 488, "media: SDP: no audio format in common"},
+		{"keys by DTLS", farBody("m=audio 4000 UDP/TLS/RTP/SAVPF 0"), 488, "media: SDP: no audio format in common"},
 		{"switched off", farBody("m=audio 0 RTP/AVP 0"), 488, "media: SDP: no audio format in common"},
 		{"a name for an address", farBody("m=audio 4000 RTP/AVP 0", "c=IN IP4 phone.example"), 488, "media: SDP: the connection address is not an IP address"},
 		{"multicast", farBody("m=audio 4000 RTP/AVP 0", "c=IN IP4 239.1.2.3/127"), 488, "media: SDP: the connection address is not that of one far end"},
@@ -171,8 +173,10 @@ func TestAcceptTakesKeysUnderBothNumbers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.codec != PCMA || got.payloadType != 8 || !got.keys || got.keysType != 96 {
-			t.Errorf("sends %v as %d, keys %v as %d", got.codec, got.payloadType, got.keys, got.keysType)
+		audio, _ := got.number(PCMA)
+		keys, able := got.number(telephoneEvent)
+		if got.codec != PCMA || got.voice != PCMA || audio != 8 || !able || keys != 96 {
+			t.Errorf("sends %v as %d, keys %v as %d", got.codec, audio, able, keys)
 		}
 		for number, want := range map[int]Codec{8: PCMA, 0: PCMU, 96: telephoneEvent, 101: telephoneEvent, 9: 0} {
 			if got.receive[number] != want {
@@ -199,7 +203,7 @@ func TestVersionRisesWithEachChange(t *testing.T) {
 }
 
 func TestSessionSpeaksIPv6(t *testing.T) {
-	s := newSession(netip.MustParseAddrPort("[::1]:40000"), nil)
+	s := newSession(netip.MustParseAddrPort("[::1]:40000"), &LegOptions{})
 	body, terms, err := s.answer(farBody("m=audio 4000 RTP/AVP 0", "c=IN IP6 2001:db8::1"))
 	if err != nil || terms.far != netip.MustParseAddrPort("[2001:db8::1]:4000") || !strings.Contains(string(body), "c=IN IP6 ::1\r\n") {
 		t.Errorf("agreed with %v (%v):\n%s", terms.far, err, body)

@@ -9,7 +9,7 @@ const (
 	// relayJump is how far a relayed stream's sequence may leap before it is
 	// taken for another stream.
 	relayJump = 500
-	// relayDrift is how far its timestamps may wander from our clock, in units:
+	// relayDrift is how far its timestamps may wander from our clock, in samples:
 	// two seconds, hours of two clocks running apart.
 	relayDrift = 2 * sampleRate
 )
@@ -17,10 +17,13 @@ const (
 // sender numbers what goes out to one far end. Whatever the source, the far
 // end sees one SSRC, a sequence without holes of our making, and timestamps
 // that follow the engine's clock and never go back (RFC 3550, section 5.1).
+// Only a codec on another clock rate begins another stream (RFC 7160, section
+// 4.1): see tune.
 type sender struct {
 	ssrc     uint32
+	rate     uint32 // timestamp units to a sample of the engine's clock
 	sequence uint16 // of the newest packet sent
-	offset   uint32 // RTP timestamp less the engine's clock
+	offset   uint32 // RTP timestamp less the engine's clock in these units
 	end      uint32 // the first timestamp not used yet
 	spurt    bool   // the next audio packet begins a talkspurt
 	relay    relay
@@ -33,6 +36,14 @@ type relay struct {
 	sequence  uint16 // added to its sequence numbers
 	timestamp uint32 // added to its timestamps
 	first     uint16 // the first sequence number of ours it may use
+	key       keyTime
+}
+
+// keyTime is the timestamp of a key that is passed on to a stream on another
+// clock: as much as is known of it is when it began.
+type keyTime struct {
+	theirs, ours uint32
+	known        bool
 }
 
 // newSender starts every number at random, as RFC 3550 wants.
@@ -41,6 +52,7 @@ func newSender(clock int64) sender {
 	_, _ = rand.Read(seed[:]) // never fails (Go 1.24)
 	s := sender{
 		ssrc:     binary.BigEndian.Uint32(seed[0:]),
+		rate:     1,
 		sequence: binary.BigEndian.Uint16(seed[4:]),
 		offset:   binary.BigEndian.Uint32(seed[8:]),
 		spurt:    true,
@@ -49,15 +61,35 @@ func newSender(clock int64) sender {
 	return s
 }
 
-// stamp gives the timestamp of a packet made now that lasts some samples.
+// tune makes ready for a codec. One on another clock rate begins a stream of
+// its own, with a number of its own; true then, as the old one has ended.
+func (s *sender) tune(c Codec, clock int64) bool {
+	rate := uint32(c.clock() / sampleRate)
+	if s.rate == rate {
+		return false
+	}
+	*s = newSender(clock)
+	s.rate = rate
+	s.end = s.now(clock)
+	return true
+}
+
+// clock gives the clock rate of the stream, in Hz.
+func (s *sender) clock() int { return int(s.rate) * sampleRate }
+
+// now gives the timestamp of this moment.
+func (s *sender) now(clock int64) uint32 { return uint32(clock)*s.rate + s.offset }
+
+// stamp gives the timestamp of a packet made now that lasts some samples of the
+// engine's clock.
 func (s *sender) stamp(clock int64, samples int) uint32 {
-	timestamp := uint32(clock) + s.offset
-	if int32(timestamp-s.end) < 0 {
+	timestamp := s.now(clock)
+	if late := s.end - timestamp; int32(late) > 0 {
 		// A relayed stream ran ahead of our clock: go on where it ended.
 		timestamp = s.end
-		s.offset = timestamp - uint32(clock)
+		s.offset += late
 	}
-	s.end = timestamp + uint32(samples)
+	s.end = timestamp + uint32(samples)*s.rate
 	return timestamp
 }
 
@@ -81,11 +113,11 @@ func (s *sender) switched() {
 	s.relay.on = false
 }
 
-// pass numbers a packet that is passed on. Loss and order of the stream stay
-// visible to the far end. It refuses what would come before the relay's
-// beginning.
-func (s *sender) pass(p *packet, clock int64, samples int) (header, bool) {
-	if !s.follows(p, clock, samples > 0) {
+// pass numbers a packet that is passed on, whose payload takes so many units of
+// its codec's time: none if it is a key. Loss and order of the stream stay visible
+// to the far end. It refuses what would come before the relay's beginning.
+func (s *sender) pass(p *packet, clock int64, units int) (header, bool) {
+	if !s.follows(p, clock, units > 0) {
 		s.begin(p, clock)
 	}
 	h := header{
@@ -96,17 +128,36 @@ func (s *sender) pass(p *packet, clock int64, samples int) (header, bool) {
 	if int16(h.sequence-s.relay.first) < 0 {
 		return header{}, false
 	}
-	h.marker = p.marker || (s.spurt && samples > 0)
-	if samples > 0 {
+	h.marker = p.marker || (s.spurt && units > 0)
+	if units > 0 {
 		s.spurt = false
 	}
 	if int16(h.sequence-s.sequence) > 0 {
 		s.sequence = h.sequence
 	}
-	if end := h.timestamp + uint32(samples); int32(end-s.end) > 0 {
+	if end := h.timestamp + uint32(units); int32(end-s.end) > 0 {
 		s.end = end
 	}
 	return h, true
+}
+
+// passKey numbers a key that is passed on. If it was counted on another clock
+// than ours, its timestamp is the time at which its first packet came; the
+// packets of one key bear the same.
+func (s *sender) passKey(p *packet, clock int64, sameClock bool) (header, bool) {
+	if sameClock {
+		return s.pass(p, clock, 0)
+	}
+	if k := &s.relay.key; !s.relay.on || p.ssrc != s.relay.ssrc || !k.known || k.theirs != p.timestamp {
+		at := s.stamp(clock, 0)
+		if !s.follows(p, clock, false) {
+			s.begin(p, clock)
+		}
+		*k = keyTime{theirs: p.timestamp, ours: at, known: true}
+	}
+	moved := *p
+	moved.timestamp = s.relay.key.ours - s.relay.timestamp
+	return s.pass(&moved, clock, 0)
 }
 
 // follows tells whether the packet goes on with the stream being relayed.
@@ -118,8 +169,9 @@ func (s *sender) follows(p *packet, clock int64, audio bool) bool {
 	if jump := int16(p.sequence + s.relay.sequence - s.sequence); jump > relayJump || jump < -relayJump {
 		return false
 	}
-	drift := int32(p.timestamp + s.relay.timestamp - uint32(clock) - s.offset)
-	return !audio || (drift < relayDrift && drift > -relayDrift)
+	most := int32(relayDrift * s.rate)
+	drift := int32(p.timestamp + s.relay.timestamp - s.now(clock))
+	return !audio || (drift < most && drift > -most)
 }
 
 // begin ties a stream to ours at the packet.

@@ -49,10 +49,10 @@ type shard struct {
 	next     int64     // the beat to come
 	stopped  bool
 	inbox    *inbox
-	frame    [headerSize + datagramSize]byte // where a packet sent alone is put together
-	scratch  []byte                          // where payloads are that are put together
-	used     int                             // of scratch
-	queued   uint64                          // packets ever put into outboxes
+	frame    [headerSize + datagramSize + sealSize]byte // where a packet sent alone is put together
+	scratch  []byte                                     // where payloads are that are put together
+	used     int                                        // of scratch
+	queued   uint64                                     // packets ever put into outboxes
 	counts   shardCounts
 
 	published publishedCounts

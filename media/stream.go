@@ -1,8 +1,10 @@
 package media
 
 import (
+	"cmp"
 	"net/netip"
 	"sync/atomic"
+	"time"
 )
 
 // turnReads bounds how many datagrams a leg takes in one turn. A call sends
@@ -108,6 +110,19 @@ func (s *stream) follow(now int64) {
 
 // take handles one datagram.
 func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
+	if secure := s.terms.secure; secure != nil {
+		// Only what is authentic comes before the gate, so that nothing else is
+		// latched on to; to whom it is shut already, no key is tried for.
+		var ok bool
+		if !s.gate.hopeful(from) {
+			s.stranger()
+			return
+		}
+		if raw, ok = secure.open(raw); !ok {
+			s.stranger()
+			return
+		}
+	}
 	p, ok := parsePacket(raw)
 	if !ok {
 		s.counts.Malformed++
@@ -117,8 +132,7 @@ func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
 	kind := s.terms.receive[p.payloadType]
 	open := s.gate.open
 	if !s.gate.admit(from, &p, kind != 0) {
-		s.counts.Strangers++
-		s.shard.counts.strangers++
+		s.stranger()
 		return
 	}
 	if open && !s.gate.open {
@@ -132,18 +146,25 @@ func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
 	switch kind {
 	case 0:
 		s.counts.Unexpected++
-	case telephoneEvent:
-		s.keyIn.read(&p, now, s.tell)
+	case telephoneEvent, telephoneEvent48:
+		s.keyIn.read(&p, kind.clock(), now, s.tell)
 		if s.tap != nil {
-			s.tap.note(keyed, p.ssrc, p.timestamp, now*beatSize, int(keyDuration(&p)))
+			s.tap.note(keyed, p.ssrc, p.timestamp, now*beatSize, int(keyDuration(&p))*sampleRate/kind.clock())
 		}
-		s.passKey(&p, now)
+		s.passKey(&p, kind, now)
 	default:
-		if s.tap != nil {
+		s.counts.transit.note(p.ssrc, p.timestamp, int64(kind.clock()), time.Duration(now)*beatTime)
+		if s.tap != nil && kind.playable() {
 			s.tap.put(received, kind, p.ssrc, p.timestamp, now*beatSize, p.payload())
 		}
 		s.passAudio(&p, kind, now)
 	}
+}
+
+// stranger counts a packet that is not the far end's.
+func (s *stream) stranger() {
+	s.counts.Strangers++
+	s.shard.counts.strangers++
 }
 
 // listen says that the far end has fallen silent: once, or, while silence may
@@ -186,16 +207,19 @@ func (s *stream) settle(source netip.AddrPort) {
 func (s *stream) speak(now int64) {
 	clock := now * beatSize
 	if s.keyOut.sounding() {
-		payload := s.shard.room(keySize)
-		h := s.keyOut.write(payload, &s.out, clock)
-		h.payloadType = s.terms.keysType
+		keys, payload := s.terms.keysFor(s.out.clock()), s.shard.room(keySize)
+		h := s.keyOut.write(payload, keys, &s.out, clock)
+		h.payloadType, _ = s.terms.number(keys)
 		s.transmit(&h, payload)
 		return
 	}
 	s.keyOut.rest()
+	// To a far end that takes nothing in which we can play, the time of what is
+	// played passes, and nothing is sent.
+	voice := cmp.Or(s.terms.voice, PCMU)
 	var audio []byte
 	if s.source != nil {
-		if audio = s.source.next(s.terms.codec, clock, s.shard); audio == nil {
+		if audio = s.source.next(voice, clock, s.shard); audio == nil {
 			s.sourceEnded()
 		}
 	}
@@ -203,18 +227,35 @@ func (s *stream) speak(now int64) {
 		if s.peer != nil {
 			return
 		}
-		audio = s.terms.codec.quiet()
+		audio = voice.quiet()
 	}
+	number, able := s.terms.number(voice)
+	if !able {
+		return
+	}
+	s.tune(voice, now)
 	h := s.out.frame(clock)
-	h.payloadType = s.terms.payloadType
+	h.payloadType = number
 	if s.tap != nil {
-		s.tap.put(sent, s.terms.codec, h.ssrc, h.timestamp, clock, audio)
+		s.tap.put(sent, voice, h.ssrc, h.timestamp, clock, audio)
 	}
 	s.transmit(&h, audio)
 }
 
+// tune readies the sender for a codec.
+func (s *stream) tune(c Codec, now int64) {
+	s.out.tune(c, now*beatSize)
+}
+
 // transmit sends a packet: at once, or with the others of a shared port.
 func (s *stream) transmit(h *header, payload []byte) {
+	if s.terms.secure != nil {
+		var ok bool
+		if payload, ok = s.seal(h, payload); !ok {
+			s.shard.counts.unsent++
+			return
+		}
+	}
 	s.counts.PacketsOut++
 	s.counts.BytesOut += uint64(headerSize + len(payload))
 	s.shard.counts.packetsOut++
@@ -226,6 +267,21 @@ func (s *stream) transmit(h *header, payload []byte) {
 	default:
 		s.seat.port.queue(s, h, payload)
 	}
+}
+
+// seal encrypts a packet and gives what comes behind its header. The payload
+// itself, which others may be sent too, stays as it is.
+func (s *stream) seal(h *header, payload []byte) ([]byte, bool) {
+	frame := s.shard.frame[:headerSize+len(payload)]
+	h.put(frame)
+	copy(frame[headerSize:], payload)
+	sealed, ok := s.terms.secure.seal(frame)
+	if !ok {
+		return nil, false
+	}
+	room := s.shard.room(len(sealed) - headerSize)
+	copy(room, sealed[headerSize:])
+	return room, true
 }
 
 // transmitAlone sends a packet at once.
@@ -255,36 +311,53 @@ func (s *stream) listener() *stream {
 	return p
 }
 
-// passAudio sends audio on to the listener, in its codec.
+// passAudio sends audio on to the listener: untouched if it takes the codec,
+// or translated from one law of G.711 to the other. What it cannot take is
+// dropped: better nothing than noise.
 func (s *stream) passAudio(p *packet, c Codec, now int64) {
 	to := s.listener()
 	if to == nil {
 		return
 	}
+	out := c
+	if c.playable() && to.terms.voice != 0 {
+		out = to.terms.voice
+	}
+	number, able := to.terms.number(out)
+	if !able {
+		s.counts.Unheard++
+		return
+	}
+	to.tune(out, now)
 	clock := now * beatSize
-	h, ok := to.out.pass(p, clock, len(p.payload()))
+	h, ok := to.out.pass(p, clock, out.units(p.payload()))
 	if !ok {
 		return
 	}
-	translate(p.payload(), c, to.terms.codec)
-	h.payloadType = to.terms.payloadType
-	if to.tap != nil {
-		to.tap.put(sent, to.terms.codec, h.ssrc, h.timestamp, clock, p.payload())
+	if out != c {
+		translate(p.payload(), c, out)
+	}
+	h.payloadType = number
+	if to.tap != nil && out.playable() {
+		to.tap.put(sent, out, h.ssrc, h.timestamp, clock, p.payload())
 	}
 	to.transmit(&h, p.payload())
 }
 
-// passKey sends a telephone event on to the listener, if it takes them.
-func (s *stream) passKey(p *packet, now int64) {
+// passKey sends a telephone event on to the listener, if it takes them, counted on
+// the clock on which it takes them.
+func (s *stream) passKey(p *packet, c Codec, now int64) {
 	to := s.listener()
-	if to == nil || !to.terms.keys {
+	if to == nil || !to.terms.keys() {
 		return
 	}
-	h, ok := to.out.pass(p, now*beatSize, 0)
+	keys := to.terms.keysFor(to.out.clock())
+	h, ok := to.out.passKey(p, now*beatSize, c.clock() == to.out.clock())
 	if !ok {
 		return
 	}
-	h.payloadType = to.terms.keysType
+	keyOnClock(p.payload(), c.clock(), keys.clock())
+	h.payloadType, _ = to.terms.number(keys)
 	to.transmit(&h, p.payload())
 }
 
@@ -329,11 +402,14 @@ func (s *stream) agree(t terms, now int64) {
 	if target := s.gate.target(); target.IsValid() {
 		s.to.set(target)
 	}
-	if !t.keys {
+	if !t.keys() {
 		s.keyOut = keyWriter{}
 	}
 	s.heard, s.lost = now, false
-	s.counts.Codec = t.codec
+	s.counts.Codec, s.counts.Suite = t.codec, ""
+	if t.secure != nil {
+		s.counts.Suite = t.secure.suite.name
+	}
 	switch {
 	case before.agreed() && before.send && !t.send, !before.agreed() && !t.send:
 		s.tell(Held{})

@@ -50,7 +50,9 @@ func standing(t testing.TB, pairs int) (*shard, []*stream, []*farEnd) {
 
 // bareTerms are those of a far end with one codec and keys as 97.
 func bareTerms(c Codec, far netip.AddrPort) terms {
-	t := terms{codec: c, payloadType: c.payloadType(), keys: true, keysType: 97, far: far, send: true, hear: true}
+	t := terms{far: far, send: true, hear: true}
+	t.add(format{number: c.payloadType(), codec: c})
+	t.add(format{number: 97, codec: telephoneEvent})
 	t.receive[c.payloadType()], t.receive[97] = c, telephoneEvent
 	return t
 }
@@ -72,7 +74,7 @@ func TestABeatAllocatesNothing(t *testing.T) {
 	allocations := testing.AllocsPerRun(200, func() {
 		for i, far := range ends {
 			far.sequence++
-			h := header{payloadType: streams[i].terms.payloadType, sequence: far.sequence, timestamp: uint32(beat), ssrc: far.ssrc}
+			h := header{payloadType: streams[i].terms.codec.payloadType(), sequence: far.sequence, timestamp: uint32(beat), ssrc: far.ssrc}
 			h.put(raw)
 			send(far.fd, raw, &far.to)
 			far.in.receive(far.fd, farInbox)
