@@ -82,6 +82,10 @@ func (c *Conductor) Invite(leg *sip.Leg) {
 		_ = leg.Reject(503, "Storage Full")
 		return
 	}
+	if leg.Replaces() != nil {
+		_ = leg.Reject(603, "") // nobody may take a place here yet
+		return
+	}
 	if leg.Agent() != "" && strings.HasPrefix(leg.Number(), "*") {
 		c.feature(leg)
 		return

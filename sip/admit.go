@@ -117,11 +117,20 @@ func (s *Server) admit(req *gosip.Request, f flow, who identity) {
 		s.reply(req, f, 482, reasonOf(482))
 		return
 	}
+	fault := s.timerFault(req)
+	if fault == nil {
+		who.replaces, fault = s.replaced(req)
+	}
+	if fault != nil {
+		s.reply(req, f, fault.code, fault.reason, fault.extra)
+		return
+	}
 	l := newLeg(s, newCallID(), true)
 	l.invite = req
 	l.merge = inviteKey(req)
 	l.who = who
 	l.dlg = dialogFromInvite(req, f, token())
+	l.learn(req)
 	l.dlg.sticky = l.dlg.sticky || who.agent != ""
 	l.tx = s.begin(req, f, l.cancelled) // before anybody can find the leg
 	if !s.legs.add(l) {

@@ -8,72 +8,98 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 )
 
-// accept2xx is a 2xx of ours to an INVITE, sent until its ACK comes (RFC 3261
-// section 13.3.1.4) whatever the transport: a proxy further on may speak UDP.
-type accept2xx struct {
-	seq      uint32
-	res      *gosip.Response
-	offered  bool // it carries our offer; the answer comes with the ACK
-	interval time.Duration
-	left     time.Duration
-	timer    *time.Timer
-}
-
-// Ringing tells an inbound leg's caller that somebody is being called (180).
-func (l *Leg) Ringing() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.state == legOver || l.state == legEnding {
-		return ErrOver
-	}
-	if l.state != legOffered {
-		return ErrState
-	}
-	res := response(l.invite, l.tx.flow, 180, "Ringing", l.dlg.localTag)
-	res.AppendHeader(l.tx.flow.contact())
-	return l.tx.respond(res)
+// repeated is an answer of ours to an INVITE that is sent until the far end says
+// it has arrived, whatever the transport: a proxy further on may speak UDP. A 2xx
+// is repeated until its ACK (RFC 3261 section 13.3.1.4), a reliable 1xx until its
+// PRACK (RFC 3262 section 3).
+type repeated struct {
+	flow      flow
+	res       *gosip.Response
+	seq       uint32 // of the INVITE
+	rseq      uint32 // of a 1xx; 0: a 2xx
+	described bool   // it carries a description
+	offered   bool   // which is an offer: the answer comes with the ACK or PRACK
+	interval  time.Duration
+	left      time.Duration
+	timer     *time.Timer
 }
 
 // Answer answers an inbound leg with a session: 200, with the answer to the
 // caller's offer or, if the INVITE brought none, with an offer of ours. It
-// returns when the 200 is sent; the leg itself repeats it until the ACK comes
-// and gives up after 64*T1. If the session refuses, so is the call, and the
-// session's error is returned.
+// returns when the 200 is sent, which waits for the PRACK of a description sent
+// before; the leg itself repeats it until the ACK comes and gives up after 64*T1.
+// If the session refuses, so is the call, and the session's error is returned.
 func (l *Leg) Answer(s Session) error {
 	l.mu.Lock()
-	if l.state != legOffered {
-		defer l.mu.Unlock()
-		if l.state >= legEnding {
-			return ErrOver
+	defer l.mu.Unlock()
+	if err := l.offered(); err != nil {
+		return err
+	}
+	sdp := l.in.early
+	if l.session == nil {
+		var err error
+		if sdp, err = l.consult(s); err != nil {
+			return err
 		}
-		return ErrState
 	}
 	l.state = legAnswering
-	l.session = guarded{l.s, s}
-	offer := sdpOf(l.invite)
-	l.mu.Unlock()
-
-	sdp, err := describe(l.session, offer)
-
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.state != legAnswering: // cancelled meanwhile
-		return ErrOver
-	case err != nil:
-		code, reason := sessionFault(err)
-		l.refuse(code, reason, End{code, err.Error(), ByFailure})
-		return fmt.Errorf("answering: %w", err)
-	case l.hangup != nil:
-		l.refuseHungUp()
-		return ErrOver
+	if err := l.heard(); err != nil {
+		return err
+	}
+	if l.in.settled {
+		sdp = nil
 	}
 	l.state = legAnswered
-	if err := l.accept(l.tx, l.invite, sdp, offer == nil); err != nil {
-		l.finish(End{500, err.Error(), ByFailure})
+	l.in.end()
+	if err := l.accept(l.tx, l.invite, sdp, sdpOf(l.invite) == nil); err != nil {
+		l.finish(failure(500, err.Error()))
 		return fmt.Errorf("answering: %w", err)
 	}
 	l.answeredOnce.Do(func() { close(l.answered) })
+	return nil
+}
+
+// consult asks a session for the description that answers the INVITE; l.mu is let
+// go meanwhile. If there is none, or the call is over, it refuses the call.
+func (l *Leg) consult(s Session) ([]byte, error) {
+	l.state = legAnswering
+	session := guarded{l.s, s}
+	l.session = session
+	offer := sdpOf(l.invite)
+	l.mu.Unlock()
+	sdp, err := describe(session, offer)
+	l.mu.Lock()
+	switch {
+	case l.state != legAnswering: // cancelled meanwhile
+		return nil, ErrOver
+	case err != nil:
+		code, reason := sessionFault(err)
+		l.refuse(code, reason, failure(code, err.Error()))
+		return nil, fmt.Errorf("answering: %w", err)
+	case l.hangup != nil:
+		l.refuseHungUp()
+		return nil, ErrOver
+	}
+	return sdp, nil
+}
+
+// heard waits until the caller is known to have our early description; l.mu is let
+// go meanwhile.
+func (l *Leg) heard() error {
+	for l.in.unheard() {
+		free := make(chan struct{})
+		l.in.free = free
+		l.mu.Unlock()
+		<-free // at the latest when the leg is over
+		l.mu.Lock()
+		if l.state != legAnswering {
+			return ErrOver
+		}
+		if l.hangup != nil {
+			l.refuseHungUp()
+			return ErrOver
+		}
+	}
 	return nil
 }
 
@@ -102,37 +128,57 @@ func (l *Leg) accept(tx *serverTx, req *gosip.Request, sdp []byte, offered bool)
 	res := response(req, tx.flow, 200, "OK", l.dlg.localTag)
 	res.AppendHeader(tx.flow.contact())
 	res.AppendHeader(allowHeader)
+	res.AppendHeader(supportedHeader)
+	l.timer.grant(l, req, res)
 	withSDP(res, sdp)
 	if err := tx.respond(res); err != nil {
 		return err
 	}
-	p := &accept2xx{seq: req.CSeq().SeqNo, res: res, offered: offered, interval: l.s.t1, left: 64 * l.s.t1}
-	p.timer = l.s.after(p.interval, func() { l.repeat(p, tx.flow) })
-	l.pending = p
+	l.pending = &repeated{flow: tx.flow, res: res, seq: req.CSeq().SeqNo, offered: offered && sdp != nil}
+	l.keepSending(l.pending)
 	return nil
 }
 
-// repeat sends a 2xx again, or gives up and ends the dialog.
-func (l *Leg) repeat(p *accept2xx, f flow) {
+// keepSending has an answer repeated; l.mu is held.
+func (l *Leg) keepSending(p *repeated) {
+	p.interval, p.left = l.s.t1, 64*l.s.t1
+	p.timer = l.s.after(p.interval, func() { l.repeat(p) })
+}
+
+// repeat sends an answer again, or gives up.
+func (l *Leg) repeat(p *repeated) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.pending != p {
+	if l.pending != p && l.in.unacked != p || l.state >= legEnding {
 		return
 	}
 	if p.left -= p.interval; p.left <= 0 {
-		l.pending = nil
-		if l.hangup == nil {
-			l.hangup = &End{408, "no ACK", ByFailure}
+		if p.rseq != 0 {
+			l.noPrack()
+		} else {
+			l.noAck()
 		}
-		l.bye(*l.hangup)
 		return
 	}
-	if err := f.send(p.res); err != nil {
+	if err := p.flow.send(p.res); err != nil {
 		l.s.metrics.sendFailed.Inc()
 	}
 	l.s.metrics.retransmitted.Inc()
-	p.interval = min(2*p.interval, l.s.t2(), p.left)
-	p.timer = l.s.after(p.interval, func() { l.repeat(p, f) })
+	p.interval *= 2
+	if p.rseq == 0 {
+		p.interval = min(p.interval, l.s.t2())
+	}
+	p.interval = min(p.interval, p.left)
+	p.timer = l.s.after(p.interval, func() { l.repeat(p) })
+}
+
+// noAck ends a dialog whose 2xx is not acknowledged.
+func (l *Leg) noAck() {
+	l.pending = nil
+	if l.hangup == nil {
+		l.hangup = new(failure(408, "no ACK"))
+	}
+	l.bye(*l.hangup)
 }
 
 func (l *Leg) stopPending() {
@@ -158,7 +204,7 @@ func (l *Leg) Reject(code int, reason string) error {
 	if reason == "" {
 		reason = reasonOf(code)
 	}
-	l.refuse(code, reason, End{code, reason, ByLocal})
+	l.refuse(code, reason, End{Code: code, Reason: reason, By: ByLocal})
 	return nil
 }
 
@@ -172,11 +218,11 @@ func (l *Leg) refuse(code int, reason string, end End) {
 }
 
 // cancelled is the caller giving up before our final answer.
-func (l *Leg) cancelled() {
+func (l *Leg) cancelled(cancel *gosip.Request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state == legOffered || l.state == legAnswering {
-		l.refuse(487, "Request Terminated", End{487, "cancelled", ByRemote})
+		l.refuse(487, "Request Terminated", End{487, "cancelled", ByRemote, causeOf(cancel)})
 	}
 }
 
@@ -204,7 +250,7 @@ func (l *Leg) takeAnswer(ack *gosip.Request) bool {
 	}
 	if err != nil && l.state < legEnding {
 		code, _ := sessionFault(err)
-		l.bye(End{code, err.Error(), ByFailure})
+		l.bye(failure(code, err.Error()))
 	}
 	return l.state < legEnding
 }
@@ -226,4 +272,5 @@ func (l *Leg) confirm() {
 	if l.state == legUp && l.hangup != nil {
 		l.bye(*l.hangup)
 	}
+	l.proceed()
 }

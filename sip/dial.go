@@ -20,6 +20,8 @@ type Target struct {
 	Call     string            // the call this leg belongs to: becomes the leg's id; made if empty
 	Headers  map[string]string // further headers: X-…, Alert-Info, Call-Info, P-Asserted-Identity
 	Auth     *Auth             // answers a digest challenge
+	Replaces *Replaces         // the dialog of the callee's whose place the call takes (RFC 3891)
+	AskOffer bool              // send no description: the far end makes the offer, the ACK brings our answer
 }
 
 // Auth is a user and how he proves to be one.
@@ -33,13 +35,29 @@ type outgoing struct {
 	rung      bool      // a provisional answer has come: CANCEL is allowed
 	cancelled bool      // CANCEL is sent
 	proofs    int       // challenges answered
+	intervals int       // session intervals found too small
 	auth      gosip.Header
-	early     []byte // description of a 18x, for a 200 that brings none
-	ack       *gosip.Request
-	giveUp    *time.Timer // a final answer that does not come after CANCEL or BYE
+	forks     []*fork        // early dialogs, and those that lost
+	took      []byte         // the description the session took last
+	ack       *gosip.Request // of the 2xx that won
+	limit     *time.Timer    // how long it may ring
+	giveUp    *time.Timer    // a final answer that does not come after CANCEL or BYE
 }
 
-const maxProofs = 2 // the second for a nonce that went stale
+// end stops what would happen later.
+func (o *outgoing) end() {
+	stop(o.limit)
+	stop(o.giveUp)
+}
+
+const (
+	maxProofs    = 2 // the second for a nonce that went stale
+	maxIntervals = 2 // 422s
+
+	// defaultRingLimit is Timer C (RFC 3261 section 16.8): whoever dials hangs up
+	// long before, unless he forgets.
+	defaultRingLimit = 4 * time.Minute
+)
 
 // Dial calls somebody. The session makes the offer before Dial returns; the
 // INVITE is sent afterwards, so how the call fares is told by the leg's channels
@@ -54,9 +72,11 @@ func (s *Server) Dial(t Target, session Session) (*Leg, error) {
 		return nil, fmt.Errorf("dialling: %w", err)
 	}
 	session = guarded{s, session}
-	sdp, err := session.Offer()
-	if err != nil {
-		return nil, fmt.Errorf("dialling: making the offer: %w", err)
+	var sdp []byte
+	if !t.AskOffer {
+		if sdp, err = session.Offer(); err != nil {
+			return nil, fmt.Errorf("dialling: making the offer: %w", err)
+		}
 	}
 	id := t.Call
 	if id == "" {
@@ -175,7 +195,12 @@ func (s *Server) dialogTo(t Target, uri *gosip.Uri, routes []gosip.Uri, ln *list
 func (l *Leg) buildInvite(sdp []byte) *gosip.Request {
 	req := l.dlg.request(gosip.INVITE, l.dlg.next())
 	req.AppendHeader(allowHeader)
+	req.AppendHeader(supportedHeader)
 	req.AppendHeader(agentHeader)
+	l.timer.propose(l.s, req)
+	if r := l.out.target.Replaces; r != nil {
+		req.AppendHeader(gosip.NewHeader("Replaces", r.String()))
+	}
 	for name, value := range l.out.target.Headers {
 		req.AppendHeader(gosip.NewHeader(name, value))
 	}
@@ -206,7 +231,7 @@ func (l *Leg) start() {
 		if errors.Is(err, errFlowGone) {
 			code = 480 // a phone behind NAT cannot be called back
 		}
-		l.finish(End{code, err.Error(), ByFailure})
+		l.finish(failure(code, err.Error()))
 		return
 	}
 	if l.endUnsent() {
@@ -221,7 +246,7 @@ func (l *Leg) start() {
 // endUnsent ends the leg if it was hung up before its INVITE left.
 func (l *Leg) endUnsent() bool {
 	if l.hangup != nil && l.state == legCalling {
-		l.finish(End{487, l.hangup.Reason, l.hangup.By})
+		l.finish(l.hungUp(487))
 	}
 	return l.state == legOver
 }
@@ -247,11 +272,23 @@ func (l *Leg) sendInvite(req *gosip.Request, conn gosip.Connection) {
 	l.invite = req
 	tx, err := l.s.request(req, conn, l.responded, l.unanswered)
 	if err != nil {
-		l.finish(End{503, err.Error(), ByFailure})
+		l.finish(failure(503, err.Error()))
 		return
 	}
 	l.out.tx = tx
 	l.out.rung = false
+	if l.out.limit == nil {
+		l.out.limit = l.s.after(l.s.ringLimit, l.rangOut)
+	}
+}
+
+// rangOut is Timer C.
+func (l *Leg) rangOut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state == legCalling {
+		l.hangupAs(failure(408, "rang too long"))
+	}
 }
 
 // cancelInvite gives up an INVITE, now or with its first provisional answer:
@@ -263,11 +300,15 @@ func (l *Leg) cancelInvite() {
 	l.out.cancelled = true
 	conn := l.out.tx.conn
 	conn.Ref(1)
+	cancel := cancelOf(l.invite)
+	if h := l.hangup.Cause.header(); h != nil {
+		cancel.AppendHeader(h)
+	}
 	// What is said to the CANCEL itself does not matter: the INVITE's answer does.
-	if _, err := l.s.request(cancelOf(l.invite), conn, func(*gosip.Response) {}, func(error) {}); err != nil {
+	if _, err := l.s.request(cancel, conn, func(*gosip.Response) {}, func(error) {}); err != nil {
 		l.log.Debug("CANCEL could not be sent", "error", err)
 	}
-	l.waitFinal(End{487, l.hangup.Reason, l.hangup.By})
+	l.waitFinal(l.hungUp(487))
 }
 
 // waitFinal ends the leg if the INVITE gets no final answer in time.

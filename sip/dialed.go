@@ -26,9 +26,9 @@ func (l *Leg) responded(res *gosip.Response) {
 func (l *Leg) unanswered(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	end := End{408, err.Error(), ByFailure}
+	end := failure(408, err.Error())
 	if l.hangup != nil {
-		end = End{487, l.hangup.Reason, l.hangup.By}
+		end = l.hungUp(487)
 	}
 	l.finish(end)
 }
@@ -40,11 +40,9 @@ func (l *Leg) ringing(res *gosip.Response) {
 	l.out.rung = true
 	if res.StatusCode > 100 {
 		l.progressOnce.Do(func() { close(l.progress) })
-		if sdp := sdpOf(res); sdp != nil {
-			l.out.early = sdp
-		}
+		l.earlyAnswer(res)
 	}
-	if l.hangup != nil {
+	if l.hangup != nil && l.state == legCalling {
 		l.cancelInvite()
 	}
 }
@@ -52,62 +50,76 @@ func (l *Leg) ringing(res *gosip.Response) {
 // accepted takes a 2xx: the first one, its repetitions, and those of other
 // branches of a fork, which are acknowledged and ended at once.
 func (l *Leg) accepted(res *gosip.Response) {
-	tag, _ := res.To().Params.Get("tag")
 	if l.state != legCalling {
-		if tag == l.dlg.remoteTag {
-			l.acknowledge()
+		if toTag(res) == l.dlg.remoteTag {
+			l.acknowledge(nil)
 		} else {
-			l.endFork(res)
+			l.lateBranch(res)
 		}
 		return
 	}
-	stop(l.out.giveUp)
-	l.dlg.accepted(res)
+	l.out.end()
+	over := l.byedBy(toTag(res))
+	l.win(res)
 	switch {
-	case l.byed:
-		l.acknowledge()
-		l.finish(End{200, "BYE", ByRemote})
+	case over:
+		l.acknowledge(nil)
+		l.finish(*l.byed)
 		return
 	case l.hangup != nil: // it crossed our CANCEL
-		l.acknowledge()
-		l.bye(End{487, l.hangup.Reason, l.hangup.By})
+		l.acknowledge(nil)
+		l.bye(l.hungUp(487))
 		return
 	}
 	l.state = legAccepting
-	err := l.acceptSession(res)
-	l.acknowledge()
+	answer, err := l.acceptSession(res)
+	l.acknowledge(answer)
 	switch {
 	case l.state != legAccepting: // the server was closed meanwhile
 	case err != nil:
 		code, _ := sessionFault(err)
-		l.bye(End{code, err.Error(), ByFailure})
+		l.bye(failure(code, err.Error()))
 	case l.hangup != nil:
 		l.bye(*l.hangup)
 	default:
 		l.state = legUp
+		l.learn(res)
+		l.timer.answered(l, res)
 		l.progressOnce.Do(func() { close(l.progress) })
 		l.answeredOnce.Do(func() { close(l.answered) })
+		l.proceed()
 	}
 }
 
-// acceptSession gives the answer to the session; l.mu is let go meanwhile.
-func (l *Leg) acceptSession(res *gosip.Response) error {
+// byedBy reports whether the branch that answers has sent its BYE before.
+func (l *Leg) byedBy(tag string) bool {
+	for _, f := range l.out.forks {
+		if f.dlg.remoteTag == tag {
+			return f.byed
+		}
+	}
+	return false
+}
+
+// acceptSession gives the session what a 2xx brings, and gives the answer if that
+// was an offer; l.mu is let go meanwhile.
+func (l *Leg) acceptSession(res *gosip.Response) ([]byte, error) {
 	sdp := sdpOf(res)
-	if sdp == nil {
-		sdp = l.out.early
+	if sdp == nil && l.out.took == nil {
+		return nil, errors.New("answered without a session description")
 	}
 	if sdp == nil {
-		return errors.New("answered without a session description")
+		return nil, nil // it came in a 183, or with a PRACK
 	}
-	return l.tellSession(sdp)
+	return l.take(sdp, l.invite.Body() != nil || l.out.took != nil)
 }
 
 // acknowledge sends the ACK of a 2xx, made once and sent for each of its
 // repetitions (section 13.2.2.4). l.mu is let go meanwhile: a connection may have
 // to be opened.
-func (l *Leg) acknowledge() {
+func (l *Leg) acknowledge(answer []byte) {
 	if l.out.ack == nil {
-		l.out.ack = l.ackIn(&l.dlg)
+		l.out.ack = l.ackIn(&l.dlg, answer)
 	}
 	d, ack := l.dlg, l.out.ack
 	l.mu.Unlock()
@@ -115,12 +127,12 @@ func (l *Leg) acknowledge() {
 	l.write(&d, ack)
 }
 
-func (l *Leg) ackIn(d *dialog) *gosip.Request {
+func (l *Leg) ackIn(d *dialog, answer []byte) *gosip.Request {
 	ack := d.request(gosip.ACK, l.invite.CSeq().SeqNo)
 	if l.out.auth != nil {
 		ack.AppendHeader(l.out.auth)
 	}
-	ack.SetBody(nil)
+	withSDP(ack, answer)
 	return ack
 }
 
@@ -136,72 +148,75 @@ func (l *Leg) write(d *dialog, req *gosip.Request) {
 	}
 }
 
-// endFork ends a second dialog that a forking proxy made of our INVITE.
-func (l *Leg) endFork(res *gosip.Response) {
-	d := l.dlg
-	d.localSeq = l.invite.CSeq().SeqNo
-	d.accepted(res)
-	ack := l.ackIn(&d)
-	bye := d.request(gosip.BYE, d.next())
-	bye.SetBody(nil)
-	l.s.spawn(func() {
-		l.write(&d, ack)
-		l.sendAside(&d, bye)
-	})
-}
-
-// sendAside sends a request whose answer changes nothing.
-func (l *Leg) sendAside(d *dialog, req *gosip.Request) {
-	conn, err := d.connect(l.s.ctx, req)
-	if err == nil {
-		_, err = l.s.request(req, conn, func(*gosip.Response) {}, func(error) {})
-	}
-	if err != nil {
-		l.log.Debug("request could not be sent", "method", req.Method, "error", err)
-	}
-}
-
-// failed takes a refusal: with a challenge we can answer, the INVITE is tried
-// again with proof.
+// failed takes a refusal: with a challenge we can answer the INVITE is tried
+// again with proof, with an interval found too small, with a longer one.
 func (l *Leg) failed(res *gosip.Response) {
 	if l.state != legCalling {
 		return
 	}
 	switch {
 	case l.hangup != nil:
-		l.finish(End{487, l.hangup.Reason, l.hangup.By})
-	case l.byed:
-		l.finish(End{200, "BYE", ByRemote})
-	case l.challenged(res):
+		l.finish(l.hungUp(487))
+	case l.byed != nil:
+		l.finish(*l.byed)
+	case l.challenged(res) || l.tooBrief(res):
+		l.inviteAgain()
 	default:
-		l.finish(End{res.StatusCode, res.Reason, ByRemote})
+		l.finish(End{res.StatusCode, res.Reason, ByRemote, causeOf(res)})
 	}
 }
 
-// challenged answers a digest challenge and reports whether it could.
+// challenged takes a digest challenge and reports whether we can answer it.
 func (l *Leg) challenged(res *gosip.Response) bool {
-	auth := l.out.target.Auth
-	if auth == nil || l.out.proofs >= maxProofs || res.StatusCode != 401 && res.StatusCode != 407 {
+	if l.out.proofs >= maxProofs {
 		return false
 	}
-	proof, err := prove(res, gosip.INVITE, l.dlg.target.String(), *auth)
-	if err != nil {
-		l.log.Debug("challenge not answered", "error", err)
+	proof := l.prove(res, gosip.INVITE, &l.dlg)
+	if proof == nil {
 		return false
 	}
 	l.out.proofs++
 	l.out.auth = proof
+	return true
+}
+
+// prove answers a digest challenge to a request of a dialog; nil if it is none, or
+// we cannot.
+func (l *Leg) prove(res *gosip.Response, method gosip.RequestMethod, d *dialog) gosip.Header {
+	auth := l.out.target.Auth
+	if auth == nil || res.StatusCode != 401 && res.StatusCode != 407 {
+		return nil
+	}
+	proof, err := prove(res, method, d.target.String(), *auth)
+	if err != nil {
+		l.log.Debug("challenge not answered", "error", err)
+		return nil
+	}
+	return proof
+}
+
+// tooBrief takes a 422: the far end wants a longer session interval.
+func (l *Leg) tooBrief(res *gosip.Response) bool {
+	if l.out.intervals >= maxIntervals || !l.timer.raise(res) {
+		return false
+	}
+	l.out.intervals++
+	return true
+}
+
+// inviteAgain sends the INVITE anew to where the last one went.
+func (l *Leg) inviteAgain() {
 	last := l.invite
 	req := l.buildInvite(last.Body())
 	req.SetDestination(last.Destination())
 	req.AppendHeader(last.Contact())
 	via := req.Via()
 	via.Host, via.Port = last.Via().Host, last.Via().Port
+	l.out.forks = nil
 	conn, err := l.dlg.via.conn()
 	if err != nil {
-		l.finish(End{503, err.Error(), ByFailure})
-		return true
+		l.finish(failure(503, err.Error()))
+		return
 	}
 	l.sendInvite(req, conn)
-	return true
 }

@@ -62,6 +62,7 @@ func TestValidate(t *testing.T) {
 		{"telephone", set(0, "INVITE tel:+1 SIP/2.0"), 0},
 		{"no hops left", set(6, "Max-Forwards: 0"), 483},
 		{"required", add("Require: path, 100rel, x"), 420},
+		{"required and had", add("Require: path, 100rel, Timer, replaces, norefersub"), 0},
 		{"required nothing", add("Require: "), 0},
 		{"method", func(m []string) []string {
 			m[0], m[5] = "DANCE sip:a@b SIP/2.0", "CSeq: 1 DANCE"
@@ -111,8 +112,8 @@ func add(lines ...string) func([]string) []string {
 func TestUnsupportedIsNamed(t *testing.T) {
 	s := start(t, Options{Config: openConfig("udp"), Handler: newDesk(nil)})
 	c := newCaller(t, s, "bad-extension")
-	c.request("INVITE", 1, append([]string{"Require: 100rel"}, offer...)...)
-	if got := field(c.recv("SIP/2.0 420"), "Unsupported"); got != "100rel" {
+	c.request("INVITE", 1, append([]string{"Require: 100rel, tdialog"}, offer...)...)
+	if got := field(c.recv("SIP/2.0 420"), "Unsupported"); got != "tdialog" {
 		t.Errorf("Unsupported: %q", got)
 	}
 	c.resend("ACK", 1, 1)

@@ -32,6 +32,7 @@ type media struct {
 	answered []string
 	accepted []string
 	fail     error
+	held     bool
 }
 
 func (m *media) Offer() ([]byte, error) {
@@ -228,22 +229,35 @@ func wantEnd(t testing.TB, l *Leg, code int, by By) {
 	}
 }
 
+// wireConn is a UDP socket, a real one or one of an ether.
+type wireConn interface {
+	Read([]byte) (int, error)
+	WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error)
+	SetReadDeadline(time.Time) error
+	LocalAddr() net.Addr
+	Close() error
+}
+
 // wire is a far end that speaks SIP by hand, over UDP.
 type wire struct {
 	t    testing.TB
-	conn *net.UDPConn
+	conn wireConn
 	to   netip.AddrPort
 	seen []string // received and not asked for yet
 }
 
 func newWire(t testing.TB, s *Server) *wire {
 	t.Helper()
+	ln := s.listenerFor("udp", "")
+	if c, ok := ln.udp.PacketConn.(*memConn); ok {
+		return &wire{t: t, conn: c.ether.listen(nil), to: ln.addr}
+	}
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &wire{t: t, conn: conn, to: s.listenerFor("udp", "").addr}
+	return &wire{t: t, conn: conn, to: ln.addr}
 }
 
 func (w *wire) addr() string { return w.conn.LocalAddr().String() }

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 
@@ -12,6 +13,8 @@ import (
 var (
 	ErrOver   = errors.New("the leg is over")                    // nothing can be sent any more
 	ErrState  = errors.New("the leg is not in a state for this") // answering an outbound leg, or twice
+	ErrBusy   = errors.New("the leg is being changed already")   // one re-INVITE, UPDATE or REFER at a time
+	ErrCannot = errors.New("the far end or the session cannot do this")
 	ErrClosed = errors.New("the SIP server is closed")
 )
 
@@ -30,7 +33,11 @@ type End struct {
 	Code   int    // SIP status that tells it: 200 after a talk, 487 cancelled, 486 busy, 408 no reply
 	Reason string // in words, for the record: "BYE", "Busy Here", "no ACK"
 	By     By
+	Cause  Cause // what the far end gave as its reason, or we did
 }
+
+// failure is an end that nobody wanted.
+func failure(code int, reason string) End { return End{Code: code, Reason: reason, By: ByFailure} }
 
 // legState is where a leg stands. Any message may come in any of them.
 type legState int
@@ -47,8 +54,13 @@ const (
 )
 
 // Leg is one SIP dialog: one side of a call. Its methods may be called from
-// any goroutine and do not wait for the far end; what the far end does comes on
-// channels. Hangup is right in every state.
+// any goroutine and, but for those that take a context, do not wait for the far
+// end; what the far end does comes on channels. Hangup is right in every state.
+//
+// Three things of a leg move on their own and meet in a few places: the dialog
+// (state), the session's description (proposed, in negotiate.go), and the 1xx
+// that are sent reliably (reliable.go). Each message that may come is met by one
+// method with a switch over what it depends on; docs/sip.md has the table.
 type Leg struct {
 	s       *Server
 	log     *slog.Logger
@@ -59,20 +71,28 @@ type Leg struct {
 	invite  *gosip.Request // theirs, or our last one
 	infos   chan Info
 
-	progress, answered, done             chan struct{}
-	progressOnce, answeredOnce, doneOnce sync.Once
+	progress, early, answered, done                 chan struct{}
+	progressOnce, earlyOnce, answeredOnce, doneOnce sync.Once
 
 	mu      sync.Mutex
 	state   legState
 	dlg     dialog
 	session Session
-	pending *accept2xx // a 2xx of ours that has not been acknowledged
-	hangup  *End       // if set: to be ended, so, as soon as the state allows
-	probing bool       // an OPTIONS of ours is not answered yet
-	byed    bool       // out: the far end's BYE overtook its 200
-	final   End        // the end that is on its way, then the end
-	tx      *serverTx  // in: of the INVITE
-	out     outgoing   // out: see dial.go
+	pending *repeated // a 2xx of ours that has not been acknowledged
+	hangup  *End      // if set: to be ended, so, as soon as the state allows
+	probing bool      // an OPTIONS of ours is not answered yet
+	byed    *End      // out: the far end's BYE overtook its 200
+	final   End       // the end that is on its way, then the end
+	updates bool      // the far end takes UPDATE
+	change  *revision // ours, under way
+	taking  bool      // the far end's change is being taken
+	timer   sessionTimer
+	refers  chan *Refer // nil until somebody asks for it
+	refer   *Refer      // theirs, not over yet
+	sent    *Referral   // REFER of ours, not over yet
+	tx      *serverTx   // in: of the INVITE
+	in      incoming    // in: see reliable.go
+	out     outgoing    // out: see dial.go
 }
 
 // identity is who a leg is with.
@@ -81,12 +101,15 @@ type identity struct {
 	caller string
 	agent  string // authenticated; empty: a trunk's call
 	trunk  string
+
+	replaces *Leg // the leg whose place it wants to take (RFC 3891)
 }
 
 func newLeg(s *Server, id string, inbound bool) *Leg {
 	return &Leg{
 		s: s, id: id, inbound: inbound, log: s.log.With("call", id),
-		infos: make(chan Info, 16), progress: make(chan struct{}), answered: make(chan struct{}), done: make(chan struct{}),
+		infos: make(chan Info, 16), progress: make(chan struct{}), early: make(chan struct{}),
+		answered: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
@@ -95,7 +118,11 @@ func newLeg(s *Server, id string, inbound bool) *Leg {
 func (l *Leg) ID() string { return l.id }
 
 // SIPCallID gives the dialog's Call-ID.
-func (l *Leg) SIPCallID() string { return string(l.dlg.callID) }
+func (l *Leg) SIPCallID() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.dlg.callID)
+}
 
 // Number gives the dialled number: the user part of the Request-URI.
 func (l *Leg) Number() string { return l.who.number }
@@ -121,6 +148,11 @@ func (l *Leg) Header(name string) string {
 // Progress is closed when an outbound leg's far end rings (18x).
 func (l *Leg) Progress() <-chan struct{} { return l.progress }
 
+// EarlyMedia is closed when a session is agreed on before the answer: an
+// outbound leg's far end has sent its description in a 18x, or an inbound leg's
+// AnswerEarly has sent ours.
+func (l *Leg) EarlyMedia() <-chan struct{} { return l.early }
+
 // Answered is closed when the leg is answered: an inbound one when our 200 is
 // sent, an outbound one when theirs has come, the session has taken it, and it
 // is acknowledged.
@@ -142,10 +174,15 @@ func (l *Leg) Infos() <-chan Info { return l.infos }
 
 // Hangup ends the leg by what fits its state: a final response, CANCEL, BYE, or
 // one of these as soon as it is allowed. It may be called any number of times.
-func (l *Leg) Hangup() {
+func (l *Leg) Hangup() { l.HangupFor(Cause{}) }
+
+// HangupFor is Hangup with a reason that the far end is told, and through it
+// whoever is behind: a phone that was rung with others shows no missed call if
+// the cause is {"SIP", 200, "Call completed elsewhere"} (RFC 3326).
+func (l *Leg) HangupFor(c Cause) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.hangupAs(End{200, "hung up", ByLocal})
+	l.hangupAs(End{200, "hung up", ByLocal, c})
 }
 
 // hangupAs ends the leg for a reason; l.mu is held.
@@ -162,6 +199,7 @@ func (l *Leg) hangupAs(end End) {
 	case legUp:
 		l.bye(end)
 	case legAnswering, legAccepting, legAnswered:
+		l.in.release()
 		// Answering and accepting look at l.hangup when they are through. Before
 		// the ACK, BYE is forbidden (RFC 3261 section 15): it follows the ACK.
 	}
@@ -173,7 +211,17 @@ func (l *Leg) refuseHungUp() {
 	if l.hangup.By == ByFailure {
 		code = 500
 	}
-	l.refuse(code, reasonOf(code), End{code, l.hangup.Reason, l.hangup.By})
+	l.refuse(code, reasonOf(code), l.hungUp(code))
+}
+
+// hungUp is the end of a leg that was hung up: by the code that fits the state it
+// was in, unless it failed and has its own.
+func (l *Leg) hungUp(code int) End {
+	end := *l.hangup
+	if end.By != ByFailure {
+		end.Code = code
+	}
+	return end
 }
 
 // bye ends an answered dialog. The leg is over when the far end has answered,
@@ -185,34 +233,73 @@ func (l *Leg) bye(end End) {
 	l.state = legEnding
 	l.final = end
 	l.stopPending()
-	req := l.dlg.request(gosip.BYE, l.dlg.next())
-	req.SetBody(nil)
-	dlg := l.dlg
-	if !l.s.spawn(func() { l.sendBye(&dlg, req) }) {
-		l.finish(end)
-	}
-}
-
-func (l *Leg) sendBye(dlg *dialog, req *gosip.Request) {
-	over := func() {
+	l.timer.stop()
+	l.ask(&l.dlg, l.byeFor(&l.dlg, end), func(*gosip.Response, error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.finish(l.final)
+	})
+}
+
+// byeFor makes the BYE of a dialog that ends so. What failed is told to the far
+// end.
+func (l *Leg) byeFor(d *dialog, end End) *gosip.Request {
+	bye := d.request(gosip.BYE, 0)
+	cause := end.Cause
+	if cause == (Cause{}) && end.By == ByFailure {
+		cause = Cause{"SIP", end.Code, reasonOf(end.Code)}
 	}
-	conn, err := dlg.connect(l.s.ctx, req)
-	if err == nil {
-		_, err = l.s.request(req, conn,
-			func(res *gosip.Response) {
+	if h := cause.header(); h != nil {
+		bye.AppendHeader(h)
+	}
+	bye.SetBody(nil)
+	return bye
+}
+
+// ask sends a request of one of the leg's dialogs, from a goroutine of its own: a
+// connection may have to be opened. It takes its CSeq as it leaves, so that
+// requests leave in the order of their numbers. answered hears the final response
+// or the error, once, without l.mu, which is held here.
+func (l *Leg) ask(d *dialog, req *gosip.Request, answered func(*gosip.Response, error)) {
+	at := *d
+	l.s.spawn(func() {
+		conn, err := at.connect(l.s.ctx, req)
+		if err == nil {
+			l.mu.Lock()
+			if seq := req.CSeq(); seq.SeqNo == 0 {
+				seq.SeqNo = d.next()
+			}
+			_, err = l.s.request(req, conn, func(res *gosip.Response) {
 				if !res.IsProvisional() {
-					over()
+					answered(res, nil)
 				}
-			},
-			func(error) { over() })
+			}, func(err error) { answered(nil, err) })
+			l.mu.Unlock()
+		}
+		if err != nil {
+			l.log.Debug("request could not be sent", "method", req.Method, "error", err)
+			answered(nil, err)
+		}
+	}) // if the server is closed, it abandons its legs
+}
+
+// lost ends the leg if the answer to a request within it, or that there was none,
+// says that the far end has no such dialog (481) or is gone (408; RFC 3261 section
+// 12.2.1.2), and reports whether it did. l.mu is held.
+func (l *Leg) lost(method gosip.RequestMethod, res *gosip.Response, err error) bool {
+	end := failure(408, fmt.Sprintf("%v to %s", err, method))
+	if res != nil {
+		end.Code, end.Reason = res.StatusCode, fmt.Sprintf("%d to %s", res.StatusCode, method)
 	}
-	if err != nil {
-		l.log.Debug("BYE could not be sent", "error", err)
-		over()
+	if end.Code != 408 && end.Code != 481 || l.state >= legEnding {
+		return false
 	}
+	if end.Code == 408 {
+		// For the case that only its answers are lost; nobody waits for this one's.
+		l.ask(&l.dlg, l.byeFor(&l.dlg, end), func(*gosip.Response, error) {})
+	}
+	l.finish(end)
+	return true
 }
 
 // finish ends the leg; l.mu is held.
@@ -223,7 +310,11 @@ func (l *Leg) finish(end End) {
 	l.state = legOver
 	l.final = end
 	l.stopPending()
-	stop(l.out.giveUp)
+	l.timer.stop()
+	l.in.end()
+	l.out.end()
+	l.dropChange(ErrOver)
+	l.dropReferrals()
 	l.s.legs.remove(l)
 	l.doneOnce.Do(func() { close(l.done) })
 }
@@ -235,5 +326,5 @@ func (l *Leg) crash() {
 	if l.state == legAnswering {
 		l.state = legOffered // it was its own Answer that panicked
 	}
-	l.hangupAs(End{500, "internal error", ByFailure})
+	l.hangupAs(failure(500, "internal error"))
 }

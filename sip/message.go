@@ -23,10 +23,13 @@ const (
 
 // Headers that never change are shared by all messages.
 var (
-	allowHeader  = gosip.NewHeader("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER")
-	acceptHeader = gosip.NewHeader("Accept", sdpType)
-	agentHeader  = gosip.NewHeader("User-Agent", userAgent)
-	serverHeader = gosip.NewHeader("Server", userAgent)
+	allowHeader          = gosip.NewHeader("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, REGISTER")
+	acceptHeader         = gosip.NewHeader("Accept", sdpType)
+	agentHeader          = gosip.NewHeader("User-Agent", userAgent)
+	supportedHeader      = gosip.NewHeader("Supported", "100rel, timer, replaces, norefersub")
+	againSupportedHeader = gosip.NewHeader("Supported", "timer, replaces, norefersub") // of a re-INVITE: nobody rings
+	requireTimerHeader   = gosip.NewHeader("Require", "timer")
+	serverHeader         = gosip.NewHeader("Server", userAgent)
 )
 
 // token gives a random string for tags, branches and Call-IDs.
@@ -208,8 +211,14 @@ func (t tagger) tag(req *gosip.Request) string {
 	return base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])
 }
 
+// headed is a request or a response.
+type headed interface {
+	gosip.Message
+	GetHeader(name string) gosip.Header
+}
+
 // header gives the value of a header by its name or compact form, lower-case.
-func header(m interface{ GetHeader(string) gosip.Header }, name, compact string) string {
+func header(m headed, name, compact string) string {
 	h := m.GetHeader(name)
 	if h == nil && compact != "" {
 		h = m.GetHeader(compact)

@@ -2,7 +2,10 @@ package sip
 
 // reasons are the words that go with the status codes sent here.
 var reasons = map[int]string{
+	180: "Ringing",
+	183: "Session Progress",
 	200: "OK",
+	202: "Accepted",
 	400: "Bad Request",
 	401: "Unauthorized",
 	403: "Forbidden",
@@ -10,6 +13,7 @@ var reasons = map[int]string{
 	405: "Method Not Allowed",
 	408: "Request Timeout",
 	415: "Unsupported Media Type",
+	422: "Session Interval Too Small",
 	423: "Interval Too Brief",
 	480: "Temporarily Unavailable",
 	481: "Call/Transaction Does Not Exist",
@@ -20,6 +24,7 @@ var reasons = map[int]string{
 	491: "Request Pending",
 	500: "Server Internal Error",
 	503: "Service Unavailable",
+	504: "Server Time-out",
 	600: "Busy Everywhere",
 	603: "Decline",
 }

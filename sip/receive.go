@@ -126,7 +126,7 @@ func (s *Server) cancelRequest(req *gosip.Request, f flow) {
 		return
 	}
 	s.reply(req, f, 200, reasonOf(200))
-	t.cancelled()
+	t.cancelled(req)
 }
 
 func stack() string { return string(debug.Stack()) }

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -31,6 +32,13 @@ type Options struct {
 	Bindings    Bindings      // nil: in memory
 	Log         *slog.Logger  // nil: none
 	T1          time.Duration // RFC 3261's estimate of a round trip; default 500ms. Tests shorten it
+
+	// SessionExpires is the interval within which the ends of a call assure each
+	// other that they are there (RFC 4028); default 30 minutes, none if negative.
+	SessionExpires time.Duration
+	// RingLimit is how long a call of ours may ring (Timer C of RFC 3261); default
+	// four minutes. It is the last resort: who dials hangs up before.
+	RingLimit time.Duration
 }
 
 // Server is one node's SIP endpoint.
@@ -45,11 +53,14 @@ type Server struct {
 	handler  Handler
 	log      *slog.Logger
 	t1       time.Duration
+	minSE    time.Duration // the smallest session interval taken
 	metrics  *metrics
 	tagger   tagger
 	hosts    map[string]bool // what may stand in From as ours, lower-case
 	trunks   []config.Trunk
 	maxCalls int
+
+	sessionExpires, ringLimit time.Duration
 
 	listeners []*listener
 	dialer    *listener // TCP without a listener
@@ -111,6 +122,9 @@ func newServer(o Options) *Server {
 	if s.t1 <= 0 {
 		s.t1 = 500 * time.Millisecond
 	}
+	s.sessionExpires = cmp.Or(o.SessionExpires, defaultSessionExpires)
+	s.ringLimit = cmp.Or(o.RingLimit, defaultRingLimit)
+	s.minSE = defaultMinSE
 	if s.maxCalls <= 0 {
 		s.maxCalls = 2000
 	}

@@ -30,7 +30,7 @@ type serverTx struct {
 	key    string
 	req    *gosip.Request
 	flow   flow
-	cancel func() // what to do when a CANCEL comes
+	cancel func(*gosip.Request) // what to do when a CANCEL comes
 
 	mu       sync.Mutex
 	state    txState
@@ -55,7 +55,7 @@ func txKey(req *gosip.Request, method gosip.RequestMethod) string {
 
 // begin makes the transaction of a new request; cancel, if not nil, hears of a
 // CANCEL that comes before the final answer.
-func (s *Server) begin(req *gosip.Request, f flow, cancel func()) *serverTx {
+func (s *Server) begin(req *gosip.Request, f flow, cancel func(*gosip.Request)) *serverTx {
 	t := &serverTx{s: s, key: txKey(req, req.Method), req: req, flow: f, cancel: cancel}
 	s.serverTxs.put(t.key, t)
 	if req.Method == gosip.INVITE {
@@ -171,7 +171,7 @@ func (t *serverTx) acknowledged() bool {
 }
 
 // cancelled hands a CANCEL to whoever answers the INVITE.
-func (t *serverTx) cancelled() {
+func (t *serverTx) cancelled(req *gosip.Request) {
 	t.mu.Lock()
 	f := t.cancel
 	if t.state > txProceeding {
@@ -179,7 +179,7 @@ func (t *serverTx) cancelled() {
 	}
 	t.mu.Unlock()
 	if f != nil {
-		f()
+		f(req)
 	}
 }
 

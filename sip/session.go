@@ -36,6 +36,19 @@ func (g guarded) Accept(answer []byte) (err error) {
 	return g.session.Accept(answer)
 }
 
+// hold passes a Hold to a session that is a Holder, and reports whether it is.
+func (g guarded) hold(on bool) (held bool) {
+	h, ok := g.session.(Holder)
+	if !ok {
+		return false
+	}
+	var err error
+	defer func() { held = err == nil }()
+	defer g.recovered(&err)
+	h.Hold(on)
+	return true
+}
+
 // recovered, deferred, turns a panic into an error.
 func (g guarded) recovered(err *error) {
 	if r := recover(); r != nil {

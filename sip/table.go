@@ -128,7 +128,7 @@ func (l *Leg) caller() bool { return l.inbound && l.who.agent == "" }
 func (l *Leg) abandon() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	end := End{503, "server closed", ByFailure}
+	end := failure(503, "server closed")
 	if l.state == legEnding {
 		end = l.final
 	}

@@ -143,12 +143,15 @@ func cleanParams(ps gosip.HeaderParams) bool {
 	return true
 }
 
+// supported are the extensions a request may require (RFC 3261 section 8.2.2.3).
+var supported = map[string]bool{"path": true, "100rel": true, "timer": true, "replaces": true, "norefersub": true}
+
 // unsupported gives the extensions a request requires and we lack, comma-separated.
 func unsupported(req *gosip.Request) string {
 	var lacking []string
 	for _, h := range req.GetHeaders("require") {
 		for ext := range strings.SplitSeq(h.Value(), ",") {
-			if ext = strings.TrimSpace(ext); ext != "" && ext != "path" {
+			if ext = strings.TrimSpace(ext); ext != "" && !supported[strings.ToLower(ext)] {
 				lacking = append(lacking, ext)
 			}
 		}
