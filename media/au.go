@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // The header of a Sun AU file: six big-endian words.
@@ -25,6 +26,9 @@ func writeAUHeader(to io.Writer) error {
 	_, err := to.Write(h)
 	return err
 }
+
+// AULength is how long the recording is that an AU file of so many bytes holds.
+func AULength(size int64) time.Duration { return time.Duration(max(0, size-auHeader)) * sampleTime }
 
 // ConvertAU writes the AU file of a voice recording, of size bytes, as a WAV
 // file of 16-bit PCM, which everything plays.

@@ -33,6 +33,15 @@ func (s *Store) Recordings(ctx context.Context, from, to time.Time) iter.Seq2[Re
 		[]any{from.UnixMilli(), to.UnixMilli()}, scanRecording)
 }
 
+// HasRecording reports whether a recording is known, condemned or not.
+func (s *Store) HasRecording(ctx context.Context, id string) (bool, error) {
+	for _, err := range rows(ctx, s.read, "look for a recording", `SELECT 1 FROM recordings WHERE id = $1`, []any{id},
+		func(row scanner) (n int, err error) { return n, row.Scan(&n) }) {
+		return err == nil, err
+	}
+	return false, nil
+}
+
 // Condemned gives the recordings of this node whose files are to be deleted:
 // their time is over, or the caller asked to be forgotten. Each is to be
 // forgotten (Forget) once its file is gone.

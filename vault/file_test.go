@@ -55,8 +55,14 @@ func sound(n int) []byte {
 // fileHead is the length of what stands before a file's stream.
 func fileHead(t testing.TB, file []byte) int {
 	t.Helper()
-	return len(fileMagic) + 2 + int(binary.BigEndian.Uint16(file[len(fileMagic):]))
+	return len(fileMagic) + 3 + int(binary.BigEndian.Uint16(file[len(fileMagic)+1:]))
 }
+
+// What fits a chunk, and the first one.
+const (
+	chunkPlain = chunkSize - tagSize
+	firstPlain = chunkPlain - streamHeader
+)
 
 // lengths are those around which chunks begin and end.
 var lengths = []int{0, 1, 1000, firstPlain - 1, firstPlain, firstPlain + 1,
@@ -229,9 +235,9 @@ func TestReadersShareAFile(t *testing.T) {
 // chunks, and wants none of the harmed parts to be heard.
 func TestDamagedFilesAreRefused(t *testing.T) {
 	v, _ := fresh(t)
-	plain := sound(3<<20 + 500)
+	plain := sound(3*chunkSize + 500)
 	file := sealFile(t, v, plain, "call 17")
-	other := sealFile(t, v, sound(3<<20+500), "call 17")
+	other := sealFile(t, v, sound(3*chunkSize+500), "call 17")
 	head := fileHead(t, file)
 	chunk := func(i int) (from, to int) { return head + i*chunkSize, min(head+(i+1)*chunkSize, len(file)) }
 	swap := func(f []byte, i, j int) []byte {
@@ -335,6 +341,127 @@ func TestUnfinishedFileIsRefused(t *testing.T) {
 	}
 }
 
+// TestCutFile: what a writer that died has left, at whatever byte, is opened up to
+// its last whole chunk and said to be cut; what is harmed ends it there, and
+// nothing else is ever heard.
+func TestCutFile(t *testing.T) {
+	v, _ := fresh(t)
+	plain := sound(3*chunkSize + 500)
+	file := sealFile(t, v, plain, "call 17")
+	head := fileHead(t, file)
+	for name, test := range map[string]struct {
+		file []byte
+		want int // bytes of plain; -1 for an error
+	}{
+		"whole":                 {file, len(plain)},
+		"in the key":            {file[:head-1], -1},
+		"before the stream":     {file[:head], -1},
+		"in the first chunk":    {file[:head+chunkSize-1], 0},
+		"after the first chunk": {file[:head+chunkSize], firstPlain},
+		"in the second chunk":   {file[:head+2*chunkSize-1], firstPlain},
+		"in the last chunk":     {file[:len(file)-1], firstPlain + 2*chunkPlain},
+		"zeros at its end":      {append(bytes.Clone(file[:head+2*chunkSize]), make([]byte, chunkSize)...), firstPlain + chunkPlain},
+		"a chunk harmed":        {harmed(file[:head+3*chunkSize], head+chunkSize+7), firstPlain},
+		"the first harmed":      {harmed(file[:head+3*chunkSize], head+streamHeader), 0},
+		"the key harmed":        {harmed(file[:head+3*chunkSize], head-1), -1},
+		"the header harmed":     {harmed(file[:head+3*chunkSize], head+3), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, whole, err := v.OpenCut(bytes.NewReader(test.file), int64(len(test.file)), []byte("call 17"))
+			if test.want < 0 {
+				if !errors.Is(err, ErrAltered) {
+					t.Errorf("got %v, want ErrAltered", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(r)
+			if err != nil || whole != (name == "whole") || r.Size() != int64(test.want) || !bytes.Equal(got, plain[:test.want]) {
+				t.Errorf("whole: %t, size %d, %d bytes (%v), want %d", whole, r.Size(), len(got), err, test.want)
+			}
+			if n, err := r.ReadAt(make([]byte, 10), int64(test.want)+5); n != 0 || err != io.EOF {
+				t.Errorf("behind the end: %d bytes, %v", n, err)
+			}
+		})
+	}
+	if _, _, err := v.OpenCut(bytes.NewReader(file), int64(len(file)), []byte("call 18")); !errors.Is(err, ErrAltered) {
+		t.Errorf("as another call's: %v, want ErrAltered", err)
+	}
+}
+
+func harmed(file []byte, at int) []byte {
+	file = bytes.Clone(file)
+	file[at] ^= 1
+	return file
+}
+
+// TestLittleIsLost: of a voice that is written packet by packet, a writer that dies
+// at any moment has lost less than two chunks' worth.
+func TestLittleIsLost(t *testing.T) {
+	v, _ := fresh(t)
+	var file bytes.Buffer
+	w, err := v.NewWriter(&file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packet, written := make([]byte, 160), 0
+	for range 4 * chunkSize / len(packet) {
+		if _, err := w.Write(packet); err != nil {
+			t.Fatal(err)
+		}
+		written += len(packet)
+		r, whole, err := v.OpenCut(bytes.NewReader(file.Bytes()), int64(file.Len()), nil)
+		switch {
+		case written <= chunkSize: // perhaps nothing yet
+		case err != nil || whole:
+			t.Fatalf("after %d bytes: whole is %t, %v", written, whole, err)
+		case int64(written)-r.Size() > chunkSize+int64(len(packet)):
+			t.Fatalf("after %d bytes there are %d", written, r.Size())
+		}
+	}
+}
+
+// TestFirstVersion: files with chunks of 1 MiB are read as ever, and none passes
+// for one of the other version.
+func TestFirstVersion(t *testing.T) {
+	v, _ := fresh(t)
+	plain := sound(2<<20 + 500)
+	var file bytes.Buffer
+	w, err := v.newWriter(&file, []byte("call 17"), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(plain); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := openBytes(v, file.Bytes(), "call 17")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, plain) {
+		t.Errorf("read %d bytes (%v)", len(got), err)
+	}
+	got := make([]byte, 100)
+	if _, err := r.ReadAt(got, 1<<20+7); err != nil || !bytes.Equal(got, plain[1<<20+7:][:100]) {
+		t.Errorf("in the middle: %v", err)
+	}
+	for name, f := range map[string][]byte{"first as second": file.Bytes(), "second as first": sealFile(t, v, plain, "call 17")} {
+		f = bytes.Clone(f)
+		f[4] ^= 3
+		if _, err := openBytes(v, f, "call 17"); !errors.Is(err, ErrAltered) {
+			t.Errorf("%s: %v, want ErrAltered", name, err)
+		}
+		if r, _, err := v.OpenCut(bytes.NewReader(f), int64(len(f)), []byte("call 17")); err == nil && r.Size() > 0 {
+			t.Errorf("%s: %d bytes of a cut file", name, r.Size())
+		}
+	}
+}
+
 // TestFileGrowsShorterWhileOpen: what was told of its size no longer holds.
 func TestFileGrowsShorterWhileOpen(t *testing.T) {
 	v, _ := fresh(t)
@@ -368,7 +495,7 @@ func TestTinkReadsTheStream(t *testing.T) {
 		plain := sound(n)
 		file := sealFile(t, v, plain, "call 17")
 		head := file[:fileHead(t, file)]
-		key, err := v.Unseal(head[len(fileMagic)+2:], filePlace([]byte("call 17")))
+		key, err := v.Unseal(head[len(fileMagic)+3:], filePlace([]byte("call 17")))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"testing"
 )
@@ -60,7 +61,7 @@ func FuzzOpenReader(f *testing.F) {
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add(good[:fileHead(f, good)])
-	f.Add([]byte(fileMagic + "\xff\xff"))
+	f.Add([]byte(fileMagic + "\x02\xff\xff"))
 	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		r, err := v.OpenReader(bytes.NewReader(file), int64(len(file)), []byte("call 17"))
@@ -72,6 +73,36 @@ func FuzzOpenReader(f *testing.F) {
 		}
 		if !bytes.Equal(file, good) {
 			t.Errorf("opened a file that was not sealed here (%d bytes)", r.Size())
+		}
+	})
+}
+
+// FuzzOpenCut: whatever is made of a file, what is heard of it is its beginning.
+func FuzzOpenCut(f *testing.F) {
+	v, _ := fresh(f)
+	plain := sound(2*chunkSize + 100)
+	good := sealFile(f, v, plain, "call 17")
+	f.Add(good, 0, byte(1))
+	f.Add(good[:len(good)-50], 0, byte(0))
+	f.Add(good[:fileHead(f, good)+chunkSize], 300, byte(2))
+	f.Fuzz(func(t *testing.T, file []byte, at int, change byte) {
+		if at >= 0 && at < len(file) {
+			file = bytes.Clone(file)
+			file[at] ^= change
+		}
+		r, whole, err := v.OpenCut(bytes.NewReader(file), int64(len(file)), []byte("call 17"))
+		if err != nil {
+			if !errors.Is(err, ErrAltered) && !errors.Is(err, ErrUnknownKey) {
+				t.Errorf("an error of another kind: %v", err)
+			}
+			return
+		}
+		got, err := io.ReadAll(r)
+		if !bytes.HasPrefix(plain, got) {
+			t.Errorf("heard %d bytes that were not sealed", len(got))
+		}
+		if !whole && err != nil {
+			t.Errorf("a cut file was opened and can't be read: %v", err)
 		}
 	})
 }

@@ -19,8 +19,6 @@ const (
 	nonceStart   = 7
 	streamHeader = 1 + saltSize + nonceStart
 	tagSize      = 16
-	chunkPlain   = chunkSize - tagSize
-	firstPlain   = chunkPlain - streamHeader
 )
 
 // Reader opens a sealed file wherever it is read, one chunk at a time; what it
@@ -30,7 +28,9 @@ type Reader struct {
 	file   io.ReaderAt
 	stream int64 // where the stream begins in file
 	size   int64 // of the stream
+	chunk  int64 // size of one, sealed
 	chunks int64
+	cut    bool // there is no last chunk
 	gcm    cipher.AEAD
 	nonce  [nonceStart]byte
 
@@ -53,11 +53,47 @@ func (v *Vault) OpenReader(r io.ReaderAt, size int64, associated []byte) (*Reade
 }
 
 func (v *Vault) openFile(r io.ReaderAt, size int64, associated []byte) (*Reader, error) {
+	f, err := v.openStream(r, size, associated)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.load(f.chunks - 1); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// OpenCut opens a file as OpenReader does, or else what there is of one whose
+// writer was never closed: its chunks up to the first that is not whole, which
+// is said. That no chunk is missing at the end of such a file cannot be known, so
+// this is for who knows that its writer died, and for nobody else.
+func (v *Vault) OpenCut(r io.ReaderAt, size int64, associated []byte) (f *Reader, whole bool, err error) {
+	if f, err = v.openFile(r, size, associated); err == nil {
+		return f, true, nil
+	}
+	if f, err = v.openStream(r, size, associated); err != nil {
+		return nil, false, fmt.Errorf("open cut file: %w", err)
+	}
+	f.cut = true
+	there := f.size / f.chunk
+	for f.chunks = 0; f.chunks < there; f.chunks++ {
+		if err := f.load(f.chunks); errors.Is(err, ErrAltered) {
+			break
+		} else if err != nil {
+			return nil, false, fmt.Errorf("open cut file: %w", err)
+		}
+	}
+	f.size = f.chunks * f.chunk
+	return f, false, nil
+}
+
+// openStream opens a file without looking at its chunks.
+func (v *Vault) openStream(r io.ReaderAt, size int64, associated []byte) (*Reader, error) {
 	head, key, err := v.fileKey(r, size, associated)
 	if err != nil {
 		return nil, err
 	}
-	f := &Reader{file: r, stream: int64(len(head)), size: size - int64(len(head)), index: -1}
+	f := &Reader{file: r, stream: int64(len(head)), size: size - int64(len(head)), chunk: chunkSizes[head[len(fileMagic)]], index: -1}
 	if f.size < streamHeader+tagSize {
 		return nil, fmt.Errorf("it ends early: %w", ErrAltered)
 	}
@@ -72,29 +108,26 @@ func (v *Vault) openFile(r io.ReaderAt, size int64, associated []byte) (*Reader,
 	if f.gcm, err = streamCipher(key, header[1:1+saltSize], head); err != nil {
 		return nil, err
 	}
-	f.chunks = (f.size + chunkSize - 1) / chunkSize
+	f.chunks = (f.size + f.chunk - 1) / f.chunk
 	if f.chunks > 1<<32-1 { // Tink counts them in 32 bits
 		return nil, ErrAltered
-	}
-	if err := f.load(f.chunks - 1); err != nil {
-		return nil, err
 	}
 	return f, nil
 }
 
 // fileKey reads what stands before the stream and gives it and the file's key.
 func (v *Vault) fileKey(r io.ReaderAt, size int64, associated []byte) (head, key []byte, err error) {
-	head = make([]byte, len(fileMagic)+2)
+	head = make([]byte, len(fileMagic)+3)
 	if size < int64(len(head)) {
 		return nil, nil, fmt.Errorf("it ends early: %w", ErrAltered)
 	}
 	if err := readFull(r, head, 0); err != nil {
 		return nil, nil, err
 	}
-	if string(head[:len(fileMagic)]) != fileMagic {
+	if string(head[:len(fileMagic)]) != fileMagic || chunkSizes[head[len(fileMagic)]] == 0 {
 		return nil, nil, fmt.Errorf("it does not begin as one: %w", ErrAltered)
 	}
-	sealed := make([]byte, binary.BigEndian.Uint16(head[len(fileMagic):]))
+	sealed := make([]byte, binary.BigEndian.Uint16(head[len(fileMagic)+1:]))
 	if size < int64(len(head)+len(sealed)) {
 		return nil, nil, fmt.Errorf("it ends early: %w", ErrAltered)
 	}
@@ -129,7 +162,7 @@ func (f *Reader) load(index int64) error {
 	if index == f.index {
 		return nil
 	}
-	start, end := index*chunkSize, min((index+1)*chunkSize, f.size)
+	start, end := index*f.chunk, min((index+1)*f.chunk, f.size)
 	if index == 0 {
 		start = streamHeader
 	}
@@ -147,7 +180,7 @@ func (f *Reader) load(index int64) error {
 	var nonce [12]byte
 	copy(nonce[:], f.nonce[:])
 	binary.BigEndian.PutUint32(nonce[nonceStart:], uint32(index))
-	if index == f.chunks-1 {
+	if index == f.chunks-1 && !f.cut {
 		nonce[nonceStart+4] = 1
 	}
 	plain, err := f.gcm.Open(sealed[:0], nonce[:], sealed, nil)
@@ -172,7 +205,14 @@ func readFull(r io.ReaderAt, p []byte, off int64) error {
 }
 
 // Size is how many bytes there are to read.
-func (f *Reader) Size() int64 { return f.size - streamHeader - f.chunks*tagSize }
+func (f *Reader) Size() int64 { return max(0, f.size-streamHeader-f.chunks*tagSize) }
+
+// plainSizes are those of a chunk and of the first, which is shorter by the
+// stream's header.
+func (f *Reader) plainSizes() (chunk, first int64) {
+	chunk = f.chunk - tagSize
+	return chunk, chunk - streamHeader
+}
 
 // ReadAt reads as io.ReaderAt says.
 func (f *Reader) ReadAt(p []byte, off int64) (int, error) {
@@ -186,13 +226,14 @@ func (f *Reader) ReadAt(p []byte, off int64) (int, error) {
 
 // readAt is ReadAt for who holds mu.
 func (f *Reader) readAt(p []byte, off int64) (n int, err error) {
+	chunk, first := f.plainSizes()
 	for n < len(p) {
 		if off >= f.Size() {
 			return n, io.EOF
 		}
 		index, within := int64(0), off
-		if off >= firstPlain {
-			index, within = 1+(off-firstPlain)/chunkPlain, (off-firstPlain)%chunkPlain
+		if off >= first {
+			index, within = 1+(off-first)/chunk, (off-first)%chunk
 		}
 		if err := f.load(index); err != nil {
 			return n, fmt.Errorf("read sealed file: %w", err)

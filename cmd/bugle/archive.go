@@ -22,9 +22,9 @@ import (
 //	recordings/partial/20261122-CALL-NAME       while it is being made
 //
 // The id is the day (UTC), the call and the name: "20261122-k3j2…-message". A
-// file is written aside, synced, and moved to its place when it is whole. What
-// a crash leaves aside can't be opened by anybody, as its last chunk is
-// missing; the next start reports and removes it.
+// file is written aside, synced, and moved to its place when it is whole. Of
+// what a crash leaves aside the next start keeps what can be heard, under an id
+// that ends in "-cut": salvage.go.
 type archive struct {
 	dir   string
 	vault *vault.Vault
@@ -36,33 +36,25 @@ const (
 	recordingEnd = ".au.sealed"
 )
 
-// openArchive makes the folders and clears away what was never finished. One
-// process at a time may have an archive open for writing.
-func openArchive(dataDir string, v *vault.Vault, log *slog.Logger) (*archive, error) {
-	a := &archive{dir: filepath.Join(dataDir, recordingDir), vault: v}
-	partial := filepath.Join(a.dir, partialDir)
-	if err := os.MkdirAll(partial, 0o700); err != nil {
-		return nil, fmt.Errorf("open recordings: %w", err)
+// openArchive makes the folders, and brings to its end what was never finished,
+// which it gives. One process at a time may have an archive open for writing.
+func openArchive(dataDir string, v *vault.Vault, log *slog.Logger) (a *archive, salvaged []kept, err error) {
+	a = &archive{dir: filepath.Join(dataDir, recordingDir), vault: v}
+	if err := os.MkdirAll(filepath.Join(a.dir, partialDir), 0o700); err != nil {
+		return nil, nil, fmt.Errorf("open recordings: %w", err)
 	}
-	left, err := os.ReadDir(partial)
-	if err != nil {
-		return nil, fmt.Errorf("open recordings: %w", err)
-	}
-	for _, entry := range left {
-		log.Warn("a recording was cut off when the node ended, and is lost", "recording", entry.Name())
-		if err := os.Remove(filepath.Join(partial, entry.Name())); err != nil {
-			return nil, fmt.Errorf("open recordings: %w", err)
-		}
+	if salvaged, err = a.salvage(log); err != nil {
+		return nil, nil, fmt.Errorf("open recordings: %w", err)
 	}
 	if err := syncDir(dataDir); err != nil {
-		return nil, fmt.Errorf("open recordings: %w", err)
+		return nil, nil, fmt.Errorf("open recordings: %w", err)
 	}
-	return a, nil
+	return a, salvaged, nil
 }
 
 // recordingID is what an id looks like: day, then call and name, which hold
 // nothing that means something in a path.
-var recordingID = regexp.MustCompile(`^(\d{4})(\d{2})(\d{2})-([A-Za-z0-9]+-[a-z0-9_]+(?:-\d+)?)$`)
+var recordingID = regexp.MustCompile(`^(\d{4})(\d{2})(\d{2})-(([A-Za-z0-9]+)-([a-z0-9_]+)(?:-\d+)?(?:-cut)?)$`)
 
 // errNoRecording is an id under which nothing is kept.
 var errNoRecording = errors.New("there is no such recording")

@@ -51,6 +51,8 @@ const (
 	retainEvery = 24 * time.Hour
 	buryEvery   = 10 * time.Minute
 	vouchEvery  = time.Minute
+	adoptAfter  = 20 * time.Minute // longer than sureAfter, so that the last life's are among them
+	adoptEvery  = 24 * time.Hour
 )
 
 // vouchFromNowOn writes the head of the audit's chain into the event log: now, at
@@ -115,8 +117,9 @@ func (n *node) housekeep(ctx context.Context, kept config.Retention) error {
 	anchor, retain := time.NewTicker(choresAfter), time.NewTicker(choresAfter)
 	defer anchor.Stop()
 	defer retain.Stop()
-	bury := time.NewTicker(buryEvery)
+	bury, adopt := time.NewTicker(buryEvery), time.NewTicker(adoptAfter)
 	defer bury.Stop()
+	defer adopt.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -136,6 +139,11 @@ func (n *node) housekeep(ctx context.Context, kept config.Retention) error {
 		case <-bury.C:
 			if err := n.buryRecordings(ctx); err != nil && ctx.Err() == nil {
 				n.log.Error("deleting recordings whose time is over", "error", err)
+			}
+		case <-adopt.C:
+			adopt.Reset(adoptEvery)
+			if err := n.adoptRecordings(ctx); err != nil && ctx.Err() == nil {
+				n.log.Error("looking for recordings that nobody knows of", "error", err)
 			}
 		}
 	}

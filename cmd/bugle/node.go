@@ -85,9 +85,11 @@ func (n *node) open(site *site) (err error) {
 	n.undo = append(n.undo, n.events.Close)
 	n.figures = report.New(c.Queues, c.Languages)
 	n.events.Subscribe(n.figures.Observe)
-	if n.archive, err = openArchive(c.DataDir, n.vault, log); err != nil {
+	var salvaged []kept
+	if n.archive, salvaged, err = openArchive(c.DataDir, n.vault, log); err != nil {
 		return err
 	}
+	n.tell(salvaged)
 	if err := n.openStore(opening, c); err != nil {
 		return err
 	}

@@ -54,6 +54,14 @@ func recordings(env environment, args []string) error {
 // list prints the id, time and sealed size of every recording, oldest day first.
 // It needs no key.
 func (a *archive) list(w io.Writer) error {
+	return a.each(func(id string, info fs.FileInfo) error {
+		_, err := fmt.Fprintf(w, "%s  %s  %d bytes\n", id, info.ModTime().UTC().Format(time.RFC3339), info.Size())
+		return err
+	})
+}
+
+// each goes through the recordings that are in their place.
+func (a *archive) each(see func(id string, info fs.FileInfo) error) error {
 	err := filepath.WalkDir(a.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -63,11 +71,13 @@ func (a *archive) list(w io.Writer) error {
 			return nil
 		}
 		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // deleted at this moment
+		}
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(w, "%s  %s  %d bytes\n", id, info.ModTime().UTC().Format(time.RFC3339), info.Size())
-		return err
+		return see(id, info)
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // nobody has left anything yet
