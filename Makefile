@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-load lint peers prompts music bench-call bench-store soak clean
+.PHONY: help build run test test-load lint peers prompts music bench-call bench-store bench-media soak clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ lint: ## gofmt, go vet, staticcheck
 	$(GO) vet -tags load,bench ./...
 	$(GO) tool staticcheck -tags load,bench ./...
 
-peers: ## install the test peers: sipp, baresip, redis-server, postgresql, prometheus, gcc
+peers: ## install the test peers: sipp, baresip, rtpengine, redis-server, postgresql, prometheus, gcc
 	@test/install-peers.sh
 
 prompts: ## render the demo's prompts anew (needs espeak-ng and sox) and its music
@@ -44,6 +44,9 @@ bench-call: peers build ## the whole path of a call: CPU a call, memory, latency
 
 bench-store: peers ## the event log, the history and a day's report, with both databases
 	@set -o pipefail; $(GO) test -tags bench -count=1 -timeout 20m -v ./bench/store | grep -E '^store |FAIL|store_test.go'
+
+bench-media: peers ## the media engine: against the machine's limit and rtpengine, and at its size (BENCH=short for a look)
+	@set -o pipefail; $(GO) test -tags bench -count=1 -timeout 30m -v ./bench/media | grep -E '^media |FAIL|_test.go'
 
 soak: peers build ## the database away for an hour under load
 	$(GO) test -tags load -count=1 -timeout 2h -v -run DatabaseAway/crashed ./test/load -outage 1h

@@ -6,6 +6,7 @@ set -euo pipefail
 declare -A package=(
   [sipp]=sip-tester
   [baresip]=baresip-core
+  [rtpengine]=rtpengine-daemon
   [redis-server]=redis-server
   [promtool]=prometheus
   [gcc]=gcc

@@ -1,0 +1,295 @@
+//go:build bench
+
+// Package media measures the media engine: against the machine's limit, which
+// is a bare loop of the same system calls, against rtpengine in user space, and
+// by what it does at the size it is meant for.
+//
+// It prints one line a figure; bench/README.md says how to read them.
+package media
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		if err := serve(role); err != nil {
+			fmt.Fprintln(os.Stderr, role+":", err)
+			os.Exit(1)
+		}
+		return
+	}
+	code := m.Run()
+	if len(others) > 0 {
+		figure("others", median(others), "%", 5, atMost)
+	}
+	os.Exit(code)
+}
+
+// others is, for each run, how much of the machine's time neither the contestant
+// nor the generator took: above some percent the figures say little.
+var others []float64
+
+// lengths are how long each part runs; BENCH=short is for working on the engine.
+var lengths = func() (l struct {
+	sizes              []int // legs
+	rounds             int
+	warm, relay        time.Duration
+	sustained, playing time.Duration
+}) {
+	l.sizes, l.rounds, l.warm, l.relay = []int{200, 500, 1000, 1200}, 3, time.Second, 4*time.Second
+	l.sustained, l.playing = time.Minute, 30*time.Second
+	if os.Getenv("BENCH") == "short" {
+		l.sizes, l.rounds, l.relay = []int{200, 1200}, 1, 3*time.Second
+		l.sustained, l.playing = 10*time.Second, 5*time.Second
+	}
+	return l
+}()
+
+const (
+	calls  = 600  // bridged, in what is held against rtpengine and for a minute
+	silent = 4000 // callers who hear music
+	played = 2000 // legs played to, for the allocations
+	fewBig = 1000 // legs from which on shared ports must pay
+	cores  = 2
+
+	callPackets = 100 // packets in, and out, of a call's two legs in a second
+)
+
+// What a goal is.
+const (
+	atMost = iota
+	atLeast
+	informs // nothing
+)
+
+// figure prints one line.
+func figure(name string, value float64, unit string, goal float64, kind int) {
+	verdict := "ok"
+	if kind == atMost && value > goal || kind == atLeast && value < goal {
+		verdict = "short"
+	}
+	fmt.Printf("media %s=%.4g %s goal=%v %s\n", name, value, unit, goal, verdict)
+}
+
+// TestLimit lets Bugle and bare loops relay the same calls by turns: one shard,
+// one thread, which leaves the other core to the generator.
+func TestLimit(t *testing.T) {
+	for _, legs := range lengths.sizes {
+		cost := compete(t, legs, 1, barOwn, bugleOwn, barShared, bugleShared)
+		at := fmt.Sprintf("%d_legs_", legs)
+		figure(at+"times_the_limit", ratio(cost[bugleOwn], cost[barOwn]), "x", 1.25, atMost)
+		figure(at+"shared_times_the_limit", ratio(cost[bugleShared], cost[barShared]), "x", 1.25, atMost)
+		if legs >= fewBig {
+			figure(at+"shared_cheaper", ratio(cost[bugleOwn], cost[bugleShared]), "x", 1.25, atLeast)
+		}
+	}
+}
+
+// TestPeer lets Bugle and rtpengine relay the same calls by turns, each with as
+// many threads as there are cores.
+func TestPeer(t *testing.T) {
+	cost := compete(t, 2*calls, cores, bugleOwn, rtpengine, bugleShared)
+	figure("rtpengine_call_second", median(cost[rtpengine])*callPackets/1000, "ms", 0, informs)
+	figure("rtpengine_share", ratio(cost[bugleOwn], cost[rtpengine]), "x", 1, atMost)
+	figure("shared_rtpengine_share", ratio(cost[bugleShared], cost[rtpengine]), "x", .5, atMost)
+}
+
+// compete lets contestants relay so many legs by turns and gives their CPU time
+// in µs for each packet in and out, round by round.
+func compete(t *testing.T, legs, shards int, roles ...string) map[string][]float64 {
+	cost := map[string][]float64{}
+	for range lengths.rounds {
+		for _, role := range roles {
+			r := relay(t, role, legs, shards, lengths.relay)
+			cost[role] = append(cost[role], r.perPair())
+			r.remark(role, legs)
+		}
+	}
+	for _, role := range roles {
+		figure(fmt.Sprintf("%d_legs_%s_%d_pair", legs, role, shards), median(cost[role]), "us", 0, informs)
+	}
+	return cost
+}
+
+// TestSustained bridges 600 calls for a minute.
+func TestSustained(t *testing.T) {
+	for _, kind := range []struct {
+		role string
+		goal float64
+	}{{bugleOwn, 1.3}, {bugleShared, .9}} {
+		r := relay(t, kind.role, 2*calls, cores, lengths.sustained)
+		name := kind.role + "_600_calls_"
+		figure(name+"lost", float64(r.lost), "packets", 0, atMost)
+		figure(name+"astray", float64(r.foreign+r.disordered), "packets", 0, atMost)
+		figure(name+"on_time", r.onTime(), "%", 99, atLeast)
+		figure(name+"delay_p50", millis(r.percentile(50)), "ms", 0, informs)
+		figure(name+"delay_p99", millis(r.percentile(99)), "ms", 0, informs)
+		figure(name+"call_second", r.perPair()*callPackets/1000, "ms", kind.goal, atMost)
+	}
+}
+
+// TestMusic lets 4,000 callers who say nothing hear music.
+func TestMusic(t *testing.T) {
+	for _, role := range []string{bugleOwn, bugleShared} {
+		r := play(t, role, silent, lengths.playing)
+		name := role + "_4000_callers_"
+		figure(name+"lost", float64(r.lost), "packets", 0, atMost)
+		figure(name+"on_time", r.onTime(), "%", 99, atLeast)
+		figure(name+"spaced", r.share(packetTime-5*time.Millisecond, packetTime+5*time.Millisecond), "%", 0, informs)
+		figure(name+"leg_second", 1e3*r.cpu.Seconds()/silent/r.length.Seconds(), "ms", 0, informs)
+		figure(name+"leg_memory", float64(r.resident)/silent/1024, "KiB", 16, atMost)
+		figure(name+"leg_heap", float64(r.heap)/silent/1024, "KiB", 0, informs)
+	}
+}
+
+// TestAllocations counts what playing to 2,000 legs allocates.
+func TestAllocations(t *testing.T) {
+	for _, role := range []string{bugleOwn, bugleShared} {
+		r := play(t, role, played, lengths.playing/3)
+		// Whole ones, as testing.AllocsPerRun counts: the runtime's own are few.
+		figure(role+"_beat_allocations", math.Floor(float64(r.mallocs)/r.beats), "allocations", 0, atMost)
+	}
+}
+
+// run is what one contestant did in one measured time.
+type run struct {
+	outcome
+	cpu, length    time.Duration
+	pairs          uint64  // packets relayed
+	onBeat, beats  float64 // of all shards
+	mallocs        uint64
+	ports          map[uint16]bool // that the contestant took packets at
+	resident, heap int64           // bytes more than before the legs
+}
+
+func (r *run) perPair() float64 { return float64(r.cpu.Nanoseconds()) / 1e3 / float64(r.pairs) }
+
+// remark says what is odd about a run.
+func (r *run) remark(role string, legs int) {
+	if r.lost+r.foreign > 0 {
+		fmt.Printf("media note: %s with %d legs: %d packets lost, %d astray\n", role, legs, r.lost, r.foreign)
+	}
+	if role == bugleShared && len(r.ports) > cores*sharedPorts {
+		fmt.Printf("media note: %s with %d legs: only some share ports, there are %d\n", role, legs, len(r.ports))
+	}
+}
+
+// onTime gives the share of beats that were less than 5 ms late, of all that
+// there should have been.
+func (r *run) onTime() float64 { return min(100, 100*r.onBeat/r.beats) }
+
+// relay has a contestant relay so many legs for a time.
+func relay(t *testing.T, role string, legs, shards int, length time.Duration) run {
+	t.Helper()
+	c := start(t, role)
+	defer c.close(t)
+	return measure(t, c, legs, shards, false, length)
+}
+
+// play has a contestant play music to so many legs for a time.
+func play(t *testing.T, role string, legs int, length time.Duration) run {
+	t.Helper()
+	c := startChild(t, role)
+	defer c.close(t)
+	return measure(t, c, legs, cores, true, length)
+}
+
+// Legs join as on a busy trunk: a few at a time, which are heard before the next
+// come.
+const (
+	together = 16
+	apart    = 40 * time.Millisecond
+)
+
+// measure lets the legs join and then measures for a time.
+func measure(t *testing.T, c contestant, legs, shards int, music bool, length time.Duration) (r run) {
+	t.Helper()
+	r.ports = make(map[uint16]bool)
+	g, err := newGenerator(legs, music)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.close()
+	g.start()
+	c.open(t, g.ports, shards)
+	bare := c.usage(t)
+	for first := 0; first < legs; first += together {
+		near := c.join(t, first, min(together, legs-first), music)
+		if err := g.join(near); err != nil {
+			t.Fatal(err)
+		}
+		for _, port := range near {
+			r.ports[port] = true
+		}
+		time.Sleep(apart)
+	}
+	time.Sleep(lengths.warm)
+	asking := c.usage(t).Mallocs
+	before, heard, began := c.usage(t), g.heard.Load(), time.Now()
+	elsewhere := idle(t) + ownCPU(t)
+	asking = before.Mallocs - asking // what a question costs
+	time.Sleep(length)
+	after := c.usage(t)
+	r.pairs, r.length = g.heard.Load()-heard, time.Since(began)
+	elsewhere = idle(t) + ownCPU(t) - elsewhere
+	g.halt()
+	r.outcome = g.outcome()
+	r.cpu = after.CPU - before.CPU
+	total := runtime.NumCPU() * int(r.length)
+	others = append(others, 100*float64(total-int(elsewhere+r.cpu))/float64(total))
+	r.onBeat, r.beats = float64(after.OnTime-before.OnTime), r.length.Seconds()*float64(100*shards)
+	r.mallocs = after.Mallocs - before.Mallocs - asking
+	r.resident, r.heap = after.Resident-bare.Resident, int64(after.Heap)-int64(bare.Heap)
+	return r
+}
+
+// idle gives the time that the machine's cores have had nothing to do (proc(5),
+// stat).
+func idle(t *testing.T) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile("/proc/stat")
+	var ticks [5]int64
+	if err == nil {
+		_, err = fmt.Sscanf(string(text), "cpu %d %d %d %d %d", &ticks[0], &ticks[1], &ticks[2], &ticks[3], &ticks[4])
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(ticks[3]+ticks[4]) * 10 * time.Millisecond
+}
+
+// ownCPU gives the user and system time of this process, the generator.
+func ownCPU(t *testing.T) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func millis(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// ratio gives the median of the ratios within each round, so that what the
+// machine does meanwhile counts for both.
+func ratio(a, b []float64) float64 {
+	var all []float64
+	for i := range a {
+		all = append(all, a[i]/b[i])
+	}
+	return median(all)
+}
