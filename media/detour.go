@@ -16,20 +16,21 @@ type detour struct {
 	head  atomic.Uint64 // datagrams ever put, moved by the port's shard
 	tail  atomic.Uint64 // datagrams ever got, moved by the leg's
 	slots [detourSize]struct {
-		from netip.AddrPort
-		size int
-		data [datagramSize]byte
+		from  netip.AddrPort
+		stamp int64 // the kernel's
+		size  int
+		data  [datagramSize]byte
 	}
 }
 
 // put adds a datagram. False: it was full.
-func (d *detour) put(raw []byte, from netip.AddrPort) bool {
+func (d *detour) put(raw []byte, from netip.AddrPort, stamp int64) bool {
 	head := d.head.Load()
 	if head-d.tail.Load() == detourSize {
 		return false
 	}
 	slot := &d.slots[head%detourSize]
-	slot.from, slot.size = from, copy(slot.data[:], raw)
+	slot.from, slot.stamp, slot.size = from, stamp, copy(slot.data[:], raw)
 	d.head.Store(head + 1)
 	return true
 }
@@ -42,6 +43,7 @@ func (d *detour) get(in *inbox) ([]byte, netip.AddrPort, bool) {
 	}
 	slot := &d.slots[tail%detourSize]
 	raw, from := in.put(slot.data[:slot.size]), slot.from
+	in.stamp = slot.stamp
 	d.tail.Store(tail + 1)
 	return raw, from, true
 }

@@ -52,6 +52,7 @@ type farEnd struct {
 	ssrc      uint32
 	sequence  uint16
 	timestamp uint32
+	reports   [][]byte // RTCP that came
 }
 
 // newFarEnd binds a far end somewhere on loopback.
@@ -126,6 +127,10 @@ func (f *farEnd) hear(least int) []packet {
 		n := f.in.receive(f.fd, farInbox)
 		for i := range n {
 			raw, _ := f.in.datagram(i)
+			if isRTCP(raw) { // of a leg whose far end has the port before this one's
+				f.reports = append(f.reports, append([]byte(nil), raw...))
+				continue
+			}
 			p, ok := parsePacket(append([]byte(nil), raw...))
 			if !ok {
 				f.t.Fatalf("heard what is no RTP: %x", raw)

@@ -15,7 +15,16 @@ type inbox struct {
 	vectors  []unix.Iovec
 	from     []sockaddr
 	buffers  []byte
-	kept     int // buffers from the beginning that are not to be written to
+	stamps   []stamp
+	stamp    int64 // when the datagram given last came, in nanoseconds since 1970; 0: not known
+	kept     int   // buffers from the beginning that are not to be written to
+}
+
+// stamp is what the kernel tells beside a datagram: a control message with the
+// time it came (SCM_TIMESTAMPNS).
+type stamp struct {
+	header unix.Cmsghdr
+	time   unix.Timespec
 }
 
 // newInbox makes an inbox of some buffers and ties its parts together.
@@ -25,6 +34,7 @@ func newInbox(size int) *inbox {
 		vectors:  make([]unix.Iovec, size),
 		from:     make([]sockaddr, size),
 		buffers:  make([]byte, size*datagramSize),
+		stamps:   make([]stamp, size),
 	}
 	for i := range in.messages {
 		in.vectors[i].Base = &in.buffers[i*datagramSize]
@@ -33,6 +43,7 @@ func newInbox(size int) *inbox {
 		h.Iov = &in.vectors[i]
 		h.SetIovlen(1)
 		h.Name = (*byte)(unsafe.Pointer(&in.from[i].raw))
+		h.Control = (*byte)(unsafe.Pointer(&in.stamps[i]))
 	}
 	return in
 }
@@ -53,6 +64,7 @@ func (in *inbox) receive(fd, most int) int {
 	messages := in.messages[in.kept:][:most]
 	for i := range messages {
 		messages[i].header.Namelen = unix.SizeofSockaddrInet6
+		messages[i].header.SetControllen(int(unsafe.Sizeof(stamp{})))
 	}
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd),
 		uintptr(unsafe.Pointer(&messages[0])), uintptr(most), unix.MSG_DONTWAIT, 0, 0)
@@ -68,6 +80,10 @@ func (in *inbox) datagram(i int) ([]byte, netip.AddrPort) {
 	i += in.kept
 	m := &in.messages[i]
 	from := in.from[i].addrPort()
+	in.stamp = 0
+	if c := &in.stamps[i]; m.header.Controllen >= uint64(unsafe.Sizeof(stamp{})) && c.header.Type == unix.SCM_TIMESTAMPNS {
+		in.stamp = c.time.Nano()
+	}
 	if m.header.Flags&unix.MSG_TRUNC != 0 {
 		return nil, from
 	}

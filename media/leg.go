@@ -69,9 +69,10 @@ type Leg struct {
 // operating system's.
 func (e *Engine) NewLeg(o LegOptions) (*Leg, error) {
 	st := &stream{
-		gate:   gate{latch: o.Latch, flow: o.Flow.Unmap()},
-		events: make(chan Event, eventBuffer),
-		gone:   make(chan struct{}),
+		gate:    gate{latch: o.Latch, flow: o.Flow.Unmap()},
+		events:  make(chan Event, eventBuffer),
+		gone:    make(chan struct{}),
+		reports: newReporter(),
 	}
 	st.tell = st.post
 	l := &Leg{engine: e, stream: st}

@@ -61,17 +61,15 @@ func newSender(clock int64) sender {
 	return s
 }
 
-// tune makes ready for a codec. One on another clock rate begins a stream of
-// its own, with a number of its own; true then, as the old one has ended.
-func (s *sender) tune(c Codec, clock int64) bool {
-	rate := uint32(c.clock() / sampleRate)
-	if s.rate == rate {
-		return false
-	}
+// tuned tells whether the stream is on a codec's clock rate.
+func (s *sender) tuned(c Codec) bool { return s.rate == uint32(c.clock()/sampleRate) }
+
+// tune begins a stream, with an SSRC and numbers of its own, for a codec on
+// another clock rate.
+func (s *sender) tune(c Codec, clock int64) {
 	*s = newSender(clock)
-	s.rate = rate
+	s.rate = uint32(c.clock() / sampleRate)
 	s.end = s.now(clock)
-	return true
 }
 
 // clock gives the clock rate of the stream, in Hz.

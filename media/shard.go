@@ -45,8 +45,10 @@ type shard struct {
 	streams  [phases][]*stream
 	arriving map[*stream][]func(now int64) // on their way here, and what is to be done then
 	ports    []*sharedPort
-	broken   []*stream // to be removed, since serving them panicked
-	next     int64     // the beat to come
+	broken   []*stream     // to be removed, since serving them panicked
+	next     int64         // the beat to come
+	elapsed  time.Duration // from start to the last time beats were due
+	wall     int64         // the same by the clock on the wall, in nanoseconds since 1970
 	stopped  bool
 	inbox    *inbox
 	frame    [headerSize + datagramSize + sealSize]byte // where a packet sent alone is put together
@@ -140,6 +142,7 @@ func (s *shard) due(now time.Time) {
 	if late > lateTime {
 		s.counts.lateBeats++
 	}
+	s.elapsed, s.wall = now.Sub(s.start), now.UnixNano()
 	last := s.beatAt(now)
 	if skipped := last - s.next - catchUp; skipped > 0 {
 		s.counts.skippedBeats += uint64(skipped)
@@ -156,6 +159,7 @@ func (s *shard) due(now time.Time) {
 func (s *shard) beat(n int64) {
 	for _, p := range s.ports {
 		p.drain(n)
+		p.drainReports(n)
 	}
 	turn := s.streams[n%int64(phases)]
 	for _, st := range turn {
@@ -185,8 +189,15 @@ func (s *shard) deliver(st *stream, raw []byte, from netip.AddrPort, n int64) {
 func (s *shard) glance(streams []*stream, n int64) {
 	part := int(n / int64(phases) % glanceTurns)
 	for _, st := range streams[len(streams)*part/glanceTurns : len(streams)*(part+1)/glanceTurns] {
-		st.listen(n)
+		s.look(st, n)
 	}
+}
+
+// look gives a stream its look.
+func (s *shard) look(st *stream, n int64) {
+	defer s.rescue(st)
+	st.listen(n)
+	st.report(n)
 }
 
 // flush sends what the shared ports have put together, and lets go of the memory

@@ -37,6 +37,7 @@ type sharedPort struct {
 
 	seats   map[netip.AddrPort]*seat // by where their packets come from
 	waiting map[netip.Addr]*seat     // who has not been heard yet
+	look    int64                    // the beat of the next look for RTCP
 	legs    int                      // seats that are taken
 	resting []*seat                  // given up, the first longest ago
 }
@@ -194,21 +195,21 @@ func (p *sharedPort) drain(now int64) {
 
 // hand gives a datagram to the leg it is for.
 func (p *sharedPort) hand(raw []byte, from netip.AddrPort, now int64) {
-	s := p.seats[from]
-	if s == nil {
+	s, report := p.seats[from], isRTCP(raw)
+	if s == nil && !report {
 		s = p.newcomer(raw, from)
 	}
 	switch {
 	case s == nil || s.stream == nil:
 		p.shard.counts.strangers++
 	case s.detour != nil:
-		if !s.detour.put(raw, from) {
+		if !s.detour.put(raw, from, p.shard.inbox.stamp) {
 			p.shard.counts.overrun++
 		}
 	default:
 		p.shard.deliver(s.stream, raw, from, now)
 	}
-	if s != nil && len(raw) >= headerSize {
+	if s != nil && !report && len(raw) >= headerSize {
 		s.ssrc = binary.BigEndian.Uint32(raw[8:])
 	}
 }

@@ -18,9 +18,9 @@ const (
 	// rtpBuffer is the receive buffer asked for an RTP socket: some seconds of a
 	// call, and a bound to what a flood can make the kernel hold.
 	rtpBuffer = 64 << 10
-	// rtcpBuffer is that of an RTCP socket, which nobody reads yet: the least
-	// the kernel grants; what does not fit it drops.
-	rtcpBuffer = 1
+	// rtcpBuffer is that of an RTCP socket: what a shared port's legs report in
+	// a second. What does not fit the kernel drops.
+	rtcpBuffer = 32 << 10
 	// expedited is the DSCP class EF (RFC 3246) in its place in the IP header.
 	expedited = 46 << 2
 	// datagramSize is the longest datagram taken; an Ethernet frame is shorter.
@@ -77,9 +77,10 @@ func openSocket(at netip.AddrPort, buffer int) (int, error) {
 		_ = unix.Close(fd)
 		return -1, fmt.Errorf("binding RTP socket %v: %w", at, os.NewSyscallError("bind", err))
 	}
-	// Both are wishes: a kernel that refuses them still carries the call.
+	// These are wishes: a kernel that refuses them still carries the call.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
 	_ = unix.SetsockoptInt(fd, level, option, expedited)
+	stampDatagrams(fd)
 	return fd, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/netip"
 	"sync/atomic"
-	"time"
 )
 
 // turnReads bounds how many datagrams a leg takes in one turn. A call sends
@@ -38,6 +37,8 @@ type stream struct {
 	keyOut keyWriter
 	keyIn  keyReader
 	tap    *tap // of a recording, or nil
+
+	reports reporter
 
 	heard  int64 // the last beat with a packet of the far end
 	lost   bool  // Lost has been said
@@ -110,6 +111,10 @@ func (s *stream) follow(now int64) {
 
 // take handles one datagram.
 func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
+	if isRTCP(raw) {
+		s.takeReport(raw, from)
+		return
+	}
 	if secure := s.terms.secure; secure != nil {
 		// Only what is authentic comes before the gate, so that nothing else is
 		// latched on to; to whom it is shut already, no key is tried for.
@@ -153,7 +158,7 @@ func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
 		}
 		s.passKey(&p, kind, now)
 	default:
-		s.counts.transit.note(p.ssrc, p.timestamp, int64(kind.clock()), time.Duration(now)*beatTime)
+		s.counts.transit.note(p.ssrc, p.timestamp, int64(kind.clock()), s.shard.arrival())
 		if s.tap != nil && kind.playable() {
 			s.tap.put(received, kind, p.ssrc, p.timestamp, now*beatSize, p.payload())
 		}
@@ -240,11 +245,6 @@ func (s *stream) speak(now int64) {
 		s.tap.put(sent, voice, h.ssrc, h.timestamp, clock, audio)
 	}
 	s.transmit(&h, audio)
-}
-
-// tune readies the sender for a codec.
-func (s *stream) tune(c Codec, now int64) {
-	s.out.tune(c, now*beatSize)
 }
 
 // transmit sends a packet: at once, or with the others of a shared port.
@@ -431,6 +431,9 @@ func (s *stream) post(e Event) {
 // end closes the stream: nothing of it is served any more.
 func (s *stream) end(now int64) {
 	s.unbridge()
+	if s.terms.agreed() {
+		s.sendReport(now, true)
+	}
 	if s.tap != nil {
 		s.tap.close()
 		s.tap = nil
