@@ -65,9 +65,10 @@ type VisitEnded struct {
 	Queue    string        `json:"queue"`
 	Language string        `json:"language"`
 	Result   VisitResult   `json:"result"`
-	Agent    string        `json:"agent,omitempty"` // who answered
-	Tier     int           `json:"tier,omitempty"`  // his, when he answered
-	Waited   time.Duration `json:"waited_ns"`       // from joining to the agent's answer or the caller's leaving
+	Agent    string        `json:"agent,omitempty"`  // who answered
+	Tier     int           `json:"tier,omitempty"`   // his, when he answered
+	Reason   string        `json:"reason,omitempty"` // where the result does not say all: Interrupted, InterruptedNoNumber
+	Waited   time.Duration `json:"waited_ns"`        // from joining to the agent's answer or the caller's leaving
 }
 
 // VisitResult is how a queue visit ended.
@@ -79,6 +80,14 @@ const (
 	Abandoned VisitResult = "abandoned"  // the caller left before an answer
 	FlowedOut VisitResult = "flowed_out" // we took him out: drain limit, fault
 	CallBack  VisitResult = "callback"   // we owe him a call, with his place in line
+)
+
+// Why a visit ended as it did, of one that the death of its node cut off. It counts
+// as its result says: we owe a call, or, as the number was withheld, have failed
+// a caller whom nobody can call, and took him out of line.
+const (
+	Interrupted         = "interrupted"           // with CallBack
+	InterruptedNoNumber = "interrupted_no_number" // with FlowedOut
 )
 
 // OfferMade is one agent being rung for one visit.

@@ -27,7 +27,7 @@ var everyFact = []Fact{
 	StepEntered{"main", "subject", "es"},
 	CallEnded{"caller", "hung_up", 95 * time.Second},
 	VisitJoined{"v1", "claims", "es", map[string]int{"claims": 1, "es": 1}, 20 * time.Second, 5 * time.Second, 42 * time.Second},
-	VisitEnded{"v1", "claims", "es", Answered, "sofia", 1, 12345 * time.Microsecond},
+	VisitEnded{"v1", "claims", "es", Answered, "sofia", 1, Interrupted, 12345 * time.Microsecond},
 	OfferMade{"v1", "claims", "sofia", "longest ready of 3 with claims≥1, es≥1"},
 	OfferEnded{"v1", "claims", "sofia", OfferTimedOut, 15 * time.Second},
 	TalkEnded{"v1", "claims", "es", "sofia", 1, 80 * time.Second, time.Second},

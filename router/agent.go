@@ -89,6 +89,9 @@ func (r *Router) takeUpAgents(ctx context.Context) error {
 	return nil
 }
 
+// tier is an agent's; 0 for one who has left.
+func (r *Router) tier(agent string) int { return (*r.agents.Load())[agent].Tier }
+
 // Unregistered says that the agent's last phone is gone. He is offline at
 // once, or when the ringing or talk he is in is over.
 func (r *Router) Unregistered(agent string) {

@@ -213,11 +213,11 @@ func TestACallFromJoiningToReadyAgain(t *testing.T) {
 		time.Sleep(31 * time.Second)
 		d.state("sofia", Ready, "", "")
 		d.told(
-			"visit.joined call-v1 {Visit:v1 Queue:claims Language:es Requires:map[claims:1]}",
+			"visit.joined call-v1 {Visit:v1 Queue:claims Language:es Requires:map[claims:1] Goal:0s Short:0s Estimate:0s}",
 			"offer.made call-v1 {Visit:v1 Queue:claims Agent:sofia Why:longest ready, for 1s, with claims≥1, es≥1}",
 			"offer.ended call-v1 {Visit:v1 Queue:claims Agent:sofia Result:answered Rang:4s}",
-			"visit.ended call-v1 {Visit:v1 Queue:claims Language:es Result:answered Agent:sofia Waited:4s}",
-			"talk.ended call-v1 {Visit:v1 Queue:claims Language:es Agent:sofia Talk:50s Hold:10s}",
+			"visit.ended call-v1 {Visit:v1 Queue:claims Language:es Result:answered Agent:sofia Tier:0 Reason: Waited:4s}",
+			"talk.ended call-v1 {Visit:v1 Queue:claims Language:es Agent:sofia Tier:0 Talk:50s Hold:10s}",
 			"agent.changed  {Agent:sofia From:ready To:reserved Reason: After:1s}",
 			"agent.changed  {Agent:sofia From:reserved To:talking Reason: After:4s}",
 			"agent.changed  {Agent:sofia From:talking To:wrapup Reason: After:1m0s}",
@@ -287,8 +287,8 @@ func TestLeavingAtAnyInstant(t *testing.T) {
 			w.Leave(event.Abandoned)
 			w.Leave(event.Abandoned)
 			d.told(
-				"visit.joined call-v1 {Visit:v1 Queue:claims Language:en Requires:map[claims:1]}",
-				"visit.ended call-v1 {Visit:v1 Queue:claims Language:en Result:abandoned Agent: Waited:3s}",
+				"visit.joined call-v1 {Visit:v1 Queue:claims Language:en Requires:map[claims:1] Goal:0s Short:0s Estimate:0s}",
+				"visit.ended call-v1 {Visit:v1 Queue:claims Language:en Result:abandoned Agent: Tier:0 Reason: Waited:3s}",
 			)
 		})
 	})
@@ -308,7 +308,7 @@ func TestLeavingAtAnyInstant(t *testing.T) {
 			end(d, w)
 			d.told(
 				"offer.ended call-v1 {Visit:v1 Queue:claims Agent:anna Result:withdrawn Rang:2s}",
-				"visit.ended call-v1 {Visit:v1 Queue:claims Language:en Result:abandoned Agent: Waited:2s}",
+				"visit.ended call-v1 {Visit:v1 Queue:claims Language:en Result:abandoned Agent: Tier:0 Reason: Waited:2s}",
 				"agent.changed  {Agent:anna From:reserved To:ready Reason: After:2s}",
 			)
 			if _, err := w.Answered(o); !errors.Is(err, ErrStale) {

@@ -13,6 +13,7 @@ type Talk struct {
 	r     *Router
 	visit Visit
 	agent string
+	tier  int // when he answered
 	token string
 	once  sync.Once
 }
@@ -27,7 +28,7 @@ func (t *Talk) End(talk, hold time.Duration) {
 	t.once.Do(func() {
 		v := t.visit
 		t.r.events.Emit(v.Call, event.TalkEnded{
-			Visit: v.ID, Queue: v.Queue, Language: v.Language, Agent: t.agent, Talk: talk, Hold: hold,
+			Visit: v.ID, Queue: v.Queue, Language: v.Language, Agent: t.agent, Tier: t.tier, Talk: talk, Hold: hold,
 		})
 		limit := t.r.wrapUpLimit(v.Queue)
 		t.r.insist(v.ID, "end talk", func(ctx context.Context) error {

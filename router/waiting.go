@@ -91,8 +91,9 @@ func (w *Waiting) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	v := w.visit
+	q := w.r.queues[v.Queue]
 	w.r.events.Emit(v.Call, event.VisitJoined{
-		Visit: v.ID, Queue: v.Queue, Language: v.Language, Requires: v.Requires,
+		Visit: v.ID, Queue: v.Queue, Language: v.Language, Requires: v.Requires, Goal: q.Goal.D(), Short: q.ShortAbandon.D(),
 	})
 	w.joined = true
 	if w.early != nil {
@@ -154,8 +155,9 @@ func (w *Waiting) Answered(o Offer) (*Talk, error) {
 		return nil, fmt.Errorf("router: answering visit %s: %w", w.visit.ID, err)
 	}
 	w.offerOver(o.Token, event.OfferAnswered)
-	w.end(event.Answered, o.Agent)
-	return &Talk{r: w.r, visit: w.visit, agent: o.Agent, token: o.Token}, nil
+	tier := w.r.tier(o.Agent)
+	w.end(event.Answered, o.Agent, tier)
+	return &Talk{r: w.r, visit: w.visit, agent: o.Agent, tier: tier, token: o.Token}, nil
 }
 
 // Refused says that the agent did not take the offer: OfferDeclined or
@@ -184,7 +186,7 @@ func (w *Waiting) Leave(result event.VisitResult) {
 	if w.over() {
 		return
 	}
-	w.end(result, "")
+	w.end(result, "", 0)
 	w.r.insist(w.visit.ID, "leave queue", func(ctx context.Context) error {
 		return w.r.queue.Leave(ctx, w.visit.ID)
 	})
@@ -215,7 +217,7 @@ func (w *Waiting) closeOffer(res event.OfferResult) {
 }
 
 // end tells of the visit's end, and before it of an offer still open.
-func (w *Waiting) end(result event.VisitResult, agent string) {
+func (w *Waiting) end(result event.VisitResult, agent string, tier int) {
 	w.r.lost(w)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -225,7 +227,7 @@ func (w *Waiting) end(result event.VisitResult, agent string) {
 	}
 	v := w.visit
 	w.r.events.Emit(v.Call, event.VisitEnded{
-		Visit: v.ID, Queue: v.Queue, Language: v.Language, Result: result, Agent: agent,
+		Visit: v.ID, Queue: v.Queue, Language: v.Language, Result: result, Agent: agent, Tier: tier,
 		Waited: time.Since(v.Joined),
 	})
 }

@@ -127,14 +127,14 @@ var fillStub = func() string {
 // visitEnded keeps the tier the agent answered with. Logs of older versions do not
 // tell it: it is the one he has now.
 func (w *writer) visitEnded(ctx context.Context, ev event.Event, f event.VisitEnded) error {
-	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, ended_at, result, waited_ns, agent, tier)
-		VALUES ($1, $2, $3, `+ofItsCall+`, $4, $5, $6, '{}', $7, $8, $9, $10, $11,
+	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, ended_at, result, reason, waited_ns, agent, tier)
+		VALUES ($1, $2, $3, `+ofItsCall+`, $4, $5, $6, '{}', $7, $8, $9, $13, $10, $11,
 			CASE WHEN CAST($12 AS BIGINT) > 0 THEN CAST($12 AS BIGINT) ELSE COALESCE((SELECT tier FROM agents WHERE id = $11), 0) END)
-		ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, result = excluded.result, agent = excluded.agent,
+		ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, result = excluded.result, reason = excluded.reason, agent = excluded.agent,
 			tier = excluded.tier, waited_ns = excluded.waited_ns, `+fillStub+`
 		WHERE visits.ended_at IS NULL`,
 		text(f.Visit), ev.Call, w.from.Node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, before(ev.At, f.Waited),
-		ev.At.UnixMilli(), text(string(f.Result)), int64(f.Waited), text(f.Agent), int64(f.Tier))
+		ev.At.UnixMilli(), text(string(f.Result)), int64(f.Waited), text(f.Agent), int64(f.Tier), text(f.Reason))
 }
 
 // wrapUpEnded may come before the visit: the agent's node tells it, and its log

@@ -53,6 +53,15 @@ func (s *Store) CloseFollowUp(ctx context.Context, by By, id string, result Foll
 	})
 }
 
+// HasFollowUp reports whether a call of this id is, or was, owed.
+func (s *Store) HasFollowUp(ctx context.Context, id string) (bool, error) {
+	for _, err := range rows(ctx, s.read, "look for a follow-up", `SELECT 1 FROM follow_ups WHERE id = $1`, []any{id},
+		func(row scanner) (n int, err error) { return n, row.Scan(&n) }) {
+		return err == nil, err
+	}
+	return false, nil
+}
+
 // whyNot tells a follow-up that is not to be had from one that is not.
 func whyNot(ctx context.Context, t *tx, id string) error {
 	var there int

@@ -19,8 +19,8 @@ const (
 // nodeStarted ends, in the order of the log, what the node's last life left
 // open: calls, offers, talks and agents' states, as "interrupted", at the moment
 // of the last event that it wrote down. After an orderly end there is nothing.
-// Visits without an answer are left to the new life, which owes those callers
-// something and tells their end itself. Nobody has to ask for this: it comes from
+// Visits without an answer are only marked: the new life owes those callers
+// something and tells their end itself (CutOff). Nobody has to ask for this: it comes from
 // the log alone, so that taking a log in again gives the same.
 func (w *writer) nodeStarted(ctx context.Context, ev event.Event) error {
 	w.born = ev.At
@@ -40,6 +40,7 @@ func (w *writer) nodeStarted(ctx context.Context, ev event.Event) error {
 			WHERE ended_at IS NULL AND call_id IN (SELECT id FROM calls WHERE node = $1 AND ended_at IS NULL)`,
 		`UPDATE calls SET ended_at = ` + notBefore("started_at") + `, duration_ns = (` + notBefore("started_at") + ` - started_at) * 1000000,
 			class = '` + lifeLostClass + `', reason = '` + interrupted + `' WHERE node = $1 AND ended_at IS NULL`,
+		`UPDATE visits SET cut_at = ` + notBefore("joined_at") + ` WHERE node = $1 AND ended_at IS NULL AND cut_at IS NULL`,
 	} {
 		if err := w.exec(ctx, query, w.from.Node, last.UnixMilli()); err != nil {
 			return err

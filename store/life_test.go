@@ -180,3 +180,47 @@ func TestSurveysAndSettledFollowUpsAreWrittenDown(t *testing.T) {
 		}
 	})
 }
+
+// What a death cut off is known by the order of the log, whatever the clock did:
+// here it was put back by an hour between the two lives. The visits of the new life
+// are not among them, and one whose end has been told is so no more.
+func TestCutOffByOrderNotByClock(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		s, ctx := d.open(t, "n1"), t.Context()
+		log := killed().reborn()
+		for i, ev := range log.events {
+			if i > 0 && ev.Fact.Kind() == "node.started" {
+				for j := i; j < len(log.events); j++ {
+					log.events[j].At = log.events[j].At.Add(-time.Hour)
+				}
+				break
+			}
+		}
+		must(t, s.History(testQueues).Apply(ctx, fromN1, log.events))
+		cut := func() (ids []string) {
+			all, err := s.CutOff(ctx, "n1")
+			must(t, err)
+			for _, v := range all {
+				ids = append(ids, v.ID)
+				if v.Cut.Before(v.Joined) {
+					t.Errorf("%s joined at %v and was cut off at %v", v.ID, v.Joined, v.Cut)
+				}
+			}
+			return ids
+		}
+		if diff := cmp.Diff([]string{"c2-1", "c3-1"}, cut()); diff != "" {
+			t.Errorf("cut off: %s", diff)
+		}
+		log.tell("c3", event.VisitEnded{Visit: "c3-1", Queue: "claims", Result: event.FlowedOut, Reason: event.InterruptedNoNumber, Waited: time.Second})
+		must(t, s.History(testQueues).Apply(ctx, fromN1, log.events))
+		if diff := cmp.Diff([]string{"c2-1"}, cut()); diff != "" {
+			t.Errorf("after the end of one was told: %s", diff)
+		}
+		for v, err := range s.Visits(ctx, noon.Add(-2*time.Hour), after(100)) {
+			must(t, err)
+			if v.ID == "c3-1" && (v.Result != event.FlowedOut || v.Reason != event.InterruptedNoNumber) {
+				t.Errorf("got %+v", v)
+			}
+		}
+	})
+}

@@ -23,6 +23,8 @@ type Visit struct {
 	Joined     time.Time
 	Ended      time.Time         // zero while it waits
 	Result     event.VisitResult // empty while it waits
+	Reason     string            // of the end, where the result does not say all: event.VisitEnded
+	Cut        time.Time         // when its node died; zero unless it was open then
 	Waited     time.Duration     // from joining to the agent's answer or the end
 
 	// As they were when it joined; 0 if nothing was told of them.
@@ -39,7 +41,7 @@ type Visit struct {
 	WrapUp    time.Duration
 }
 
-const visitQuery = `SELECT id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, ended_at, result, waited_ns,
+const visitQuery = `SELECT id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, ended_at, result, reason, cut_at, waited_ns,
 	goal_ns, short_ns, estimate_ns, agent, tier, talk_ended_at, talk_ns, hold_ns, wrapped_up_at, wrap_up_ns FROM visits`
 
 // visitScan reads visits. Few requirements differ, so each is decoded once and
@@ -50,7 +52,7 @@ func visitScan() func(scanner) (Visit, error) {
 		var v Visit
 		var requires string
 		err := row.Scan(&v.ID, &v.Call, &v.Node, &v.Number, &v.CallerHash, &v.Queue, &v.Language, &v.Class, &requires,
-			when{&v.Joined}, when{&v.Ended}, &v.Result, &v.Waited,
+			when{&v.Joined}, when{&v.Ended}, &v.Result, &v.Reason, when{&v.Cut}, &v.Waited,
 			&v.Goal, &v.Short, &v.Estimate, &v.Agent, &v.Tier, when{&v.TalkEnded}, &v.Talk, &v.Hold, when{&v.WrappedUp}, &v.WrapUp)
 		if err != nil {
 			return v, err
@@ -75,10 +77,16 @@ func (s *Store) Visits(ctx context.Context, from, to time.Time) iter.Seq2[Visit,
 }
 
 // OpenVisits gives the visits of a node that have no end yet, oldest first.
-// After a restart, once its log has been taken in, they are those that the
-// restart cut off.
 func (s *Store) OpenVisits(ctx context.Context, node string) ([]Visit, error) {
 	return collect(rows(ctx, s.read, "read open visits", visitQuery+` WHERE node = $1 AND ended_at IS NULL ORDER BY joined_at, id`,
+		[]any{node}, visitScan()))
+}
+
+// CutOff gives those of them that a death of the node cut off and whose end it has
+// not told yet, by the order of its log: no clock is asked. After a restart they
+// are all there once its log has been taken in.
+func (s *Store) CutOff(ctx context.Context, node string) ([]Visit, error) {
+	return collect(rows(ctx, s.read, "read visits cut off", visitQuery+` WHERE node = $1 AND ended_at IS NULL AND cut_at IS NOT NULL ORDER BY joined_at, id`,
 		[]any{node}, visitScan()))
 }
 

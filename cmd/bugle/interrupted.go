@@ -16,8 +16,7 @@ const callbackWithin = 4 * time.Hour
 // lastLife is what a node knows, at its start, of the one before.
 type lastLife struct {
 	node  string
-	until uint64    // its last event, or one of this life's first
-	born  time.Time // when this life began
+	until uint64 // one of this life's first events: all of the last life's are before it
 }
 
 // oweInterrupted makes callbacks of the visits that this node's last life left
@@ -49,25 +48,35 @@ func (n *node) tryOwe(ctx context.Context, last lastLife) (done bool, err error)
 	if err != nil || taken < last.until {
 		return false, err
 	}
-	open, err := n.store.OpenVisits(ctx, last.node)
+	cut, err := n.store.CutOff(ctx, last.node)
 	if err != nil {
 		return false, err
 	}
-	for _, v := range open {
-		if !v.Joined.Before(last.born) {
-			continue // this life's
-		}
-		if _, err := n.store.CallBack(ctx, store.Interrupted, v, callbackWithin); err != nil {
+	for _, v := range cut {
+		if err := n.owe(ctx, v); err != nil {
 			return false, fmt.Errorf("owe a callback for visit %s: %w", v.ID, err)
 		}
-		result := event.CallBack
-		if v.CallerHash == "" {
-			result = event.FlowedOut // the number was withheld: nobody to call
-		}
-		n.log.Warn("a caller was cut off by the last stop", "call", v.Call, "queue", v.Queue, "becomes", result)
-		n.events.Emit(v.Call, event.VisitEnded{
-			Visit: v.ID, Queue: v.Queue, Language: v.Language, Result: result, Waited: last.born.Sub(v.Joined),
-		})
 	}
 	return true, nil
+}
+
+// owe makes a callback of a visit and tells its end. Who withheld his number can't
+// be called back: we took him out of line, as the formulas have it.
+func (n *node) owe(ctx context.Context, v store.Visit) error {
+	if _, err := n.store.CallBack(ctx, store.Interrupted, v, callbackWithin); err != nil {
+		return err
+	}
+	owed, err := n.store.HasFollowUp(ctx, v.ID)
+	if err != nil {
+		return err
+	}
+	result, reason := event.CallBack, event.Interrupted
+	if !owed {
+		result, reason = event.FlowedOut, event.InterruptedNoNumber
+	}
+	n.log.Warn("a caller was cut off by the last stop", "call", v.Call, "queue", v.Queue, "becomes", result, "reason", reason)
+	n.events.Emit(v.Call, event.VisitEnded{
+		Visit: v.ID, Queue: v.Queue, Language: v.Language, Result: result, Reason: reason, Waited: v.Cut.Sub(v.Joined),
+	})
+	return nil
 }

@@ -38,7 +38,7 @@ func (n *node) openStore(ctx context.Context, c *config.Config) (err error) {
 		defer reader.Close()
 		return n.store.History(c.Queues).Run(ctx, store.Origin{Node: c.Node, Log: n.events.ID()}, reader)
 	})
-	last := lastLife{node: c.Node, until: n.events.Last(), born: time.Now()}
+	last := lastLife{node: c.Node, until: n.events.Last()}
 	n.background(func(ctx context.Context) error { return n.oweInterrupted(ctx, last) })
 	n.background(func(ctx context.Context) error { return n.housekeep(ctx, c.Store.Retention) })
 	return nil
