@@ -21,12 +21,17 @@ type directory struct {
 
 const reserveName = "reserve"
 
-func (d *directory) create(first uint64) (file, int64, error) {
+func (d *directory) create(first uint64, key []byte) (file, int64, error) {
+	head := title(d.id, key)
+	if key != nil {
+		if err := os.WriteFile(filepath.Join(d.path, keyName(first)), head, 0o600); err != nil {
+			return nil, 0, err
+		}
+	}
 	f, err := os.OpenFile(filepath.Join(d.path, segmentName(first)), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, 0, err
 	}
-	head := title(d.id)
 	if _, err := f.WriteAt(head, 0); err != nil {
 		return nil, 0, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
@@ -116,9 +121,35 @@ func (d *directory) dropBefore(seq uint64, t time.Time) error {
 			return err
 		}
 		if info.ModTime().After(t) {
-			return nil
+			break
 		}
-		if err := os.Remove(path); err != nil {
+		if err := errors.Join(os.Remove(path), d.removeKey(firsts[i])); err != nil {
+			return err
+		}
+	}
+	return d.dropCuts(t)
+}
+
+// removeKey removes the file that has a segment's title again, if there is one.
+func (d *directory) removeKey(first uint64) error {
+	if err := os.Remove(filepath.Join(d.path, keyName(first))); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// dropCuts deletes torn ends that were kept until a moment: they hold parts of
+// events, and are not to outlive those.
+func (d *directory) dropCuts(t time.Time) error {
+	cuts, err := Cuts(d.path)
+	if err != nil {
+		return err
+	}
+	for _, c := range cuts {
+		if c.At.After(t) {
+			continue
+		}
+		if err := os.Remove(c.File); err != nil {
 			return err
 		}
 	}

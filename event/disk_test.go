@@ -37,24 +37,29 @@ const diskID = "n1-abcdefgh"
 // startTest makes a running log on a disk.
 func startTest(t *testing.T, d *disk, o Options) *Log {
 	t.Helper()
-	f, size, err := d.create(1)
+	f, size, err := d.create(1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.Node, o.Log = "n1", quiet
-	tail := tail{id: diskID, file: f, end: place{first: 1, off: size}, readers: map[string]*offset{}}
+	tail := tail{id: diskID, seals: newSeals(diskID, o.Seal), file: f, end: place{first: 1, off: size}, readers: map[string]*offset{}}
 	return start(d, tail, o)
 }
 
-func (d *disk) create(uint64) (file, int64, error) {
+func (d *disk) create(uint64, []byte) (file, int64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.full {
 		return nil, 0, syscall.EMFILE
 	}
-	f := &diskFile{disk: d, data: title(diskID)}
+	f := &diskFile{disk: d, data: title(diskID, nil)}
 	d.files = append(d.files, f)
 	return f, int64(len(f.data)), nil
+}
+
+func (d *disk) segments() (n int) {
+	d.change(func() { n = len(d.files) })
+	return n
 }
 
 func (d *disk) used() int {
@@ -164,12 +169,12 @@ func (d *disk) facts(t *testing.T) []Fact {
 // scanAll gives the events of a plain segment.
 func scanAll(t *testing.T, data []byte) []Event {
 	t.Helper()
-	_, head, err := readTitle(bytes.NewReader(data))
+	h, err := readTitle(bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all []Event
-	s := scanner{r: bytes.NewReader(data), off: head, end: int64(len(data))}
+	s := scanner{r: bytes.NewReader(data), off: h.size, end: int64(len(data))}
 	for {
 		r, _, err := s.next()
 		if err == io.EOF {

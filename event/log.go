@@ -19,6 +19,7 @@ type Options struct {
 
 	Seal         Sealer        // seals every event; nil: they are written plain
 	SegmentBytes int64         // a segment that would grow longer is ended; default 64 MiB
+	Rotate       time.Duration // a segment is ended when its first event is so old; default never
 	Keep         time.Duration // events every reader has passed are kept so long; default 0
 	ReserveBytes int64         // disk space set aside for when the disk is full; default none
 }
@@ -39,8 +40,9 @@ type Log struct {
 	metrics *metrics
 	syncer  *syncer
 	keeper  *keeper
-	full    atomic.Bool // the reserve was given up
-	limit   int64       // of a segment's size
+	full    atomic.Bool   // the reserve was given up
+	limit   int64         // of a segment's size
+	age     time.Duration // and of its first event's age; 0: none
 
 	dropping sync.Mutex // held while segments are deleted; taken before mu
 
@@ -48,6 +50,7 @@ type Log struct {
 	enc      *encoder
 	file     file          // the segment being written
 	end      place         // where the next record goes, and the last one's number
+	began    time.Time     // when the first event of the segment was
 	endAt    int64         // the segment is ended when it would grow longer
 	reach    int64         // behind end.off: part of a record that was not written whole
 	retired  []file        // segments ended since the last sync
@@ -64,11 +67,11 @@ type Log struct {
 
 // volume is what a Log needs of its directory. Tests put a failing disk here.
 type volume interface {
-	create(first uint64) (f file, size int64, err error) // a segment with its title
-	sync() error                                         // makes the names of new segments last
-	reserve() error                                      // sets the reserve aside; ErrFull if there is no room
-	release() bool                                       // gives the reserve up; false if there was none
-	dropBefore(seq uint64, t time.Time) error            // deletes old segments without an event after either
+	create(first uint64, key []byte) (f file, size int64, err error) // a segment with its title
+	sync() error                                                     // makes the names of new segments last
+	reserve() error                                                  // sets the reserve aside; ErrFull if there is no room
+	release() bool                                                   // gives the reserve up; false if there was none
+	dropBefore(seq uint64, t time.Time) error                        // deletes old segments without an event after either
 	close() error
 }
 
@@ -113,7 +116,7 @@ func Open(o Options) (*Log, error) {
 func start(d volume, t tail, o Options) *Log {
 	l := &Log{
 		id: t.id, node: o.Node, dir: o.Dir, log: o.Log, disk: d, metrics: newMetrics(), limit: o.SegmentBytes,
-		enc: newEncoder(newSeals(t.id, o.Seal)), file: t.file, end: t.end, synced: t.end,
+		age: o.Rotate, began: t.began, enc: newEncoder(t.seals), file: t.file, end: t.end, synced: t.end,
 		moved: make(chan struct{}), readers: t.readers,
 	}
 	if l.limit <= 0 {
@@ -121,7 +124,7 @@ func start(d volume, t tail, o Options) *Log {
 	}
 	l.endAt = l.limit
 	l.syncer = newSyncer(l.flush, l.metrics)
-	l.keeper = newKeeper(l.mend, func() { l.drop(o.Keep) })
+	l.keeper = newKeeper(l.mend, func() { l.retire(); l.drop(o.Keep) })
 	go l.syncer.run()
 	go l.keeper.run()
 	return l

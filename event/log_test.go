@@ -189,7 +189,12 @@ func TestTimesAreUTCMilliseconds(t *testing.T) {
 }
 
 func BenchmarkEmit(b *testing.B) {
-	l, err := Open(Options{Dir: b.TempDir(), Log: quiet})
+	b.Run("plain", func(b *testing.B) { benchmarkEmit(b, nil) })
+	b.Run("sealed", func(b *testing.B) { benchmarkEmit(b, testKey(1)) })
+}
+
+func benchmarkEmit(b *testing.B, by Sealer) {
+	l, err := Open(Options{Dir: b.TempDir(), Log: quiet, Seal: by})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,9 +22,11 @@ const lockName = "lock"
 type tail struct {
 	id      string
 	file    file
-	end     place  // behind the last whole record
-	cut     int64  // bytes cut off behind it
-	kept    string // file they were moved to
+	seals   *seals    // with the key of file
+	began   time.Time // when the first event in file was
+	end     place     // behind the last whole record
+	cut     int64     // bytes cut off behind it
+	kept    string    // file they were moved to
 	readers map[string]*offset
 }
 
@@ -80,7 +83,7 @@ func (d *directory) tail(node string, by Sealer) (t tail, err error) {
 	if err := d.identify(node, firsts); err != nil {
 		return t, err
 	}
-	t.id = d.id
+	t.id, t.seals = d.id, newSeals(d.id, by)
 	for last := len(firsts) - 1; last >= 0 && t.file == nil; last-- {
 		if err := d.goOn(&t, firsts[last]); err != nil {
 			return t, err
@@ -93,12 +96,53 @@ func (d *directory) tail(node string, by Sealer) (t tail, err error) {
 	for _, o := range t.readers {
 		t.end.seq = max(t.end.seq, o.seq)
 	}
-	if t.file != nil {
+	if t.file != nil && (by == nil || t.seals.key.sealed != nil) {
 		return t, nil
 	}
+	return t, d.begin(&t)
+}
+
+// readFirst makes the key of the tail's segment ready, and finds out since when
+// that is.
+func (t *tail) readFirst(f *os.File, head int64) error {
+	if t.seals.by != nil && t.seals.key.sealed != nil {
+		if err := t.seals.ready(); err != nil {
+			return err
+		}
+	}
+	s := scanner{r: f, off: head, end: t.end.off}
+	r, _, err := s.next()
+	if err == io.EOF {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if ev, err := t.seals.event(r); err == nil { // else tryKey tells
+		t.began = ev.At
+	}
+	return nil
+}
+
+// begin makes a new segment the tail: there is none, or one without a key of its
+// own, as older versions wrote them. One that holds nothing is removed.
+func (d *directory) begin(t *tail) error {
+	if t.file != nil {
+		err := t.file.Close()
+		if t.end.seq < t.end.first {
+			err = errors.Join(err, os.Remove(filepath.Join(d.path, segmentName(t.end.first))))
+		}
+		if t.file = nil; err != nil {
+			return err
+		}
+	}
+	var err error
 	t.end.first = t.end.seq + 1
-	t.file, t.end.off, err = d.create(t.end.first)
-	return t, err
+	if t.seals.key, err = t.seals.fresh(t.end.first); err != nil {
+		return err
+	}
+	t.file, t.end.off, err = d.create(t.end.first, t.seals.key.sealed)
+	return err
 }
 
 // identify finds the log's id, or makes one for a new log.
@@ -108,13 +152,13 @@ func (d *directory) identify(node string, firsts []uint64) (err error) {
 	} else if d.id, err = logID(d.path, firsts); err != nil {
 		return err
 	}
-	if id, _, err := readTitle(d.lock); err != nil || id == d.id {
+	if h, err := readTitle(d.lock); err != nil || h.id == d.id {
 		return err
 	}
-	if len(title(d.id)) > maxTitle {
+	if len(title(d.id, make([]byte, 256))) > maxTitle {
 		return fmt.Errorf("a node's name of %d bytes is too long", len(node))
 	}
-	if _, err := d.lock.WriteAt(title(d.id), 0); err != nil {
+	if _, err := d.lock.WriteAt(title(d.id, nil), 0); err != nil {
 		return err
 	}
 	return d.lock.Sync()
@@ -131,10 +175,14 @@ func (d *directory) goOn(t *tail, first uint64) error {
 		return errors.Join(err, f.Close())
 	}
 	if t.end.off == 0 {
-		return errors.Join(os.Remove(f.Name()), f.Close())
+		return errors.Join(os.Remove(f.Name()), d.removeKey(first), f.Close())
 	}
-	t.file = f
-	return nil
+	h, err := segmentTitle(d.path, f, first)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	t.file, t.seals.key = f, segmentKey{first: first, sealed: h.key}
+	return t.readFirst(f, h.size)
 }
 
 // measure finds the end of the last whole record, and cuts off what is behind it.
@@ -162,7 +210,13 @@ func (d *directory) tryKey(firsts []uint64, by Sealer) error {
 		}
 		last, _, _, err := lastRecord(f)
 		if err == nil && last.seq > 0 {
-			_, err = newSeals(d.id, by).open(last)
+			var h heading
+			seals := newSeals(d.id, by)
+			h, err = segmentTitle(d.path, f, first)
+			seals.key = segmentKey{first: first, sealed: h.key}
+			if _, fail := seals.open(last); err == nil && !errors.Is(fail, errNoSegmentKey) {
+				err = fail // of a segment whose key is gone nothing is known
+			}
 		}
 		if err := errors.Join(err, f.Close()); err != nil {
 			return fmt.Errorf("read the end of %s: %w", f.Name(), err)
@@ -182,10 +236,11 @@ func lastRecord(f *os.File) (last record, end, size int64, err error) {
 	if err != nil {
 		return record{}, 0, 0, err
 	}
-	_, head, err := readTitle(f)
+	h, err := readTitle(f)
 	if err != nil {
 		return record{}, 0, 0, err
 	}
+	head := h.size
 	s := scanner{r: f, off: head, end: info.Size()}
 	for {
 		r, _, err := s.next()
@@ -210,7 +265,7 @@ func (t *tail) cutOff(f *os.File, size int64) error {
 		return nil
 	}
 	t.cut += cut
-	t.kept = fmt.Sprintf("%s.cut-%d-%d", f.Name(), t.end.seq, now().UnixMilli())
+	t.kept = cutName(f.Name(), t.end.seq, now())
 	kept, err := os.OpenFile(t.kept, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("keep the torn end of %s: %w", f.Name(), err)

@@ -351,7 +351,7 @@ func TestReaderStopsAtAWrongKey(t *testing.T) {
 	if got := nextTest(t, r, 10); len(got) != 10 {
 		t.Fatal(got)
 	}
-	r.walk.seals.by = testKey(2)
+	r.walk.seals.by, r.walk.seals.key.aead = testKey(2), nil
 	for range 3 {
 		if _, err := r.Next(t.Context(), 10); !errors.Is(err, ErrUnseal) {
 			t.Fatalf("with a wrong key: %v", err)

@@ -12,7 +12,9 @@ import (
 
 // A record is one event in a segment, numbers big-endian:
 //
-//	uint32  mark: FF 'B' 'E' and 'p' for a plain payload, 's' for a sealed one
+//	uint32  mark: FF 'B' 'E' and 'p' for a plain payload, 'k' for one sealed under
+//	        the segment's key, 's' for one that the Sealer itself sealed (none is
+//	        written any more)
 //	uint32  length of the payload
 //	uint64  sequence number
 //	uint32  CRC-32C of all of that and the payload
@@ -26,6 +28,7 @@ const (
 	crcAt      = 16
 	plainMark  = 0xff424570
 	sealedMark = 0xff424573
+	keyedMark  = 0xff42456b
 	maxPayload = 1 << 20 // no fact comes near it; a longer length is damage
 )
 
@@ -34,6 +37,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 var (
 	errTooLong   = errors.New("event is longer than 1 MiB")
 	errNotSealed = errors.New("event is not sealed, in a log that seals")
+
+	errNoSegmentKey = errors.New("the key of its segment is damaged or gone")
 )
 
 // ErrUnseal is found where an event is whole but can't be unsealed: the key is
@@ -54,43 +59,9 @@ type Sealer interface {
 // record is one whole record as it stands in a segment.
 type record struct {
 	seq     uint64
-	sealed  bool
+	mark    uint32
 	payload []byte // good until the next is read
 	off     int64  // where it begins
-}
-
-// seals is how the payloads of one log are sealed. It is not safe for concurrent
-// use: who reads or writes has one of its own.
-type seals struct {
-	by    Sealer // nil: payloads are plain
-	bound []byte // the log's id, and room for a sequence number
-}
-
-func newSeals(id string, by Sealer) *seals {
-	return &seals{by: by, bound: append([]byte("bugle event\x00"+id+"\x00"), make([]byte, 8)...)}
-}
-
-// to gives the associated bytes that tie a payload to its place.
-func (s *seals) to(seq uint64) []byte {
-	binary.BigEndian.PutUint64(s.bound[len(s.bound)-8:], seq)
-	return s.bound
-}
-
-// open gives the plain payload of a record.
-func (s *seals) open(r record) ([]byte, error) {
-	switch {
-	case !r.sealed && s.by == nil:
-		return r.payload, nil
-	case !r.sealed:
-		return nil, fmt.Errorf("event %d: %w", r.seq, errNotSealed)
-	case s.by == nil:
-		return nil, fmt.Errorf("event %d: %w: no key was given", r.seq, ErrUnseal)
-	}
-	plain, err := s.by.Unseal(r.payload, s.to(r.seq))
-	if err != nil {
-		return nil, fmt.Errorf("event %d: %w: %w", r.seq, ErrUnseal, err)
-	}
-	return plain, nil
 }
 
 // event decodes a record. A kind it does not know, from a newer version, comes
@@ -145,12 +116,8 @@ func (e *encoder) encode(ev Event) ([]byte, error) {
 	}
 	whole, mark := bytes.TrimSuffix(e.plain.Bytes(), []byte("\n")), uint32(plainMark)
 	if e.seals.by != nil {
-		var err error
-		mark = sealedMark
-		whole, err = e.seals.by.SealAppend(append(e.out[:0], header[:]...), whole[headerSize:], e.seals.to(ev.Seq))
-		if err != nil {
-			return nil, fmt.Errorf("seal %s: %w", ev.Fact.Kind(), err)
-		}
+		mark = keyedMark
+		whole = e.seals.key.aead.Seal(append(e.out[:0], header[:]...), nil, whole[headerSize:], e.seals.to(ev.Seq))
 		e.out = whole
 	}
 	if len(whole)-headerSize > maxPayload {

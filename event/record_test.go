@@ -84,10 +84,19 @@ func bothWays(t *testing.T, test func(t *testing.T, by Sealer)) {
 	t.Run("sealed", func(t *testing.T) { test(t, testKey(1)) })
 }
 
+// sealsTest gives seals with a segment's key that is always the same.
+func sealsTest(log string, by Sealer) *seals {
+	s := newSeals(log, by)
+	if err := s.key.make(bytes.Repeat([]byte{42}, 32)); err != nil {
+		panic(err)
+	}
+	return s
+}
+
 // encodeTest gives a copy of an event's record.
 func encodeTest(t testing.TB, by Sealer, ev Event) []byte {
 	t.Helper()
-	whole, err := newEncoder(newSeals("log", by)).encode(ev)
+	whole, err := newEncoder(sealsTest("log", by)).encode(ev)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +105,7 @@ func encodeTest(t testing.TB, by Sealer, ev Event) []byte {
 
 func TestRecordsRoundTrip(t *testing.T) {
 	bothWays(t, func(t *testing.T, by Sealer) {
-		e := newEncoder(newSeals("log", by))
+		e := newEncoder(sealsTest("log", by))
 		var file bytes.Buffer
 		var want, got []Event
 		for i, f := range append(everyFact, Unknown{"visit.levitated", []byte(`{"height":3}`)}, Unknown{Name: "bare"}) {
@@ -111,7 +120,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 			}
 			want = append(want, ev)
 		}
-		s, seals := scannerOf(file.Bytes()), newSeals("log", by)
+		s, seals := scannerOf(file.Bytes()), sealsTest("log", by)
 		for {
 			r, skipped, err := s.next()
 			if err == io.EOF && skipped == 0 {
@@ -138,7 +147,7 @@ func scannerOf(data []byte) *scanner {
 
 func TestTooLongAFactIsRefused(t *testing.T) {
 	bothWays(t, func(t *testing.T, by Sealer) {
-		e := newEncoder(newSeals("log", by))
+		e := newEncoder(sealsTest("log", by))
 		if _, err := e.encode(Event{Seq: 1, Fact: OfferMade{Why: strings.Repeat("w", maxPayload)}}); !errors.Is(err, errTooLong) {
 			t.Errorf("error is %v", err)
 		}
@@ -276,15 +285,17 @@ func FuzzDecode(f *testing.F) {
 
 // FuzzTitle: a first line that is taken for a title is one.
 func FuzzTitle(f *testing.F) {
-	f.Add(title("n1-abcdefgh"))
-	f.Add(title("\x00\n\"€"))
+	f.Add(title("n1-abcdefgh", nil))
+	f.Add(title("\x00\n\"€", nil))
+	f.Add(title("n1-abcdefgh", []byte("sealed")))
+	f.Add([]byte(keyedTitle + `"a"`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		id, size, err := readTitle(bytes.NewReader(data))
+		h, err := readTitle(bytes.NewReader(data))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if size > 0 && !bytes.HasPrefix(data, title(id)) {
-			t.Fatalf("%q is taken for the title of %q", data, id)
+		if h.size > 0 && !bytes.HasPrefix(data, title(h.id, h.key)) {
+			t.Fatalf("%q is taken for the title of %q", data, h.id)
 		}
 	})
 }

@@ -54,7 +54,7 @@ func (s *scanner) recordAt(off int64) (r record, ok bool, err error) {
 		return record{}, false, err
 	}
 	mark, n := binary.BigEndian.Uint32(h), int64(binary.BigEndian.Uint32(h[4:]))
-	if mark != plainMark && mark != sealedMark || n == 0 || n > maxPayload || s.end-off-headerSize < n {
+	if mark != plainMark && mark != keyedMark && mark != sealedMark || n == 0 || n > maxPayload || s.end-off-headerSize < n {
 		return record{}, false, nil
 	}
 	whole, err := s.view(off, headerSize+int(n))
@@ -65,7 +65,7 @@ func (s *scanner) recordAt(off int64) (r record, ok bool, err error) {
 	if seq == 0 || checksum(whole) != binary.BigEndian.Uint32(whole[crcAt:]) {
 		return record{}, false, nil
 	}
-	return record{seq: seq, sealed: mark == sealedMark, payload: whole[headerSize:], off: off}, true, nil
+	return record{seq: seq, mark: mark, payload: whole[headerSize:], off: off}, true, nil
 }
 
 // seek gives the first place from off on where a record might begin, io.EOF if

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -17,16 +18,34 @@ import (
 //
 //	bugle events 1 "n1-4kq7zt2v" 5d1c09ae
 //
-// with the CRC-32C of what stands before it. Records follow.
+// with the CRC-32C of what stands before it. Records follow. In a log that seals,
+// the line also has the segment's key, itself sealed, and stands once more in a
+// file of its own, since without the key nothing of the segment can be read:
+//
+//	bugle events 2 "n1-4kq7zt2v" AXkq… 41b2c0de
 const (
 	segmentSuffix = ".log"
+	keySuffix     = ".key"
 	segmentDigits = 16
-	titleStart    = "bugle events 1 "
+	plainTitle    = "bugle events 1 "
+	keyedTitle    = "bugle events 2 "
 	maxTitle      = 1024
 )
 
+// heading is what the title of a segment says.
+type heading struct {
+	id   string // of the log; "" if there is no whole title
+	key  []byte // the segment's key, sealed; nil if it has none
+	size int64  // of the line
+}
+
 func segmentName(first uint64) string {
 	return fmt.Sprintf("%0*d%s", segmentDigits, first, segmentSuffix)
+}
+
+// keyName is that of the file which holds the title of a segment again.
+func keyName(first uint64) string {
+	return strings.TrimSuffix(segmentName(first), segmentSuffix) + keySuffix
 }
 
 // listSegments gives the first sequence numbers of the segments in dir, in
@@ -50,53 +69,85 @@ func listSegments(dir string) ([]uint64, error) {
 	return firsts, nil
 }
 
-// title is the first line of a segment.
-func title(id string) []byte {
-	line := titleStart + strconv.Quote(id)
+// title is the first line of a segment; key is nil in a log that doesn't seal.
+func title(id string, key []byte) []byte {
+	line := plainTitle + strconv.Quote(id)
+	if key != nil {
+		line = keyedTitle + strconv.Quote(id) + " " + base64.RawStdEncoding.EncodeToString(key)
+	}
 	return fmt.Appendf(nil, "%s %08x\n", line, crc32.Checksum([]byte(line), castagnoli))
 }
 
-// readTitle gives the id in the first line of a segment and the line's length;
-// "" and 0 if no whole line stands there.
-func readTitle(r io.ReaderAt) (id string, size int64, err error) {
+// readTitle reads the first line of a segment. The zero heading: no whole one
+// stands there.
+func readTitle(r io.ReaderAt) (heading, error) {
 	buf := make([]byte, maxTitle)
 	n, err := r.ReadAt(buf, 0)
 	if err != nil && err != io.EOF {
-		return "", 0, err
+		return heading{}, err
 	}
 	line, _, _ := strings.Cut(string(buf[:n]), "\n")
-	quoted, ok := strings.CutPrefix(line, titleStart)
-	if !ok || len(quoted) < 9 {
-		return "", 0, nil
+	rest, keyed := strings.CutPrefix(line, keyedTitle)
+	if !keyed {
+		rest, _ = strings.CutPrefix(line, plainTitle)
 	}
-	id, err = strconv.Unquote(quoted[:len(quoted)-9])
-	if whole := title(id); err == nil && n >= len(whole) && string(buf[:len(whole)]) == string(whole) {
-		return id, int64(len(whole)), nil
+	quoted, err := strconv.QuotedPrefix(rest)
+	if err != nil {
+		return heading{}, nil
 	}
-	return "", 0, nil
+	var h heading
+	if h.id, err = strconv.Unquote(quoted); err != nil {
+		return heading{}, nil
+	}
+	if keyed {
+		text, _, _ := strings.Cut(strings.TrimPrefix(rest[len(quoted):], " "), " ")
+		if h.key, err = base64.RawStdEncoding.DecodeString(text); err != nil {
+			return heading{}, nil
+		}
+	}
+	whole := title(h.id, h.key)
+	if h.size = int64(len(whole)); n < len(whole) || string(buf[:len(whole)]) != string(whole) {
+		return heading{}, nil
+	}
+	return h, nil
+}
+
+// fileTitle is readTitle of a file.
+func fileTitle(path string) (heading, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return heading{}, err
+	}
+	h, err := readTitle(f)
+	return h, errors.Join(err, f.Close())
+}
+
+// segmentTitle reads the title of a segment; where that is damaged, its id and
+// key come from the other file that has them.
+func segmentTitle(dir string, f *os.File, first uint64) (heading, error) {
+	h, err := readTitle(f)
+	if err != nil || h.id != "" {
+		return h, err
+	}
+	again, err := fileTitle(filepath.Join(dir, keyName(first)))
+	if errors.Is(err, os.ErrNotExist) {
+		return h, nil
+	}
+	again.size = 0
+	return again, err
 }
 
 // logID gives the id of the log in dir: that of its newest segment with a whole
 // title or, if none has one, that of the lock file.
 func logID(dir string, firsts []uint64) (string, error) {
 	for _, first := range slices.Backward(firsts) {
-		if id, err := fileID(filepath.Join(dir, segmentName(first))); err != nil || id != "" {
-			return id, err
+		if h, err := fileTitle(filepath.Join(dir, segmentName(first))); err != nil || h.id != "" {
+			return h.id, err
 		}
 	}
-	id, err := fileID(filepath.Join(dir, lockName))
-	if err == nil && id == "" {
+	h, err := fileTitle(filepath.Join(dir, lockName))
+	if err == nil && h.id == "" {
 		err = fmt.Errorf("no file in %s tells the log's id: move them away to begin another log", dir)
 	}
-	return id, err
-}
-
-// fileID gives the id in a file's title, "" if it has none.
-func fileID(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	id, _, err := readTitle(f)
-	return id, errors.Join(err, f.Close())
+	return h.id, err
 }

@@ -223,7 +223,7 @@ func checkKept(t *testing.T, path string, torn []byte) {
 // title, behind segments that are whole.
 func TestTornSegmentBorder(t *testing.T) {
 	bothWays(t, func(t *testing.T, by Sealer) {
-		for _, size := range []int{0, 7, len(title("n1-abcdefgh"))} {
+		for _, size := range []int{0, 7, len(title("n1-abcdefgh", nil))} {
 			dir := t.TempDir()
 			l := openSealed(t, dir, by)
 			steps(l, 0, 40)
@@ -231,7 +231,7 @@ func TestTornSegmentBorder(t *testing.T) {
 				t.Fatal(err)
 			}
 			next := filepath.Join(dir, segmentName(l.last()+1))
-			if err := os.WriteFile(next, title(l.ID())[:size], 0o600); err != nil {
+			if err := os.WriteFile(next, title(l.ID(), nil)[:size], 0o600); err != nil {
 				t.Fatal(err)
 			}
 			l = openSealed(t, dir, by)
@@ -308,7 +308,7 @@ func checkGoesOn(t *testing.T, dir string, by Sealer, last uint64) {
 	if tail.end.seq != last {
 		t.Fatalf("it ends with event %d, want %d", tail.end.seq, last)
 	}
-	record, err := newEncoder(newSeals(tail.id, by)).encode(Event{Seq: last + 1, Fact: CallAnswered{}})
+	record, err := newEncoder(tail.seals).encode(Event{Seq: last + 1, Fact: CallAnswered{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +369,7 @@ func TestASegmentIsLeftWhole(t *testing.T) {
 		if diff := cmp.Diff(want, d.facts(t)); diff != "" {
 			t.Errorf("want (-), the log holds (+):\n%s", diff)
 		}
-		s := scannerOf(d.files[0].data[len(title(diskID)):])
+		s := scannerOf(d.files[0].data[len(title(diskID, nil)):])
 		for range 3 {
 			if _, skipped, err := s.next(); err != nil || skipped > 0 {
 				t.Errorf("%d bytes are no record, %v", skipped, err)

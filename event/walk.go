@@ -171,13 +171,14 @@ func (w *walker) enter() error {
 // begin goes to the first record of a segment. What has no title of ours is
 // searched for records; what another log wrote is none of ours.
 func (w *walker) begin(f *os.File, first uint64) error {
-	id, head, err := readTitle(f)
+	h, err := segmentTitle(w.dir, f, first)
 	if err != nil {
 		return err
 	}
+	w.seals.key = segmentKey{first: first, sealed: h.key}
 	w.first, w.file, w.final = first, f, false
-	w.scan = scanner{r: f, off: head, win: w.scan.win[:0]}
-	if id != "" && id != w.id {
+	w.scan = scanner{r: f, off: h.size, win: w.scan.win[:0]}
+	if h.id != "" && h.id != w.id {
 		info, err := f.Stat()
 		if err != nil {
 			return err

@@ -42,6 +42,13 @@ func events(env environment, args []string) error {
 
 // printEvents writes a line for each event of a call ("": of all).
 func printEvents(env environment, dir string, keys *vault.Vault, call string) error {
+	cuts, err := event.Cuts(dir)
+	if err != nil {
+		return err
+	}
+	for _, c := range cuts {
+		fmt.Fprintln(env.err, c)
+	}
 	out := json.NewEncoder(env.out)
 	for e, err := range event.Read(dir, keys) {
 		if errors.Is(err, event.ErrTorn) { // what is behind it can be read

@@ -78,7 +78,7 @@ func (n *node) open(site *site) (err error) {
 	}
 	if n.events, err = event.Open(event.Options{
 		Dir: filepath.Join(c.DataDir, eventDir), Node: c.Node, Version: version, Log: log, Seal: n.vault,
-		SegmentBytes: int64(c.Events.SegmentBytes), Keep: c.Events.Keep.D(), ReserveBytes: int64(c.Events.ReserveBytes),
+		SegmentBytes: int64(c.Events.SegmentBytes), Rotate: c.Events.Rotate.D(), Keep: c.Events.Keep.D(), ReserveBytes: int64(c.Events.ReserveBytes),
 	}); err != nil {
 		return err
 	}
