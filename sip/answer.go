@@ -3,6 +3,7 @@ package sip
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -211,6 +212,9 @@ func (l *Leg) Reject(code int, reason string) error {
 // refuse sends a failure to the INVITE and ends the leg; l.mu is held.
 func (l *Leg) refuse(code int, reason string, end End) {
 	res := response(l.invite, l.tx.flow, code, reason, l.dlg.localTag)
+	if code == 503 { // for want of a port, of disk, of time: it passes
+		res.AppendHeader(gosip.NewHeader("Retry-After", strconv.Itoa(busyRetry)))
+	}
 	if err := l.tx.respond(res); err != nil {
 		l.log.Debug("refusal could not be sent", "error", err)
 	}

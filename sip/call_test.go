@@ -301,3 +301,16 @@ func TestNewNamesTheListener(t *testing.T) {
 		t.Error("an unknown network was taken")
 	}
 }
+
+// TestRejectForWantOfRoom holds that a 503 says when to try again, whoever gave
+// it, and that no other refusal does.
+func TestRejectForWantOfRoom(t *testing.T) {
+	for code, want := range map[int]string{503: "10", 486: ""} {
+		s := start(t, Options{Config: openConfig("udp"), Handler: newDesk(func(l *Leg) { _ = l.Reject(code, "Storage Full") })})
+		c := newCaller(t, s, "full")
+		c.request("INVITE", 1, offer...)
+		if got := field(c.recv(fmt.Sprintf("SIP/2.0 %d", code)), "Retry-After"); got != want {
+			t.Errorf("%d with Retry-After %q, want %q", code, got, want)
+		}
+	}
+}
