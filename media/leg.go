@@ -212,6 +212,14 @@ func (l *Leg) Prefer(codecs []Codec, parameters ...Format) {
 	}
 }
 
+// Hold says whether our offers and answers to come tell the far end that we do not
+// listen; what it is played is sent. It takes effect with the next offer.
+func (l *Leg) Hold(on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.session.holding = on
+}
+
 // CanPlay tells whether the far end has agreed to a codec in which we can play to it.
 // To one that has not, nothing is sent while it is played something; the
 // time of that passes all the same, and its end is told.

@@ -43,6 +43,7 @@ type session struct {
 	prefer     []Codec
 	parameters [codecs]string // of the codecs we pass on, by their other far end
 	sdes       sdes
+	holding    bool   // we do not listen
 	id         uint64 // of our origin line
 	version    uint64 // rises with every body that differs from the last
 	last       []byte // the body sent last, under version
@@ -84,7 +85,7 @@ func (s *session) offer() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	line := audioLine{port: s.local.Port(), protocol: protocol, crypto: crypto, direction: sendrecv, mux: s.mux}
+	line := audioLine{port: s.local.Port(), protocol: protocol, crypto: crypto, direction: s.direct(sendrecv), mux: s.mux}
 	var keys []format
 	for _, c := range s.prefer {
 		line.formats = append(line.formats, format{s.number(c), c, s.parameters[c]})
@@ -100,6 +101,17 @@ func (s *session) offer() ([]byte, error) {
 	}
 	lines[s.ours] = line.describe()
 	return s.body(lines)
+}
+
+// direct gives the direction that is left of one if we hold the far end.
+func (s *session) direct(d direction) direction {
+	switch {
+	case !s.holding:
+		return d
+	case d.speaks():
+		return sendonly
+	}
+	return inactive
 }
 
 // number gives the payload type under which we offer a codec: the one it has in
@@ -128,7 +140,7 @@ func (s *session) answer(offer []byte) ([]byte, terms, error) {
 	}
 	line := audioLine{
 		protocol:  audio.media.MediaName.Protos,
-		direction: audio.direction.mirror(), formats: s.takeUp(audio, chosen), mux: audio.mux,
+		direction: s.direct(audio.direction.mirror()), formats: s.takeUp(audio, chosen), mux: audio.mux,
 	}
 	if crypto != nil {
 		line.crypto = []cryptoLine{*s.sdes.answerWith(crypto)}

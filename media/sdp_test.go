@@ -216,6 +216,8 @@ func FuzzSDP(f *testing.F) {
 	f.Add(farBody("m=audio 4000 RTP/AVP 0 8 101", "a=rtpmap:101 telephone-event/8000", "a=sendonly"))
 	f.Add(farBody("m=video 1 RTP/AVP 99", "m=audio 4000/2 RTP/AVP 96", "c=IN IP4 0.0.0.0", "a=rtpmap:96 PCMA/8000/1"))
 	f.Add(lines("v=0", "o=- 0 0 IN IP6 ::1", "s=-", "t=0 0", "m=audio 65535 RTP/AVP 0", "c=IN IP6 ::1%lo"))
+	f.Add(farBody("m=audio 4000 RTP/SAVP 9 96 0", "a=rtpmap:96 opus/48000/2", "a=rtcp-mux", "a=rtcp:9",
+		"a=crypto:1 AEAD_AES_128_GCM inline:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==|2^31"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		s := testSession()
 		if _, err := s.offer(); err != nil {
@@ -225,6 +227,13 @@ func FuzzSDP(f *testing.F) {
 			var refused *SDPError
 			if !errors.As(err, &refused) || refused.SIPCode() < 400 {
 				t.Fatalf("error without a SIP response: %v", err)
+			}
+		}
+		secret := testSession(Opus, G722, PCMU)
+		secret.sdes = sdes{mode: SRTPOffer, confidential: true}
+		if _, terms, err := secret.answer(body); err == nil {
+			if _, err := secret.offer(); err != nil || !terms.agreed() {
+				t.Fatalf("agreed to %+v, and then cannot offer: %v", terms, err)
 			}
 		}
 		answer, terms, err := s.answer(body)
@@ -242,4 +251,116 @@ func FuzzSDP(f *testing.F) {
 			t.Fatalf("our answer is unusable: %v\n%s", err, answer)
 		}
 	})
+}
+
+func TestOfferOfEveryCodec(t *testing.T) {
+	s := testSession(Opus, G722, PCMU)
+	s.parameters[Opus] = "useinbandfec=1"
+	want := ourBody(0, "m=audio 40000 RTP/AVP 111 9 0 110 101", "a=rtpmap:111 opus/48000/2", "a=fmtp:111 useinbandfec=1",
+		"a=rtpmap:9 G722/8000", "a=rtpmap:0 PCMU/8000", "a=rtpmap:110 telephone-event/48000", "a=fmtp:110 0-15",
+		"a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "a=ptime:20", "a=sendrecv")
+	if got, err := s.offer(); err != nil || string(got) != want {
+		t.Fatalf("offered (%v)\n%s\nwant\n%s", err, got, want)
+	}
+	got, err := s.accept(farBody("m=audio 4000 RTP/AVP 111 0 110", "a=rtpmap:111 opus/48000/2", "a=fmtp:111 stereo=0", "a=rtpmap:110 telephone-event/48000"))
+	if err != nil || got.codec != Opus || got.voice != PCMU || got.keysFor(48000) != telephoneEvent48 || got.keysFor(8000) != telephoneEvent48 {
+		t.Errorf("agreed on %+v (%v)", got, err)
+	}
+	if len(s.formats) != 2 || s.formats[0] != (Format{Opus, "stereo=0"}) {
+		t.Errorf("the far end takes %+v", s.formats)
+	}
+}
+
+// An offer is answered with the chosen codec, G.711 beside it if that cannot be
+// played in, and keys on its clock.
+func TestAnswerTakesUpWhatIsNeeded(t *testing.T) {
+	all := []string{"a=rtpmap:96 opus/48000/2", "a=rtpmap:97 telephone-event/48000", "a=rtpmap:98 telephone-event/8000"}
+	for _, c := range []struct {
+		name    string
+		prefer  []Codec
+		formats string
+		want    string
+	}{
+		{"we play in its first", nil, "0 8 96 97 98", "0 98"},
+		{"what we cannot play in is not for us", nil, "96 9 8 97 98", "8 98"},
+		{"Opus and what can be played", []Codec{Opus, PCMA}, "96 0 8 97 98", "96 8 97 98"},
+		{"Opus alone", []Codec{Opus}, "96 0 97 98", "96 97 98"},
+		{"Opus with keys on the other clock", []Codec{Opus, PCMU}, "96 0 98", "96 0 98"},
+		{"G.722 and its clock", []Codec{G722, PCMU}, "9 0 97 98", "9 0 98"},
+	} {
+		s := testSession(c.prefer...)
+		got, _, err := s.answer(farBody(append([]string{"m=audio 4000 RTP/AVP " + c.formats}, all...)...))
+		if err != nil || !strings.Contains(string(got), "m=audio 40000 RTP/AVP "+c.want+"\r\n") {
+			t.Errorf("%s (%v):\n%s\nwant %s", c.name, err, got, c.want)
+		}
+		if again, err := s.offer(); err != nil || len(c.prefer) > 1 && !strings.Contains(string(again), strings.Fields(c.want)[0]+" ") {
+			t.Errorf("%s: then offers (%v)\n%s", c.name, err, again)
+		}
+	}
+}
+
+// Later offers keep the far end's payload types and have a line for each line there was.
+func TestLaterOffersKeepWhatWasSettled(t *testing.T) {
+	s := testSession(Opus, PCMU)
+	if _, _, err := s.answer(farBody("m=video 5000 RTP/AVP 99", "m=audio 4000 RTP/AVP 101 0 96", "a=rtpmap:101 opus/48000/2",
+		"a=rtpmap:96 telephone-event/8000", "m=application 9 TCP/BFCP *")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.offer()
+	want := ourBody(1, "m=video 0 RTP/AVP 99", "m=audio 40000 RTP/AVP 101 0 110 96", "a=rtpmap:101 opus/48000/2", "a=rtpmap:0 PCMU/8000",
+		"a=rtpmap:110 telephone-event/48000", "a=fmtp:110 0-15", "a=rtpmap:96 telephone-event/8000", "a=fmtp:96 0-15",
+		"a=ptime:20", "a=sendrecv", "m=application 0 TCP/BFCP *")
+	if err != nil || string(got) != want {
+		t.Errorf("offered (%v)\n%s\nwant\n%s", err, got, want)
+	}
+	// The far end takes one of our numbers for something else: ours gives way.
+	if _, _, err := s.answer(farBody("m=audio 4000 RTP/AVP 110", "a=rtpmap:110 opus/48000/2")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.offer(); err != nil || !strings.Contains(string(got), "RTP/AVP 110 0 97 96\r\n") {
+		t.Errorf("offered (%v)\n%s", err, got)
+	}
+}
+
+func TestHoldSaysThatWeDoNotListen(t *testing.T) {
+	s := testSession()
+	s.holding = true
+	if got, err := s.offer(); err != nil || !strings.Contains(string(got), "a=sendonly") {
+		t.Errorf("offered (%v)\n%s", err, got)
+	}
+	for theirs, ours := range map[string]string{"sendrecv": "sendonly", "recvonly": "sendonly", "sendonly": "inactive", "inactive": "inactive"} {
+		got, _, err := s.answer(farBody("m=audio 4000 RTP/AVP 0", "a="+theirs))
+		if err != nil || !strings.Contains(string(got), "a="+ours+"\r\n") {
+			t.Errorf("%s answered (%v)\n%s\nwant %s", theirs, err, got, ours)
+		}
+	}
+}
+
+func TestWhereReportsGo(t *testing.T) {
+	for _, c := range []struct {
+		name, media string
+		attributes  []string
+		want        string
+		mux         bool
+	}{
+		{"the next port", "m=audio 4000 RTP/AVP 0", nil, "192.0.2.1:4001", false},
+		{"another port", "m=audio 4000 RTP/AVP 0", []string{"a=rtcp:5005"}, "192.0.2.1:5005", false},
+		{"another address is not believed", "m=audio 4000 RTP/AVP 0", []string{"a=rtcp:5005 IN IP4 192.0.2.9"}, "192.0.2.1:5005", false},
+		{"nonsense", "m=audio 4000 RTP/AVP 0", []string{"a=rtcp:99999"}, "192.0.2.1:4001", false},
+		{"the last port", "m=audio 65535 RTP/AVP 0", nil, "invalid AddrPort", false},
+		{"one port", "m=audio 4000 RTP/AVP 0", []string{"a=rtcp-mux", "a=rtcp:4000"}, "192.0.2.1:4000", true},
+	} {
+		body, got, err := testSession().answer(farBody(append([]string{c.media}, c.attributes...)...))
+		if err != nil || got.rtcp.String() != c.want || got.mux != c.mux || strings.Contains(string(body), "rtcp-mux") != c.mux {
+			t.Errorf("%s: %v, one port %v (%v)\n%s", c.name, got.rtcp, got.mux, err, body)
+		}
+	}
+	// Who answers with it unasked has misread us.
+	s := testSession()
+	if _, err := s.offer(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.accept(farBody("m=audio 4000 RTP/AVP 0", "a=rtcp-mux")); err != nil || got.mux {
+		t.Errorf("one port without having offered it (%v)", err)
+	}
 }

@@ -115,6 +115,7 @@ func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
 		s.takeReport(raw, from)
 		return
 	}
+	size := len(raw)
 	if secure := s.terms.secure; secure != nil {
 		// Only what is authentic comes before the gate, so that nothing else is
 		// latched on to; to whom it is shut already, no key is tried for.
@@ -144,7 +145,7 @@ func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
 		s.settle(from)
 	}
 	s.counts.PacketsIn++
-	s.counts.BytesIn += uint64(len(raw))
+	s.counts.BytesIn += uint64(size)
 	s.shard.counts.packetsIn++
 	s.counts.sequence.note(p.ssrc, p.sequence)
 	s.heard, s.lost = now, false
