@@ -30,6 +30,18 @@ func (c Cause) header() gosip.Header {
 	return gosip.NewHeader("Reason", v)
 }
 
+// explain tells the far end, in the BYE or CANCEL that ends a leg so, why. What
+// failed says so by itself.
+func (e End) explain(req *gosip.Request) {
+	cause := e.Cause
+	if cause == (Cause{}) && e.By == ByFailure {
+		cause = Cause{"SIP", e.Code, reasonOf(e.Code)}
+	}
+	if h := cause.header(); h != nil {
+		req.AppendHeader(h)
+	}
+}
+
 // causeOf reads the first cause a message gives by a protocol we know.
 func causeOf(m gosip.Message) Cause {
 	for _, h := range m.GetHeaders("reason") {

@@ -301,9 +301,7 @@ func (l *Leg) cancelInvite() {
 	conn := l.out.tx.conn
 	conn.Ref(1)
 	cancel := cancelOf(l.invite)
-	if h := l.hangup.Cause.header(); h != nil {
-		cancel.AppendHeader(h)
-	}
+	l.hangup.explain(cancel)
 	// What is said to the CANCEL itself does not matter: the INVITE's answer does.
 	if _, err := l.s.request(cancel, conn, func(*gosip.Response) {}, func(error) {}); err != nil {
 		l.log.Debug("CANCEL could not be sent", "error", err)

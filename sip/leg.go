@@ -241,17 +241,10 @@ func (l *Leg) bye(end End) {
 	})
 }
 
-// byeFor makes the BYE of a dialog that ends so. What failed is told to the far
-// end.
+// byeFor makes the BYE of a dialog that ends so.
 func (l *Leg) byeFor(d *dialog, end End) *gosip.Request {
 	bye := d.request(gosip.BYE, 0)
-	cause := end.Cause
-	if cause == (Cause{}) && end.By == ByFailure {
-		cause = Cause{"SIP", end.Code, reasonOf(end.Code)}
-	}
-	if h := cause.header(); h != nil {
-		bye.AppendHeader(h)
-	}
+	end.explain(bye)
 	bye.SetBody(nil)
 	return bye
 }
