@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
@@ -46,6 +47,9 @@ type Options struct {
 	Private func(call, number string) (hash string, sealed []byte)
 	// Full says that what happens can no longer be written down: no new calls.
 	Full func() bool
+	// Estimate gives how long a caller who joins a queue now will wait; 0 if nothing
+	// is known of it.
+	Estimate func(queue, language string) time.Duration
 	// Bindings tells where an agent's phones are.
 	Bindings sip.Bindings
 }

@@ -114,6 +114,7 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 		Bindings: phones,
 		Private:  func(_, number string) (string, []byte) { return "hash of " + number, nil },
 		Full:     h.full.Load,
+		Estimate: func(queue, language string) time.Duration { return time.Duration(len(queue+language)) * time.Second },
 	})
 	h.sip = h.serve(sip.Options{Config: c.SIP, Handler: h.calls, Credentials: secrets{}, Bindings: phones, Log: log})
 
@@ -177,7 +178,10 @@ func (h *house) join() party {
 	caller := h.dial("helpline")
 	h.await("the answer", caller.leg.Answered())
 	must(h.t, caller.media.SendKeys("1"))
-	h.facts.await(h.t, "visit.joined")
+	joined := h.facts.await(h.t, "visit.joined").(event.VisitJoined)
+	if want := time.Duration(len(joined.Queue+joined.Language)) * time.Second; joined.Estimate != want {
+		h.t.Errorf("the wait was estimated as %v, the record has %v", want, joined.Estimate)
+	}
 	return caller
 }
 

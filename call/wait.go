@@ -80,7 +80,9 @@ func (c *inbound) wait(o ivr.Outcome) Termination {
 }
 
 func (c *inbound) join(o ivr.Outcome) (*router.Waiting, error) {
-	return c.Router.Join(c.ctx, router.Visit{ID: c.id + "-1", Call: c.id, Queue: o.Queue, Language: o.Language})
+	return c.Router.Join(c.ctx, router.Visit{
+		ID: c.id + "-1", Call: c.id, Queue: o.Queue, Language: o.Language, Estimate: c.Estimate(o.Queue, o.Language),
+	})
 }
 
 // refuse ends a ringing that came to nothing. The phone is silent before the

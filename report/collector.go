@@ -28,6 +28,17 @@ var (
 	escalatedDesc       = desc("queue_escalated_total", "Talks that ended with an agent of Tier 3.", byLine...)
 	waitingDesc         = desc("queue_waiting", "Visits waiting now.", byLine...)
 	longestWaitDesc     = desc("queue_longest_wait_seconds", "Time the visit that joined first has waited; 0 if none waits.", byLine...)
+	expectDesc          = desc("queue_estimated_wait_seconds", "Wait to be expected by who joins now, as this node sees the queue; missing until there is one.", byLine...)
+	estimateOffDesc     = desc("queue_estimate_error_seconds", "By how much the estimated wait of those answered was off, either way.", byLine...)
+	tooLongDesc         = desc("queue_estimate_too_long_seconds_total", "Sum by which estimates exceeded the waits.", byLine...)
+	tooShortDesc        = desc("queue_estimate_too_short_seconds_total", "Sum by which estimates fell short of the waits.", byLine...)
+	promisesDueDesc     = desc("queue_promises_due_total", "Callbacks and other follow-ups that were settled, kept or not.", byLine...)
+	promisesKeptDesc    = desc("queue_promises_kept_total", "Of these, done in their window.", byLine...)
+	ratedDesc           = desc("queue_satisfaction_answers_total", "Callers' answers from 1 to 5 to how satisfied they are.", byLine...)
+	satisfiedDesc       = desc("queue_satisfied_total", "Of these, 4 and 5.", byLine...)
+	scoredDesc          = desc("queue_promoter_answers_total", "Callers' answers from 0 to 10 to whether they would recommend us.", byLine...)
+	promotersDesc       = desc("queue_promoters_total", "Of these, 9 and 10.", byLine...)
+	detractorsDesc      = desc("queue_detractors_total", "Of these, 0 to 6.", byLine...)
 	answerDesc          = desc("queue_answer_seconds", "Wait of those answered, from joining to the agent's answer.", byLine...)
 	talkDesc            = desc("queue_talk_seconds", "Talk of a caller with an agent, without hold.", byLine...)
 	holdDesc            = desc("queue_hold_seconds", "Hold during a talk.", byLine...)
@@ -43,7 +54,9 @@ var (
 
 var descs = []*prometheus.Desc{
 	offeredDesc, answeredDesc, answeredInGoalDesc, abandonedDesc, abandonedInGoalDesc, shortAbandonedDesc, calledBackDesc, flowedOutDesc, escalatedDesc,
-	waitingDesc, longestWaitDesc, answerDesc, talkDesc, holdDesc, wrapUpDesc,
+	waitingDesc, longestWaitDesc, expectDesc, estimateOffDesc, tooLongDesc, tooShortDesc,
+	promisesDueDesc, promisesKeptDesc, ratedDesc, satisfiedDesc, scoredDesc, promotersDesc, detractorsDesc,
+	answerDesc, talkDesc, holdDesc, wrapUpDesc,
 	offersDesc, callsDesc, callsActiveDesc, agentsDesc, readyTimeDesc, busyTimeDesc, unmatchedDesc,
 }
 
@@ -114,6 +127,19 @@ func (s *sample) line(key lineKey, l *line, now time.Time) {
 	s.counter(escalatedDesc, l.Escalated, q, lang)
 	s.gauge(waitingDesc, float64(len(l.waiting)), q, lang)
 	s.gauge(longestWaitDesc, l.longest(now).Seconds(), q, lang)
+	if wait := l.expect.estimate(len(l.waiting)); wait > 0 {
+		s.gauge(expectDesc, wait.Seconds(), q, lang)
+	}
+	s.histogram(estimateOffDesc, &l.off, q, lang)
+	s.seconds(tooLongDesc, l.TooLong, q, lang)
+	s.seconds(tooShortDesc, l.TooShort, q, lang)
+	s.counter(promisesDueDesc, l.PromisesDue, q, lang)
+	s.counter(promisesKeptDesc, l.PromisesKept, q, lang)
+	s.counter(ratedDesc, l.Rated, q, lang)
+	s.counter(satisfiedDesc, l.Satisfied, q, lang)
+	s.counter(scoredDesc, l.Scored, q, lang)
+	s.counter(promotersDesc, l.Promoters, q, lang)
+	s.counter(detractorsDesc, l.Detracted, q, lang)
 	s.histogram(answerDesc, &l.answer, q, lang)
 	s.histogram(talkDesc, &l.talk, q, lang)
 	s.histogram(holdDesc, &l.hold, q, lang)
@@ -124,8 +150,8 @@ func (s *sample) counter(d *prometheus.Desc, n uint64, labels ...string) {
 	s.metrics = append(s.metrics, prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...))
 }
 
-func (s *sample) seconds(d *prometheus.Desc, total time.Duration) {
-	s.metrics = append(s.metrics, prometheus.MustNewConstMetric(d, prometheus.CounterValue, total.Seconds()))
+func (s *sample) seconds(d *prometheus.Desc, total time.Duration, labels ...string) {
+	s.metrics = append(s.metrics, prometheus.MustNewConstMetric(d, prometheus.CounterValue, total.Seconds(), labels...))
 }
 
 func (s *sample) gauge(d *prometheus.Desc, v float64, labels ...string) {

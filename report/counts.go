@@ -17,6 +17,10 @@ type Counts struct {
 
 	Waits time.Duration // of those answered, from joining to the agent's answer
 
+	Estimated uint64        // of those answered, whose wait had been estimated
+	TooLong   time.Duration // by which these estimates exceeded the waits
+	TooShort  time.Duration // by which they fell short of them
+
 	Handling           // all talks that ended
 	Clinical  Handling // those of clinical queues; the others are routine
 	Escalated uint64   // of those handled, by an agent of Tier 3
@@ -57,6 +61,9 @@ func (c Counts) Plus(o Counts) Counts {
 		CalledBack:      c.CalledBack + o.CalledBack,
 		FlowedOut:       c.FlowedOut + o.FlowedOut,
 		Waits:           c.Waits + o.Waits,
+		Estimated:       c.Estimated + o.Estimated,
+		TooLong:         c.TooLong + o.TooLong,
+		TooShort:        c.TooShort + o.TooShort,
 		Handling:        c.Handling.plus(o.Handling),
 		Clinical:        c.Clinical.plus(o.Clinical),
 		Escalated:       c.Escalated + o.Escalated,
@@ -126,6 +133,18 @@ func (c Counts) AbandonmentWithoutShort() Ratio {
 // SpeedOfAnswer is the ASA, the mean wait of those answered, ring time included.
 func (c Counts) SpeedOfAnswer() Mean {
 	return Mean{c.Waits, c.Answered}
+}
+
+// EstimateBias is the mean error of the estimated waits: more than 0 where callers
+// were told too much.
+func (c Counts) EstimateBias() Mean {
+	return Mean{c.TooLong - c.TooShort, c.Estimated}
+}
+
+// EstimateError is the mean absolute error of the estimated waits: by how much an
+// estimate was off, either way.
+func (c Counts) EstimateError() Mean {
+	return Mean{c.TooLong + c.TooShort, c.Estimated}
 }
 
 // HandleTime is the AHT, the mean of talk, hold and wrap-up over the talks that

@@ -50,6 +50,9 @@ var figures = []figure{
 	{"abandonment_of_offered", func(c *Counts) value { return c.AbandonmentOfOffered() }},
 	{"abandonment_without_short", func(c *Counts) value { return c.AbandonmentWithoutShort() }},
 	{"speed_of_answer_seconds", func(c *Counts) value { return c.SpeedOfAnswer() }},
+	{"estimated", func(c *Counts) value { return number(c.Estimated) }},
+	{"estimate_bias_seconds", func(c *Counts) value { return c.EstimateBias() }},
+	{"estimate_error_seconds", func(c *Counts) value { return c.EstimateError() }},
 
 	{"handled", func(c *Counts) value { return number(c.Handled) }},
 	{"talk_seconds", func(c *Counts) value { return seconds(c.Talk) }},

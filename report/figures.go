@@ -23,6 +23,7 @@ import (
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/store"
 )
 
 // Figures counts this node's events since it started. It is safe for concurrent
@@ -31,9 +32,8 @@ type Figures struct {
 	goals goals
 
 	mu        sync.Mutex
-	tier      func(agent string) int
 	lines     map[lineKey]*line
-	visits    map[string]*line // where each visit waits
+	visits    map[string]visit // waiting
 	calls     map[string]bool  // under way, by call id
 	ended     map[termination]uint64
 	offers    map[offerKey]uint64
@@ -49,6 +49,7 @@ type Line struct {
 	Counts
 	Waiting int           // visits waiting now
 	Longest time.Duration // how long the first of them has waited
+	Expect  time.Duration // estimated wait of who joins now; 0 if nothing is known
 }
 
 type (
@@ -63,8 +64,17 @@ type (
 // line is the state behind a Line.
 type line struct {
 	Counts
-	waiting                    map[string]time.Time // when each visit joined
-	answer, talk, hold, wrapUp histogram
+	expect                          estimator
+	waiting                         map[string]time.Time // when each visit joined
+	answer, off, talk, hold, wrapUp histogram
+}
+
+// visit is one that waits.
+type visit struct {
+	line     *line
+	limits   limits
+	estimate time.Duration // of its wait; 0 for none
+	ahead    int           // in line when it joined
 }
 
 // New makes Figures for the queues of a configuration, whose goals they need,
@@ -73,9 +83,8 @@ type line struct {
 func New(queues map[string]config.Queue, languages []string) *Figures {
 	f := &Figures{
 		goals:  queues,
-		tier:   func(string) int { return 0 },
 		lines:  make(map[lineKey]*line),
-		visits: make(map[string]*line),
+		visits: make(map[string]visit),
 		calls:  make(map[string]bool),
 		ended:  make(map[termination]uint64),
 		offers: make(map[offerKey]uint64),
@@ -90,13 +99,6 @@ func New(queues map[string]config.Queue, languages []string) *Figures {
 		}
 	}
 	return f
-}
-
-// Tiers says of which tier each agent is. Until it is called nobody is of any.
-func (f *Figures) Tiers(tier func(agent string) int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.tier = tier
 }
 
 // Total adds up the figures of all queues, with agents' time.
@@ -123,18 +125,22 @@ func (f *Figures) Observe(ev event.Event) {
 	case event.VisitJoined:
 		f.visitJoined(fact, ev.At)
 	case event.VisitEnded:
-		f.visitEnded(fact)
+		f.visitEnded(fact, ev.At)
 	case event.OfferEnded:
 		f.offers[offerKey{fact.Queue, fact.Result}]++
 	case event.TalkEnded:
 		l := f.line(fact.Queue, fact.Language)
-		l.talked(f.goals[fact.Queue].Class, f.tier(fact.Agent), fact.Talk, fact.Hold)
+		l.talked(f.goals[fact.Queue].Class, fact.Tier, fact.Talk, fact.Hold)
 		l.talk.observe(fact.Talk)
 		l.hold.observe(fact.Hold)
 	case event.WrapUpEnded:
 		l := f.line(fact.Queue, fact.Language)
 		l.wrappedUp(f.goals[fact.Queue].Class, fact.Took)
 		l.wrapUp.observe(fact.Took)
+	case event.SurveyAnswered:
+		f.line(fact.Queue, fact.Language).surveyed(fact.Question, fact.Answer)
+	case event.FollowUpSettled:
+		f.line(fact.Queue, fact.Language).promised(store.FollowUpResult(fact.Result), ev.At, fact.DueTo)
 	case event.AgentChanged:
 		f.staff.staffed(fact.From, fact.After)
 		if fact.To == offline {
@@ -150,19 +156,19 @@ func (f *Figures) Observe(ev event.Event) {
 // its own.
 
 func (f *Figures) visitJoined(fact event.VisitJoined, at time.Time) {
-	if f.visits[fact.Visit] != nil {
+	if _, waits := f.visits[fact.Visit]; waits {
 		f.unmatched++
 		return
 	}
 	l := f.line(fact.Queue, fact.Language)
 	l.joined()
+	f.visits[fact.Visit] = visit{l, f.goals.of(fact.Queue, fact.Goal, fact.Short), fact.Estimate, len(l.waiting)}
 	l.waiting[fact.Visit] = at
-	f.visits[fact.Visit] = l
 }
 
-func (f *Figures) visitEnded(fact event.VisitEnded) {
-	l := f.visits[fact.Visit]
-	if l == nil {
+func (f *Figures) visitEnded(fact event.VisitEnded, at time.Time) {
+	v, waits := f.visits[fact.Visit]
+	if !waits {
 		// A visit of the node's last life is ended in this one, as called back or
 		// flowed out.
 		if fact.Result == event.Answered || fact.Result == event.Abandoned {
@@ -171,10 +177,15 @@ func (f *Figures) visitEnded(fact event.VisitEnded) {
 		return
 	}
 	delete(f.visits, fact.Visit)
+	l, answered := v.line, fact.Result == event.Answered
 	delete(l.waiting, fact.Visit)
-	l.left(f.goals, fact.Queue, fact.Result, fact.Waited)
-	if fact.Result == event.Answered {
+	l.left(v.limits, v.estimate, fact.Result, fact.Waited)
+	l.expect.leaves(at, answered, fact.Waited, v.ahead, len(l.waiting))
+	if answered {
 		l.answer.observe(fact.Waited)
+	}
+	if answered && v.estimate > 0 {
+		l.off.observe((v.estimate - fact.Waited).Abs())
 	}
 }
 
@@ -187,7 +198,7 @@ func (f *Figures) Lines() []Line {
 	for key, l := range f.lines {
 		lines = append(lines, Line{
 			Queue: key.queue, Language: key.language,
-			Counts: l.Counts, Waiting: len(l.waiting), Longest: l.longest(now),
+			Counts: l.Counts, Waiting: len(l.waiting), Longest: l.longest(now), Expect: l.expect.estimate(len(l.waiting)),
 		})
 	}
 	slices.SortFunc(lines, func(a, b Line) int {
@@ -205,6 +216,7 @@ func (f *Figures) line(queue, language string) *line {
 		l = &line{
 			waiting: make(map[string]time.Time),
 			answer:  newHistogram(answerBuckets),
+			off:     newHistogram(answerBuckets),
 			talk:    newHistogram(handleBuckets),
 			hold:    newHistogram(handleBuckets),
 			wrapUp:  newHistogram(handleBuckets),

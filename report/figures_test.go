@@ -148,7 +148,6 @@ func TestHandleTimeOfALanguage(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &feeder{Figures: New(map[string]config.Queue{"claims": testQueues["claims"]}, []string{"en"})}
-		f.Tiers(func(agent string) int { return map[string]int{"a": 3}[agent] })
 		f.emit("c1", event.CallStarted{})
 		f.emit("c2", event.CallStarted{})
 		f.emit("c2", event.CallEnded{Class: "caller", Reason: "hung_up"})
@@ -157,9 +156,17 @@ func TestMetrics(t *testing.T) {
 		f.visit("claims", "en", event.Abandoned, 3*time.Second)
 		f.visit("claims", "en", event.FlowedOut, time.Second)
 		f.visit("claims", "en", event.CallBack, time.Second)
+		f.emit("c3", event.VisitJoined{Visit: "e", Queue: "claims", Language: "en", Goal: time.Minute, Estimate: 25 * time.Second})
+		f.emit("c3", event.VisitEnded{Visit: "e", Queue: "claims", Language: "en", Result: event.Answered, Waited: 32 * time.Second})
+		f.emit("c3", event.SurveyAnswered{Visit: "e", Queue: "claims", Language: "en", Question: "csat", Answer: 4})
+		f.emit("c3", event.SurveyAnswered{Visit: "e", Queue: "claims", Language: "en", Question: "nps", Answer: 9})
+		f.emit("c3", event.SurveyAnswered{Visit: "e", Queue: "claims", Language: "en", Question: "nps", Answer: 6})
+		f.emit("", event.FollowUpSettled{Queue: "claims", Language: "en", Result: "done", DueTo: time.Now()})
+		f.emit("", event.FollowUpSettled{Queue: "claims", Language: "en", Result: "done", DueTo: time.Now().Add(-time.Second)})
+		f.emit("", event.FollowUpSettled{Queue: "claims", Language: "en", Result: "erased", DueTo: time.Now()})
 		f.emit("c1", event.VisitJoined{Visit: "w", Queue: "claims", Language: "en"})
 		f.emit("c1", event.OfferEnded{Queue: "claims", Result: event.OfferTimedOut})
-		f.emit("c1", event.TalkEnded{Visit: "v1", Queue: "claims", Language: "en", Agent: "a", Talk: 90 * time.Second, Hold: 6 * time.Second})
+		f.emit("c1", event.TalkEnded{Visit: "v1", Queue: "claims", Language: "en", Agent: "a", Tier: 3, Talk: 90 * time.Second, Hold: 6 * time.Second})
 		f.emit("", event.WrapUpEnded{Visit: "v1", Queue: "claims", Language: "en", Agent: "a", Took: 10 * time.Second})
 		f.emit("", event.AgentChanged{Agent: "a", From: "offline", To: "paused"})
 		f.emit("", event.AgentChanged{Agent: "a", From: "paused", To: "ready", After: time.Hour})
@@ -205,16 +212,46 @@ bugle_queue_abandoned_in_goal_total{language="en",queue="claims"} 1
 bugle_queue_abandoned_total{language="en",queue="claims"} 1
 # HELP bugle_queue_answered_in_goal_total Queue visits answered within the queue's goal.
 # TYPE bugle_queue_answered_in_goal_total counter
-bugle_queue_answered_in_goal_total{language="en",queue="claims"} 1
+bugle_queue_answered_in_goal_total{language="en",queue="claims"} 2
 # HELP bugle_queue_answered_total Queue visits answered by an agent.
 # TYPE bugle_queue_answered_total counter
-bugle_queue_answered_total{language="en",queue="claims"} 2
+bugle_queue_answered_total{language="en",queue="claims"} 3
 # HELP bugle_queue_called_back_total Queue visits whose caller is owed a call instead.
 # TYPE bugle_queue_called_back_total counter
 bugle_queue_called_back_total{language="en",queue="claims"} 1
 # HELP bugle_queue_escalated_total Talks that ended with an agent of Tier 3.
 # TYPE bugle_queue_escalated_total counter
 bugle_queue_escalated_total{language="en",queue="claims"} 1
+# HELP bugle_queue_estimated_wait_seconds Wait to be expected by who joins now, as this node sees the queue; missing until there is one.
+# TYPE bugle_queue_estimated_wait_seconds gauge
+bugle_queue_estimated_wait_seconds{language="en",queue="claims"} 800.688
+# HELP bugle_queue_estimate_too_long_seconds_total Sum by which estimates exceeded the waits.
+# TYPE bugle_queue_estimate_too_long_seconds_total counter
+bugle_queue_estimate_too_long_seconds_total{language="en",queue="claims"} 0
+# HELP bugle_queue_estimate_too_short_seconds_total Sum by which estimates fell short of the waits.
+# TYPE bugle_queue_estimate_too_short_seconds_total counter
+bugle_queue_estimate_too_short_seconds_total{language="en",queue="claims"} 7
+# HELP bugle_queue_promises_due_total Callbacks and other follow-ups that were settled, kept or not.
+# TYPE bugle_queue_promises_due_total counter
+bugle_queue_promises_due_total{language="en",queue="claims"} 2
+# HELP bugle_queue_promises_kept_total Of these, done in their window.
+# TYPE bugle_queue_promises_kept_total counter
+bugle_queue_promises_kept_total{language="en",queue="claims"} 1
+# HELP bugle_queue_satisfaction_answers_total Callers' answers from 1 to 5 to how satisfied they are.
+# TYPE bugle_queue_satisfaction_answers_total counter
+bugle_queue_satisfaction_answers_total{language="en",queue="claims"} 1
+# HELP bugle_queue_satisfied_total Of these, 4 and 5.
+# TYPE bugle_queue_satisfied_total counter
+bugle_queue_satisfied_total{language="en",queue="claims"} 1
+# HELP bugle_queue_promoter_answers_total Callers' answers from 0 to 10 to whether they would recommend us.
+# TYPE bugle_queue_promoter_answers_total counter
+bugle_queue_promoter_answers_total{language="en",queue="claims"} 2
+# HELP bugle_queue_promoters_total Of these, 9 and 10.
+# TYPE bugle_queue_promoters_total counter
+bugle_queue_promoters_total{language="en",queue="claims"} 1
+# HELP bugle_queue_detractors_total Of these, 0 to 6.
+# TYPE bugle_queue_detractors_total counter
+bugle_queue_detractors_total{language="en",queue="claims"} 1
 # HELP bugle_queue_flowed_out_total Queue visits ended by us, for example when a node shuts down.
 # TYPE bugle_queue_flowed_out_total counter
 bugle_queue_flowed_out_total{language="en",queue="claims"} 1
@@ -223,7 +260,7 @@ bugle_queue_flowed_out_total{language="en",queue="claims"} 1
 bugle_queue_longest_wait_seconds{language="en",queue="claims"} 4
 # HELP bugle_queue_offered_total Queue visits that joined.
 # TYPE bugle_queue_offered_total counter
-bugle_queue_offered_total{language="en",queue="claims"} 6
+bugle_queue_offered_total{language="en",queue="claims"} 7
 # HELP bugle_queue_short_abandoned_total Queue visits the caller left too soon to be answered.
 # TYPE bugle_queue_short_abandoned_total counter
 bugle_queue_short_abandoned_total{language="en",queue="claims"} 1
@@ -234,7 +271,7 @@ bugle_queue_waiting{language="en",queue="claims"} 1
 # TYPE bugle_report_unmatched_total counter
 bugle_report_unmatched_total 0
 `
-		histograms := []string{"bugle_queue_answer_seconds", "bugle_queue_talk_seconds", "bugle_queue_hold_seconds", "bugle_queue_wrapup_seconds"}
+		histograms := []string{"bugle_queue_answer_seconds", "bugle_queue_talk_seconds", "bugle_queue_hold_seconds", "bugle_queue_wrapup_seconds", "bugle_queue_estimate_error_seconds"}
 		var rest []string
 		for line := range strings.Lines(want) {
 			if name, isHelp := strings.CutPrefix(line, "# HELP "); isHelp {

@@ -34,16 +34,14 @@ func (g *gathering) run(ctx context.Context) (*tally, error) {
 		return nil, err
 	}
 	var parts []part
-	slices := g.slices()
-	for _, s := range slices {
+	for _, s := range g.slices() {
 		parts = append(parts, g.visits(s))
 	}
-	var shifts *shifts
+	after := func(*tally) {}
 	if g.splitOnly(ByAgent) {
-		shifts = newShifts(g)
-		for _, s := range shifts.slices() {
-			parts = append(parts, shifts.read(s))
-		}
+		var shifts []part
+		shifts, after = g.shifts()
+		parts = append(parts, shifts...)
 	}
 	if g.splitOnly(ByQueue, ByLanguage, ByClass) {
 		parts = append(parts, g.promises)
@@ -55,9 +53,7 @@ func (g *gathering) run(ctx context.Context) (*tally, error) {
 	if err := g.each(ctx, parts, total); err != nil {
 		return nil, err
 	}
-	if shifts != nil {
-		shifts.unfinished(total)
-	}
+	after(total)
 	return total, nil
 }
 
@@ -144,7 +140,7 @@ func (g *gathering) visits(s span) part {
 func (g *gathering) visit(c *Counts, v store.Visit) {
 	c.joined()
 	if v.Result != "" {
-		c.left(goals(g.Queues), v.Queue, v.Result, v.Waited)
+		c.left(goals(g.Queues).of(v.Queue, v.Goal, v.Short), v.Estimate, v.Result, v.Waited)
 	}
 	if !v.TalkEnded.IsZero() {
 		c.talked(v.Class, v.Tier, v.Talk, v.Hold)
@@ -183,8 +179,7 @@ func (g *gathering) valuesOf(v store.Visit) values {
 // never is later than any promise.
 var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// promises counts follow-ups whose window has ended, kept or not. What the
-// caller took back with all we knew of him is not due.
+// promises counts follow-ups whose window has ended, kept or not.
 func (g *gathering) promises(ctx context.Context, t *tally) error {
 	// One that is tried again begins to be due later, even later than it
 	// should be done: so only its end is asked for, and they come in that order.
@@ -196,11 +191,11 @@ func (g *gathering) promises(ctx context.Context, t *tally) error {
 			return nil
 		}
 		over := !f.Settled.IsZero() || !f.DueTo.After(g.now)
-		if f.DueTo.Before(g.q.From) || !over || f.Result == store.FollowUpErased {
+		if f.DueTo.Before(g.q.From) || !over {
 			continue
 		}
 		row := t.row(f.DueTo, g.valuesOf(store.Visit{Queue: f.Queue, Language: f.Language, Class: g.Queues[f.Queue].Class}))
-		row.promised(f.Result == store.FollowUpDone && !f.Settled.After(f.DueTo))
+		row.promised(f.Result, f.Settled, f.DueTo)
 	}
 	return nil
 }

@@ -22,12 +22,14 @@ type Source interface {
 	StateChanges(ctx context.Context, from, to time.Time) iter.Seq2[store.StateChange, error]
 	Surveys(ctx context.Context, from, to time.Time) iter.Seq2[store.Survey, error]
 	FollowUps(ctx context.Context, from, to time.Time) iter.Seq2[store.FollowUp, error]
+	AgentTime(ctx context.Context, from, to time.Time, each bool) iter.Seq2[store.AgentTime, error]
+	AgentsNow(ctx context.Context) iter.Seq2[store.StateChange, error]
 }
 
 // Reporter makes reports. It is safe for concurrent use.
 type Reporter struct {
 	Source  Source
-	Queues  map[string]config.Queue // whose goals count
+	Queues  map[string]config.Queue // whose goals count for visits that were not told theirs
 	Zone    *time.Location          // of the site; nil is UTC
 	Workers int                     // how much is read at a time; 0 for one for each core. Media on this machine wants it small
 }
@@ -62,10 +64,7 @@ var errTooLong = fmt.Errorf("%w: it would have more than %d lines: ask for less 
 
 // Report makes a report. ErrRequest if that is to blame.
 func (r *Reporter) Report(ctx context.Context, q Query) (*Report, error) {
-	zone := r.Zone
-	if zone == nil {
-		zone = time.UTC
-	}
+	zone := r.zone()
 	// Bounds between milliseconds would be others for the database than here.
 	q.From, q.To = q.From.Truncate(time.Millisecond).In(zone), q.To.Truncate(time.Millisecond).In(zone)
 	q.By = slices.Clone(q.By)
@@ -75,10 +74,7 @@ func (r *Reporter) Report(ctx context.Context, q Query) (*Report, error) {
 	if l := q.Interval.length(); l > 0 && q.To.Sub(q.From)/l > MaxRows {
 		return nil, errTooLong
 	}
-	g := gathering{
-		Reporter: r, q: q, now: time.Now(),
-		calendar: calendar{zone, q.Interval, span{q.From, q.To}},
-	}
+	g := r.gathering(q, time.Now())
 	tally, err := g.run(ctx)
 	if err != nil {
 		if errors.Is(err, ErrRequest) {
@@ -91,6 +87,17 @@ func (r *Reporter) Report(ctx context.Context, q Query) (*Report, error) {
 		report.Total = report.Total.Plus(report.Rows[i].Counts)
 	}
 	return report, nil
+}
+
+func (r *Reporter) zone() *time.Location {
+	if r.Zone == nil {
+		return time.UTC
+	}
+	return r.Zone
+}
+
+func (r *Reporter) gathering(q Query, now time.Time) *gathering {
+	return &gathering{Reporter: r, q: q, now: now, calendar: calendar{r.zone(), q.Interval, span{q.From, q.To}}}
 }
 
 // values are those of a query's dimensions, in their order.

@@ -8,74 +8,112 @@ import (
 	"github.com/bugle-voice/bugle/store"
 )
 
+// Agents' time is counted in the interval in which it passed. The store has it
+// summed up by quarter of an hour; only where an interval does not begin with one,
+// every change of a state has to be read (changes). Of a state that nothing has
+// ended yet, what has passed of it counts.
+
 // longestShift bounds what is believed of an agent nothing more is heard of: a
 // node that died can't tell of his going.
 const longestShift = 12 * time.Hour
 
-// shifts is agents' time in each state, counted in the interval in which it
-// passed. A change tells of the state that it ends; of the state each agent was
-// in at last, the report's end cuts off the rest.
-type shifts struct {
+// shifts gives the parts that count agents' time, and what has to be done after them.
+func (g *gathering) shifts() (parts []part, after func(*tally)) {
+	if g.calendar.quarters() {
+		for _, s := range g.slices() {
+			parts = append(parts, g.agentTime(s))
+		}
+		return append(parts, g.agentsNow), func(*tally) {}
+	}
+	c := &changes{g: g, last: make(map[string]store.StateChange)}
+	for _, s := range c.slices() {
+		parts = append(parts, c.read(s))
+	}
+	return parts, c.unfinished
+}
+
+// agentTime counts the sums of a slice.
+func (g *gathering) agentTime(s span) part {
+	return func(ctx context.Context, t *tally) error {
+		return read(g.Source.AgentTime(ctx, s.from, s.to, len(g.q.By) > 0), func(a store.AgentTime) {
+			if new(Counts).staffed(a.State, 0) {
+				t.row(a.Quarter, g.agent(a.Agent)).staffed(a.State, a.Spent)
+			}
+		})
+	}
+}
+
+// agentsNow counts the states that nothing has ended.
+func (g *gathering) agentsNow(ctx context.Context, t *tally) error {
+	return read(g.Source.AgentsNow(ctx), func(c store.StateChange) { g.unfinished(t, c) })
+}
+
+func (g *gathering) unfinished(t *tally, c store.StateChange) {
+	until := c.At.Add(longestShift)
+	if g.now.Before(until) {
+		until = g.now
+	}
+	g.spend(t, c.Agent, c.State, span{c.At, until})
+}
+
+// spend counts time in a state, in each interval that it reaches into.
+func (g *gathering) spend(t *tally, agent, state string, over span) {
+	if !new(Counts).staffed(state, 0) {
+		return
+	}
+	over = over.within(t.whole)
+	for over.from.Before(over.to) {
+		row := t.row(over.from, g.agent(agent))
+		until := over.within(t.current).to
+		row.staffed(state, until.Sub(over.from))
+		over.from = until
+	}
+}
+
+// agent is the values of an agent's row: by agent, if by anything.
+func (g *gathering) agent(id string) (of values) {
+	for i := range g.q.By {
+		of[i] = id
+	}
+	return of
+}
+
+// changes reads every change. A change tells of the state that it ends; of the state
+// each agent was in at last, the report's end cuts off the rest.
+type changes struct {
 	g    *gathering
 	mu   sync.Mutex
 	last map[string]store.StateChange // by agent
 }
 
-func newShifts(g *gathering) *shifts {
-	return &shifts{g: g, last: make(map[string]store.StateChange)}
-}
-
 // slices begin early enough before a short report to learn of who was ready all
 // the time.
-func (s *shifts) slices() []span {
-	whole := s.g.calendar.whole
+func (c *changes) slices() []span {
+	whole := c.g.calendar.whole
 	whole.from = whole.from.Add(-max(0, longestShift-whole.to.Sub(whole.from)))
-	return cut(whole, 4*s.g.workers())
+	return cut(whole, 4*c.g.workers())
 }
 
-func (s *shifts) read(of span) part {
+func (c *changes) read(of span) part {
 	return func(ctx context.Context, t *tally) error {
 		last := make(map[string]store.StateChange)
-		err := read(s.g.Source.StateChanges(ctx, of.from, of.to), func(c store.StateChange) {
-			s.spend(t, c.Agent, c.Previous, span{c.At.Add(-c.After), c.At})
-			last[c.Agent] = c
+		err := read(c.g.Source.StateChanges(ctx, of.from, of.to), func(s store.StateChange) {
+			c.g.spend(t, s.Agent, s.Previous, span{s.At.Add(-s.After), s.At})
+			last[s.Agent] = s
 		})
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for agent, c := range last {
-			if !c.At.Before(s.last[agent].At) {
-				s.last[agent] = c
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for agent, s := range last {
+			if !s.At.Before(c.last[agent].At) {
+				c.last[agent] = s
 			}
 		}
 		return err
 	}
 }
 
-// unfinished counts the states that nothing has ended.
-func (s *shifts) unfinished(t *tally) {
-	for agent, c := range s.last {
-		until := c.At.Add(longestShift)
-		if s.g.now.Before(until) {
-			until = s.g.now
-		}
-		s.spend(t, agent, c.State, span{c.At, until})
-	}
-}
-
-// spend counts time in a state, in each interval that it reaches into.
-func (s *shifts) spend(t *tally, agent, state string, over span) {
-	if !new(Counts).staffed(state, 0) {
-		return
-	}
-	var of values
-	for i := range s.g.q.By { // by agent, if by anything
-		of[i] = agent
-	}
-	over = over.within(t.whole)
-	for over.from.Before(over.to) {
-		row := t.row(over.from, of)
-		until := over.within(t.current).to
-		row.staffed(state, until.Sub(over.from))
-		over.from = until
+func (c *changes) unfinished(t *tally) {
+	for _, s := range c.last {
+		c.g.unfinished(t, s)
 	}
 }

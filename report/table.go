@@ -29,6 +29,8 @@ func headlines(c *Counts) []headline {
 		{"abandoned", c.Abandonment(), []variant{
 			{c.AbandonmentOfOffered(), "of those offered"}, {c.AbandonmentWithoutShort(), "without short abandons"}}},
 		{"speed of answer", c.SpeedOfAnswer(), nil},
+		{"estimated wait off by", c.EstimateError(), []variant{
+			{c.EstimateBias(), "too long in the mean"}, {number(c.Estimated), "estimates"}}},
 		{"handle time", c.HandleTime(), []variant{
 			{c.Routine().HandleTime(), "routine"}, {c.Clinical.HandleTime(), "clinical"}}},
 		{"occupancy", c.Occupancy(), nil},

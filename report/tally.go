@@ -5,6 +5,7 @@ import (
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/store"
 )
 
 // How facts become Counts. The running node counts what it hears of (figures.go)
@@ -28,33 +29,45 @@ const (
 // goals is what counting needs to know of the queues.
 type goals map[string]config.Queue
 
-// of gives a queue's goal and what a short abandon is there. A queue that the
-// configuration no longer has is held against the usual ones.
-func (g goals) of(queue string) (goal, short time.Duration) {
-	if q, ok := g[queue]; ok {
-		return q.Goal.D(), q.ShortAbandon.D()
+// limits is a visit's goal and within what leaving is a short abandon.
+type limits struct{ goal, short time.Duration }
+
+// of gives the limits that were told when a visit joined: what is configured later
+// changes no figure of the past. Where none were told, as by older versions, the
+// queue's of now count; a queue that the configuration no longer has is held against
+// the usual ones.
+func (g goals) of(queue string, goal, short time.Duration) limits {
+	if goal > 0 {
+		return limits{goal, short}
 	}
-	return 20 * time.Second, 5 * time.Second
+	if q, ok := g[queue]; ok {
+		return limits{q.Goal.D(), q.ShortAbandon.D()}
+	}
+	return limits{20 * time.Second, 5 * time.Second}
 }
 
 func (c *Counts) joined() { c.Offered++ }
 
-// left counts the end of a visit to a queue.
-func (c *Counts) left(g goals, queue string, result event.VisitResult, waited time.Duration) {
-	goal, short := g.of(queue)
+// left counts the end of a visit to a queue, with the estimate of its wait; 0 for none.
+func (c *Counts) left(l limits, estimate time.Duration, result event.VisitResult, waited time.Duration) {
 	switch result {
 	case event.Answered:
 		c.Answered++
 		c.Waits += waited
-		if waited <= goal {
+		if waited <= l.goal {
 			c.AnsweredInGoal++
+		}
+		if estimate > 0 {
+			c.Estimated++
+			c.TooLong += max(0, estimate-waited)
+			c.TooShort += max(0, waited-estimate)
 		}
 	case event.Abandoned:
 		c.Abandoned++
-		if waited <= goal {
+		if waited <= l.goal {
 			c.AbandonedInGoal++
 		}
-		if waited <= short {
+		if waited <= l.short {
 			c.ShortAbandoned++
 		}
 	case event.CallBack:
@@ -116,9 +129,14 @@ func (c *Counts) surveyed(question string, answer int) {
 	}
 }
 
-func (c *Counts) promised(kept bool) {
+// promised counts a follow-up whose window or work is over. What the caller took back
+// with all we knew of him was not due.
+func (c *Counts) promised(result store.FollowUpResult, settled, dueTo time.Time) {
+	if result == store.FollowUpErased {
+		return
+	}
 	c.PromisesDue++
-	if kept {
+	if result == store.FollowUpDone && !settled.After(dueTo) {
 		c.PromisesKept++
 	}
 }

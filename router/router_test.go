@@ -31,12 +31,12 @@ var (
 	testAgents = map[string]config.Agent{
 		"anna":  {Name: "Anna", Languages: map[string]int{"en": 3}, Skills: map[string]int{"claims": 2}},
 		"bob":   {Name: "Bob", Languages: map[string]int{"en": 2}, Skills: map[string]int{"claims": 1}},
-		"sofia": {Name: "Sofia", Languages: map[string]int{"en": 1, "es": 5}, Skills: map[string]int{"claims": 3}},
+		"sofia": {Name: "Sofia", Tier: 2, Languages: map[string]int{"en": 1, "es": 5}, Skills: map[string]int{"claims": 3}},
 	}
 	testQueues = map[string]config.Queue{
 		"claims": {
 			Requires: map[string]int{"claims": 1}, Ring: config.Duration(15 * time.Second),
-			WrapUp: duration(30 * time.Second),
+			WrapUp: duration(30 * time.Second), Goal: config.Duration(20 * time.Second), ShortAbandon: config.Duration(5 * time.Second),
 		},
 		"urgent":  {HeadStart: config.Duration(10 * time.Minute), WrapUp: duration(0)},
 		"general": {},
@@ -121,7 +121,7 @@ func (d *desk) ready(agents ...string) {
 
 func (d *desk) join(id, queue, language string) *Waiting {
 	d.t.Helper()
-	w, err := d.Join(context.Background(), Visit{ID: id, Call: "call-" + id, Queue: queue, Language: language})
+	w, err := d.Join(context.Background(), Visit{ID: id, Call: "call-" + id, Queue: queue, Language: language, Estimate: 42 * time.Second})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -213,11 +213,11 @@ func TestACallFromJoiningToReadyAgain(t *testing.T) {
 		time.Sleep(31 * time.Second)
 		d.state("sofia", Ready, "", "")
 		d.told(
-			"visit.joined call-v1 {Visit:v1 Queue:claims Language:es Requires:map[claims:1] Goal:0s Short:0s Estimate:0s}",
+			"visit.joined call-v1 {Visit:v1 Queue:claims Language:es Requires:map[claims:1] Goal:20s Short:5s Estimate:42s}",
 			"offer.made call-v1 {Visit:v1 Queue:claims Agent:sofia Why:longest ready, for 1s, with claims≥1, es≥1}",
 			"offer.ended call-v1 {Visit:v1 Queue:claims Agent:sofia Result:answered Rang:4s}",
-			"visit.ended call-v1 {Visit:v1 Queue:claims Language:es Result:answered Agent:sofia Tier:0 Reason: Waited:4s}",
-			"talk.ended call-v1 {Visit:v1 Queue:claims Language:es Agent:sofia Tier:0 Talk:50s Hold:10s}",
+			"visit.ended call-v1 {Visit:v1 Queue:claims Language:es Result:answered Agent:sofia Tier:2 Reason: Waited:4s}",
+			"talk.ended call-v1 {Visit:v1 Queue:claims Language:es Agent:sofia Tier:2 Talk:50s Hold:10s}",
 			"agent.changed  {Agent:sofia From:ready To:reserved Reason: After:1s}",
 			"agent.changed  {Agent:sofia From:reserved To:talking Reason: After:4s}",
 			"agent.changed  {Agent:sofia From:talking To:wrapup Reason: After:1m0s}",
@@ -287,7 +287,7 @@ func TestLeavingAtAnyInstant(t *testing.T) {
 			w.Leave(event.Abandoned)
 			w.Leave(event.Abandoned)
 			d.told(
-				"visit.joined call-v1 {Visit:v1 Queue:claims Language:en Requires:map[claims:1] Goal:0s Short:0s Estimate:0s}",
+				"visit.joined call-v1 {Visit:v1 Queue:claims Language:en Requires:map[claims:1] Goal:20s Short:5s Estimate:42s}",
 				"visit.ended call-v1 {Visit:v1 Queue:claims Language:en Result:abandoned Agent: Tier:0 Reason: Waited:3s}",
 			)
 		})

@@ -20,6 +20,7 @@ type Visit struct {
 	Requires  map[string]int // what this call needs beside the queue's requirement and the language
 	Joined    time.Time      // when the caller began to wait; zero is now
 	HeadStart time.Duration  // priority; zero is the queue's
+	Estimate  time.Duration  // of the wait, for the record; zero if there is none
 }
 
 // Offer is an agent to be rung for a visit.
@@ -93,7 +94,8 @@ func (w *Waiting) begin() {
 	v := w.visit
 	q := w.r.queues[v.Queue]
 	w.r.events.Emit(v.Call, event.VisitJoined{
-		Visit: v.ID, Queue: v.Queue, Language: v.Language, Requires: v.Requires, Goal: q.Goal.D(), Short: q.ShortAbandon.D(),
+		Visit: v.ID, Queue: v.Queue, Language: v.Language, Requires: v.Requires,
+		Goal: q.Goal.D(), Short: q.ShortAbandon.D(), Estimate: v.Estimate,
 	})
 	w.joined = true
 	if w.early != nil {

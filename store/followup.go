@@ -121,23 +121,39 @@ const followUpColumns = `id, kind, call_id, visit, queue, language, requires, ca
 
 // scanFollowUp opens the number too: who holds a follow-up has to dial it.
 func (s *Store) scanFollowUp(row scanner) (FollowUp, error) {
-	var f FollowUp
-	var sealed []byte
-	err := row.Scan(&f.ID, &f.Kind, &f.Call, &f.Visit, &f.Queue, &f.Language, asJSON{&f.Requires}, &f.CallerHash, &sealed,
-		when{&f.Place}, when{&f.DueFrom}, when{&f.DueTo}, when{&f.Created}, &f.Attempts, &f.Holder, when{&f.HeldTo}, when{&f.Settled}, &f.Result)
-	if err != nil {
-		return f, err
+	f, sealed, err := readFollowUp(row)
+	if err == nil {
+		f.Caller, err = s.unseal(sealed, followUpPlace(f.ID))
 	}
-	f.Caller, err = s.unseal(sealed, followUpPlace(f.ID))
 	return f, err
+}
+
+// readFollowUp gives the number as it is sealed.
+func readFollowUp(row scanner) (f FollowUp, sealed []byte, err error) {
+	err = row.Scan(&f.ID, &f.Kind, &f.Call, &f.Visit, &f.Queue, &f.Language, asJSON{&f.Requires}, &f.CallerHash, &sealed,
+		when{&f.Place}, when{&f.DueFrom}, when{&f.DueTo}, when{&f.Created}, &f.Attempts, &f.Holder, when{&f.HeldTo}, when{&f.Settled}, &f.Result)
+	return f, sealed, err
 }
 
 // FollowUps gives the follow-ups that are, or were, due at some time from one
 // moment until before another, in the order in which they fall due: what
-// promises are counted from.
+// promises are counted from, and so without the callers' numbers.
 func (s *Store) FollowUps(ctx context.Context, from, to time.Time) iter.Seq2[FollowUp, error] {
 	return rows(ctx, s.read, "read follow-ups", `SELECT `+followUpColumns+` FROM follow_ups
-		WHERE due_to >= $1 AND due_from < $2 ORDER BY due_to, id`, []any{from.UnixMilli(), to.UnixMilli()}, s.scanFollowUp)
+		WHERE due_to >= $1 AND due_from < $2 ORDER BY due_to, id`, []any{from.UnixMilli(), to.UnixMilli()}, withoutNumber)
+}
+
+// FollowUp gives one of them. ErrUnknownFollowUp.
+func (s *Store) FollowUp(ctx context.Context, id string) (FollowUp, error) {
+	for f, err := range rows(ctx, s.read, "read follow-up", `SELECT `+followUpColumns+` FROM follow_ups WHERE id = $1`, []any{id}, withoutNumber) {
+		return f, err
+	}
+	return FollowUp{}, fmt.Errorf("%w: %q", ErrUnknownFollowUp, id)
+}
+
+func withoutNumber(row scanner) (FollowUp, error) {
+	f, _, err := readFollowUp(row)
+	return f, err
 }
 
 // ClaimFollowUps takes up to max of those that are owed now, for this node and

@@ -444,7 +444,7 @@ func TestOpenVisitsBecomeCallbacks(t *testing.T) {
 		if added, err := s.CallBack(ctx, Interrupted, open[1], time.Hour); added || err != nil {
 			t.Errorf("a withheld number: %v %v", added, err)
 		}
-		owed, err := collect(s.FollowUps(ctx, time.Now(), time.Now().Add(time.Hour)))
+		owed, err := s.ClaimFollowUps(ctx, 10, time.Hour)
 		must(t, err)
 		if len(owed) != 1 || owed[0].ID != "c9-1" || owed[0].Caller.Reveal() != "+15550101" || owed[0].CallerHash != d.sealer.Hash("+15550101") ||
 			!owed[0].Place.Equal(after(1)) || owed[0].Queue != "claims" || owed[0].Language != "de" {

@@ -14,6 +14,7 @@ type queueLine struct {
 	Language        string       `json:"language"`
 	Waiting         int          `json:"waiting"`
 	LongestWait     float64      `json:"longest_wait_seconds"`
+	EstimatedWait   float64      `json:"estimated_wait_seconds,omitempty"` // of who joins now; missing if nothing is known
 	Offered         uint64       `json:"offered"`
 	Answered        uint64       `json:"answered"`
 	AnsweredInGoal  uint64       `json:"answered_in_goal"`
@@ -36,7 +37,7 @@ func (q queueAPI) list(w http.ResponseWriter, r *http.Request) {
 	for i, l := range lines {
 		shown[i] = queueLine{
 			Queue: l.Queue, Language: l.Language,
-			Waiting: l.Waiting, LongestWait: seconds(l.Longest),
+			Waiting: l.Waiting, LongestWait: seconds(l.Longest), EstimatedWait: seconds(l.Expect),
 			Offered: l.Offered, Answered: l.Answered, AnsweredInGoal: l.AnsweredInGoal,
 			Abandoned: l.Abandoned, AbandonedInGoal: l.AbandonedInGoal, ShortAbandoned: l.ShortAbandoned,
 			FlowedOut:    l.FlowedOut,

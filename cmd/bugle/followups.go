@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/store"
 	"github.com/bugle-voice/bugle/web"
 )
@@ -79,7 +80,10 @@ func claimFollowUp(ctx context.Context, env environment, s *store.Store, id stri
 }
 
 // owed is the calls we owe as the API has them.
-type owed struct{ store *store.Store }
+type owed struct {
+	store  *store.Store
+	events event.Emitter
+}
 
 func (o owed) Owed(ctx context.Context, from, to time.Time) (all []store.FollowUp, err error) {
 	for f, err := range o.store.FollowUps(ctx, from, to) {
@@ -96,5 +100,12 @@ func (o owed) Claim(ctx context.Context, by web.By, id string, hold time.Duratio
 }
 
 func (o owed) Settle(ctx context.Context, by web.By, id string, result store.FollowUpResult) error {
-	return o.store.CloseFollowUp(ctx, storeBy(by), id, result)
+	f, err := o.store.FollowUp(ctx, id)
+	if err == nil {
+		err = o.store.CloseFollowUp(ctx, storeBy(by), id, result)
+	}
+	if err == nil {
+		o.events.Emit("", event.FollowUpSettled{FollowUp: f.ID, Queue: f.Queue, Language: f.Language, Result: string(result), DueTo: f.DueTo})
+	}
+	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/report"
 	"github.com/bugle-voice/bugle/store"
 )
 
@@ -53,6 +54,8 @@ const (
 	vouchEvery  = time.Minute
 	adoptAfter  = 20 * time.Minute // longer than sureAfter, so that the last life's are among them
 	adoptEvery  = 24 * time.Hour
+
+	resolveEvery = 24 * time.Hour
 )
 
 // vouchFromNowOn writes the head of the audit's chain into the event log: now, at
@@ -144,6 +147,20 @@ func (n *node) housekeep(ctx context.Context, kept config.Retention) error {
 			adopt.Reset(adoptEvery)
 			if err := n.adoptRecordings(ctx); err != nil && ctx.Err() == nil {
 				n.log.Error("looking for recordings that nobody knows of", "error", err)
+			}
+		}
+	}
+}
+
+// resolve keeps first-contact resolution as of today, until ctx ends.
+func (n *node) resolve(ctx context.Context, r *report.Resolution) error {
+	for due := time.After(choresAfter); ; due = time.After(resolveEvery) {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-due:
+			if err := r.Update(ctx, now); err != nil && ctx.Err() == nil {
+				n.log.Error("reckoning first-contact resolution", "error", err)
 			}
 		}
 	}

@@ -93,7 +93,6 @@ func (n *node) open(site *site) (err error) {
 	if err := n.openStore(opening, c); err != nil {
 		return err
 	}
-	n.figures.Tiers(n.roster.tier)
 	if n.queue, err = queue.Open(opening, c.Redis, c.Domain, c.Node, log); err != nil {
 		return err
 	}
@@ -116,7 +115,7 @@ func (n *node) open(site *site) (err error) {
 		Config: c, Prompts: site.prompts, Music: site.music,
 		Media: n.media, Router: n.router, Events: n.events, Bindings: phones, Recordings: n.archive, Log: log,
 		Dial:    func(t sip.Target, s sip.Session) (*sip.Leg, error) { return n.sip.Dial(t, s) },
-		Private: n.private, Full: n.events.Full,
+		Private: n.private, Full: n.events.Full, Estimate: n.figures.Estimate,
 	})
 	if n.sip, err = sip.New(sip.Options{
 		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: credentials{n.secrets, n.roster}, Bindings: phones, Log: log,
@@ -124,11 +123,15 @@ func (n *node) open(site *site) (err error) {
 		return err
 	}
 	n.undo = append(n.undo, n.sip.Close)
+	reporter := &report.Reporter{Source: n.store, Queues: c.Queues, Zone: c.Zone(), Workers: 1}
+	resolution := report.NewResolution(reporter)
+	n.background(func(ctx context.Context) error { return n.resolve(ctx, resolution) })
 	metrics := n.registry()
+	metrics.MustRegister(resolution)
 	if n.web, err = web.New(web.Options{
 		Config: c.HTTP, Metrics: metrics, Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures,
-		Reports: &report.Reporter{Source: n.store, Queues: c.Queues, Zone: c.Zone(), Workers: 1},
-		Calls:   n.store, Staff: rosterAPI{n.store, store.VocabularyOf(c), n.roster}, FollowUps: owed{n.store}, Users: n.store,
+		Reports: reporter,
+		Calls:   n.store, Staff: rosterAPI{n.store, store.VocabularyOf(c), n.roster}, FollowUps: owed{n.store, n.events}, Users: n.store,
 		Audit: auditor{n.events}, Zone: c.Zone(), Log: log,
 	}); err != nil {
 		return err

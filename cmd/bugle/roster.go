@@ -47,9 +47,6 @@ func newRoster(dataDir string, v *vault.Vault, log *slog.Logger) *roster {
 // agents gives the agents there are now; the map is not to be changed.
 func (r *roster) agents() map[string]config.Agent { return *r.now.Load() }
 
-// tier gives an agent's tier; 0 for one who has left.
-func (r *roster) tier(agent string) int { return r.agents()[agent].Tier }
-
 // look hurries the next look.
 func (r *roster) look() {
 	select {

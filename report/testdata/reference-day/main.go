@@ -1,7 +1,7 @@
 // Command reference-day writes the reference day: events.jsonl, the log of a
 // small helpline around Sunday 26 October 2025 in Berlin, when clocks go back and
-// the day has 25 hours, and surveys.csv, what callers answered. sheet.md has the
-// figures of it, worked out by hand.
+// the day has 25 hours, and followups.csv, the calls it owed. sheet.md has the figures
+// of it, worked out by hand.
 //
 //	go run ./report/testdata/reference-day report/testdata/reference-day
 package main
@@ -31,6 +31,7 @@ func main() {
 	d.again()
 	d.shifts()
 	d.surveys()
+	d.promises()
 	if err := d.write(os.Args[1]); err != nil {
 		log.Fatal(err)
 	}
@@ -38,8 +39,8 @@ func main() {
 
 // day gathers events in any order.
 type day struct {
-	events  []event.Event
-	answers []string
+	events []event.Event
+	owed   []string
 }
 
 func (d *day) add(at time.Time, call string, f event.Fact) {
@@ -67,7 +68,15 @@ type stay struct {
 	talk, hold      time.Duration
 	wrapUp          time.Duration // 0 for none
 	rangOut         string        // an agent who let it ring for 15 s first
+	estimate        time.Duration // of the wait; 0 for none
 }
+
+// What the configuration of the day said, and who answered in which tier.
+var (
+	goals  = map[string]time.Duration{"claims": 20 * s, "urgent": 10 * s}
+	shorts = map[string]time.Duration{"claims": 5 * s, "urgent": 2 * s}
+	tiers  = map[string]int{"anna": 1, "bert": 1, "carl": 2, "dora": 3}
+)
 
 // call adds a call with its visits. Caller "" withholds the number.
 func (d *day) call(id, caller string, stays ...stay) {
@@ -86,7 +95,8 @@ func (d *day) call(id, caller string, stays ...stay) {
 
 // visit gives when it and its talk were over; the zero time if they never are.
 func (d *day) visit(call, id string, v stay) time.Time {
-	d.add(v.joined, call, event.VisitJoined{Visit: id, Queue: v.queue, Language: v.language})
+	d.add(v.joined, call, event.VisitJoined{Visit: id, Queue: v.queue, Language: v.language,
+		Goal: goals[v.queue], Short: shorts[v.queue], Estimate: v.estimate})
 	if v.result == "" {
 		return time.Time{}
 	}
@@ -99,12 +109,12 @@ func (d *day) visit(call, id string, v stay) time.Time {
 		d.add(left.Add(-s), call, event.OfferMade{Visit: id, Queue: v.queue, Agent: v.agent})
 		d.add(left, call, event.OfferEnded{Visit: id, Queue: v.queue, Agent: v.agent, Result: event.OfferAnswered, Rang: s})
 	}
-	d.add(left, call, event.VisitEnded{Visit: id, Queue: v.queue, Language: v.language, Result: v.result, Agent: v.agent, Waited: v.waited})
+	d.add(left, call, event.VisitEnded{Visit: id, Queue: v.queue, Language: v.language, Result: v.result, Agent: v.agent, Tier: tiers[v.agent], Waited: v.waited})
 	if v.agent == "" {
 		return left
 	}
 	over := left.Add(v.talk + v.hold)
-	d.add(over, call, event.TalkEnded{Visit: id, Queue: v.queue, Language: v.language, Agent: v.agent, Talk: v.talk, Hold: v.hold})
+	d.add(over, call, event.TalkEnded{Visit: id, Queue: v.queue, Language: v.language, Agent: v.agent, Tier: tiers[v.agent], Talk: v.talk, Hold: v.hold})
 	if v.wrapUp > 0 {
 		d.add(over.Add(v.wrapUp), call, event.WrapUpEnded{Visit: id, Queue: v.queue, Language: v.language, Agent: v.agent, Took: v.wrapUp})
 	}
@@ -120,19 +130,19 @@ func (d *day) classicHour() {
 		v := stay{joined: nine.Add(time.Duration(i) * 36 * s), queue: "claims", language: "en", result: event.Abandoned}
 		switch {
 		case i < 25:
-			v.waited = 8 * s
+			v.waited, v.estimate = 8*s, 10*s
 		case i < 50:
-			v.waited = 12 * s
+			v.waited, v.estimate = 12*s, 8*s
 		case i < 75:
-			v.waited = 20 * s // just in time
+			v.waited, v.estimate = 20*s, 20*s // just in time, as was said
 		case i < 85:
-			v.waited = 32 * s
+			v.waited = 32 * s // nobody could say
 		case i < 90:
 			v.waited = 3 * s
 		case i < 91:
 			v.waited = 5 * s // just short
 		case i < 95:
-			v.waited = 15 * s
+			v.waited, v.estimate = 15*s, 40*s // nobody will know
 		default:
 			v.waited = 60 * s
 		}
@@ -266,18 +276,38 @@ func (d *day) shift(agent string, from time.Time, steps ...any) {
 	d.add(from, "", event.AgentChanged{Agent: agent, From: state, To: "paused", Reason: "key", After: after})
 }
 
-// surveys is answers of callers of the classic hour.
+// surveys is answers of callers of the classic hour, after their talks.
 func (d *day) surveys() {
 	ten := at("2025-10-26 10:00:00 +01:00")
-	for question, answers := range map[string][]int{
-		"csat": {5, 5, 5, 4, 4, 4, 4, 3, 2, 1},
-		"nps":  {10, 9, 9, 8, 7, 6, 0, 10},
-	} {
-		for i, a := range answers {
-			d.answers = append(d.answers, fmt.Sprintf("classic%02d,classic%02d-1,%s,%d,%s", i, i, question, a, ten.UTC().Format(time.RFC3339)))
-		}
+	for i, a := range []int{5, 5, 5, 4, 4, 4, 4, 3, 2, 1} {
+		d.answer(ten, i, "csat", a)
 	}
-	slices.Sort(d.answers)
+	for i, a := range []int{10, 9, 9, 8, 7, 6, 0, 10} {
+		d.answer(ten, i, "nps", a)
+	}
+}
+
+func (d *day) answer(at time.Time, i int, question string, answer int) {
+	id := fmt.Sprintf("classic%02d", i)
+	d.add(at, id, event.SurveyAnswered{Visit: id + "-1", Queue: "claims", Language: "en", Question: question, Answer: answer})
+}
+
+// promises is calls the helpline owed, and how they were settled.
+func (d *day) promises() {
+	for _, p := range []struct {
+		id, queue, language, due, settled, result string
+	}{
+		{"owed-1", "claims", "en", "2025-10-26 20:00:00 +01:00", "2025-10-26 17:00:00 +01:00", "done"},
+		{"just", "claims", "en", "2025-10-26 18:00:00 +01:00", "2025-10-26 18:00:00 +01:00", "done"},     // just in time
+		{"late", "claims", "es", "2025-10-26 18:00:00 +01:00", "2025-10-26 18:00:00.001 +01:00", "done"}, // by a millisecond
+		{"vain", "claims", "en", "2025-10-26 19:00:00 +01:00", "2025-10-26 15:00:00 +01:00", "failed"},
+		{"erased", "claims", "en", "2025-10-26 19:00:00 +01:00", "2025-10-26 15:30:00 +01:00", "erased"}, // not due any more
+		{"night", "urgent", "es", "2025-10-27 04:00:00 +01:00", "2025-10-26 23:00:00 +01:00", "done"},    // due the day after
+	} {
+		due := at(p.due)
+		d.owed = append(d.owed, fmt.Sprintf("%s,%s,%s,%s", p.id, p.queue, p.language, due.UTC().Format(time.RFC3339)))
+		d.add(at(p.settled), "", event.FollowUpSettled{FollowUp: p.id, Queue: p.queue, Language: p.language, Result: p.result, DueTo: due.UTC()})
+	}
 }
 
 // write writes the events in the order in which they happened.
@@ -300,6 +330,6 @@ func (d *day) write(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "events.jsonl"), []byte(lines.String()), 0o644); err != nil {
 		return err
 	}
-	answers := "call,visit,question,answer,at\n" + strings.Join(d.answers, "\n") + "\n"
-	return os.WriteFile(filepath.Join(dir, "surveys.csv"), []byte(answers), 0o644)
+	owed := "id,queue,language,due_to\n" + strings.Join(d.owed, "\n") + "\n"
+	return os.WriteFile(filepath.Join(dir, "followups.csv"), []byte(owed), 0o644)
 }
