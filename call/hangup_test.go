@@ -59,7 +59,10 @@ func TestCallThatCannotBeAnswered(t *testing.T) {
 		{"no port free", "", 1, NoPort},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, func(conf *config.Config) { conf.Media.Ports.Last = conf.Media.Ports.First + 2*c.pairs - 1 })
+			h := newHouse(t, func(conf *config.Config) {
+				conf.Media.Ports.Last = conf.Media.Ports.First + 2*c.pairs - 1
+				conf.Media.SharedPorts = 0
+			})
 			var first party
 			if c.offer == "" {
 				first = h.join() // takes the only pair

@@ -89,7 +89,7 @@ func (c *inbound) answer() error {
 	if err := c.leg.Ringing(); err != nil {
 		return LeftRinging
 	}
-	leg, err := c.Media.NewLeg(media.LegOptions{})
+	leg, err := c.Media.NewLeg(media.LegOptions{Shared: c.Config.SIP.SharesPorts(c.leg.Trunk())})
 	if err != nil {
 		c.log.Warn("no media for a call", "error", err)
 		return NoPort
@@ -98,6 +98,8 @@ func (c *inbound) answer() error {
 	switch err := c.leg.Answer(leg); {
 	case errors.Is(err, media.ErrNoCodec):
 		return NoCodec
+	case errors.Is(err, media.ErrNoPorts):
+		return NoPort
 	case err != nil && c.left() && c.leg.End().By == sip.ByRemote:
 		return LeftRinging
 	case err != nil: // not told whole: it may quote what the caller sent

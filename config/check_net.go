@@ -113,6 +113,7 @@ func (k *checker) media() {
 	}
 	k.notNegative(k.Media.Silence, at("media", "silence"))
 	k.between(k.Media.Shards, 0, 1024, at("media", "shards"))
+	k.between(k.Media.SharedPorts, 0, 1024, at("media", "shared_ports"))
 }
 
 // rtpHosts checks where RTP is received. What was left out follows from the

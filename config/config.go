@@ -11,6 +11,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -100,6 +101,17 @@ type Listener struct {
 type Trunk struct {
 	Name      string         `yaml:"name"`
 	Addresses []netip.Prefix `yaml:"addresses"` // its source addresses
+
+	// SharedPorts lets its calls share RTP ports of ours, which are told apart by
+	// the far ends' addresses; default true.
+	SharedPorts bool `yaml:"shared_ports"`
+}
+
+// SharesPorts tells whether calls of a trunk, given by its name, may share RTP
+// ports.
+func (s *SIP) SharesPorts(trunk string) bool {
+	i := slices.IndexFunc(s.Trunks, func(t Trunk) bool { return t.Name == trunk })
+	return i >= 0 && s.Trunks[i].SharedPorts
 }
 
 // Media is the RTP side.

@@ -29,6 +29,8 @@ func (s *SIP) defaults() {
 	s.RegisterExpires = Duration(10 * time.Minute)
 }
 
+func (t *Trunk) defaults() { t.SharedPorts = true }
+
 func (m *Media) defaults() {
 	m.Ports = PortRange{First: 20000, Last: 29999}
 	m.Silence = Duration(30 * time.Second)

@@ -101,7 +101,7 @@ func parse(t *testing.T, text string) *Config {
 }
 
 func TestDefaults(t *testing.T) {
-	c := parse(t, site+`
+	c := parse(t, strings.Replace(site, "sip:", "sip:\n  trunks: [{name: carrier, addresses: [192.0.2.0/24]}]", 1)+`
 node: n1
 queues: {general: {}}
 agents: {anna: {languages: {en: 1}}}
@@ -122,6 +122,7 @@ flows:
 		"log": Log{Level: "info", Format: "text"}, "http": HTTP{Address: "127.0.0.1:8080"},
 		"sip.domain": "127.0.0.1", "sip.digest": "md5", "max_calls": 2000, "expires": Duration(10 * time.Minute),
 		"media.address": "127.0.0.1", "media.advertise": "127.0.0.1", "ports": PortRange{20000, 29999},
+		"shared":  []any{16, true},
 		"silence": Duration(30 * time.Second), "prompts": Prompts{Dir: "prompts"},
 		"queue": Queue{Goal: Duration(20 * time.Second), ShortAbandon: Duration(5 * time.Second),
 			Ring: Duration(15 * time.Second), WrapUp: &wrapUp, Class: "routine"},
@@ -139,6 +140,7 @@ flows:
 		"domain": c.Domain, "data_dir": c.DataDir, "drain": c.Drain, "log": c.Log, "http": c.HTTP,
 		"sip.domain": c.SIP.Domain, "sip.digest": c.SIP.Digest, "max_calls": c.SIP.MaxCalls, "expires": c.SIP.RegisterExpires,
 		"media.address": c.Media.Address.String(), "media.advertise": c.Media.Advertise.String(), "ports": c.Media.Ports,
+		"shared":  []any{c.Media.SharedPorts, c.SIP.Trunks[0].SharedPorts},
 		"silence": c.Media.Silence, "prompts": c.Prompts, "queue": c.Queues["general"], "tier": c.Agents["anna"].Tier,
 		"menu": *steps["ask"].Menu, "play": *steps["say"].Play, "collect": *steps["enter"].Collect,
 		"record": *steps["tell"].Record,

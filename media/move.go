@@ -6,18 +6,56 @@ package media
 // that everything is done in the order it was asked for. The leg keeps its
 // place in time: its next packet goes out on the beat it would have gone out on.
 
+// arrival is a stream that is on its way to a shard, and what is to be done when
+// it is there.
+type arrival struct {
+	comes int // how many times: it may leave and come again before anybody looks
+	kept  []func(now int64)
+}
+
 // expect announces a stream that is on its way to the shard. Whatever is asked
 // of it is kept until it is there.
-func (s *shard) expect(st *stream) { s.arriving[st] = nil }
+func (s *shard) expect(st *stream) {
+	a := s.arriving[st]
+	if a == nil {
+		a = new(arrival)
+		s.arriving[st] = a
+	}
+	a.comes++
+}
+
+// arrived says that a stream that was expected is here, or will never be.
+func (s *shard) arrived(st *stream) {
+	a := s.arriving[st]
+	a.comes--
+	for len(a.kept) > 0 && (a.comes == 0 || st.home.Load() == s) {
+		run := a.kept[0]
+		a.kept = a.kept[1:]
+		run(s.next)
+	}
+	if a.comes == 0 {
+		delete(s.arriving, st)
+	}
+}
+
+// inTurn runs something about a stream: at once, or after what is kept for the
+// stream's arrival.
+func (s *shard) inTurn(st *stream, run func(now int64)) {
+	if a := s.arriving[st]; a != nil {
+		a.kept = append(a.kept, run)
+	} else {
+		run(s.next)
+	}
+}
 
 // when runs something for a stream: at once if it is here, as soon as it has
 // arrived if it is on its way, and never if it is neither.
 func (s *shard) when(st *stream, run func(now int64)) {
-	if kept, comes := s.arriving[st]; comes {
-		s.arriving[st] = append(kept, run)
-	} else if st.home.Load() == s {
-		s.guard(st, run)
-	}
+	s.inTurn(st, func(int64) {
+		if st.home.Load() == s {
+			s.guard(st, run)
+		}
+	})
 }
 
 // guard runs something for a stream here; if it panics, it ends that stream.
@@ -48,11 +86,7 @@ func (s *shard) adopt(st *stream) {
 		}
 	}
 	s.flush()
-	kept := s.arriving[st]
-	delete(s.arriving, st)
-	for _, run := range kept {
-		s.when(st, run)
-	}
+	s.arrived(st)
 }
 
 // move brings a leg to another shard. What was asked of it before is done on the
@@ -71,25 +105,23 @@ func (l *Leg) move(to *shard) {
 	to.load.Add(1)
 	to.do(func(int64) { to.expect(st) })
 	from.do(func(int64) {
-		from.leave(st, to, l.engine.moves.Done)
+		from.inTurn(st, func(int64) {
+			from.leave(st, to)
+			to.do(func(int64) { l.engine.moves.Done() })
+		})
 	})
 }
 
-// leave has a stream depart, at once or as soon as it has arrived; if it has
-// ended instead, the shard it was to go to need not expect it any more.
-func (s *shard) leave(st *stream, to *shard, done func()) {
-	if kept, comes := s.arriving[st]; comes {
-		s.arriving[st] = append(kept, func(int64) { s.leave(st, to, done) })
-		return
-	}
+// leave has a stream depart; if it has ended instead, the shard it was to go to
+// need not expect it any more.
+func (s *shard) leave(st *stream, to *shard) {
 	if st.home.Load() == s {
 		s.depart(st, to)
-	} else {
-		s.load.Add(1) // it ended here, but is counted there
-		to.load.Add(-1)
-		to.do(func(int64) { delete(to.arriving, st) })
+		return
 	}
-	to.do(func(int64) { done() })
+	s.load.Add(1) // it ended here, but is counted there
+	to.load.Add(-1)
+	to.do(func(int64) { to.arrived(st) })
 }
 
 // gather brings legs to one shard: that of the first at a shared port, or else

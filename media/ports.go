@@ -1,7 +1,6 @@
 package media
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -11,7 +10,14 @@ import (
 )
 
 // ErrNoPorts says that every pair of RTP ports is in use or resting.
-var ErrNoPorts = errors.New("media: no free RTP port")
+var ErrNoPorts error = noPorts{}
+
+type noPorts struct{}
+
+func (noPorts) Error() string { return "media: no free RTP port" }
+
+// SIPCode gives the SIP response code that tells the far end.
+func (noPorts) SIPCode() int { return 503 }
 
 // portRest is how long a pair of ports rests before another leg may have it.
 // A far end that missed our BYE goes on sending for up to 32 s, and trunks

@@ -43,7 +43,7 @@ type shard struct {
 
 	// Touched by the goroutine only.
 	streams  [phases][]*stream
-	arriving map[*stream][]func(now int64) // on their way here, and what is to be done then
+	arriving map[*stream]*arrival
 	ports    []*sharedPort
 	broken   []*stream     // to be removed, since serving them panicked
 	next     int64         // the beat to come
@@ -75,7 +75,7 @@ func newShard(start time.Time, silence time.Duration, pool *ports, lateness prom
 		panicked: func(string, any) {},
 		wake:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
-		arriving: make(map[*stream][]func(now int64)),
+		arriving: make(map[*stream]*arrival),
 		inbox:    newInbox(inboxSize),
 		scratch:  make([]byte, scratchSize),
 	}
@@ -252,8 +252,12 @@ func (s *shard) deadline(n int64) time.Time { return s.start.Add(time.Duration(n
 // beatAt tells the newest beat due at a time.
 func (s *shard) beatAt(t time.Time) int64 { return int64(t.Sub(s.start) / beatTime) }
 
-// idle tells whether there is nobody to serve.
+// idle tells whether there is nobody to serve: no leg, and no shared port of legs
+// that are elsewhere.
 func (s *shard) idle() bool {
+	if len(s.ports) > 0 {
+		return false
+	}
 	for _, streams := range s.streams {
 		if len(streams) > 0 {
 			return false

@@ -3,6 +3,7 @@ package media
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 )
 
 const (
@@ -87,14 +88,20 @@ func (s *shard) openPort(sockets socketPair, number uint16) *sharedPort {
 	return p
 }
 
-// closePorts closes the shared ports. The shards must have ended: a leg that has
+// closePort closes a shared port that no leg needs any more. Its number rests
+// before anybody may have it, as that of a leg's own port does.
+func (s *shard) closePort(p *sharedPort) {
+	p.sockets.close()
+	s.pool.give(p.number)
+	s.ports = slices.DeleteFunc(s.ports, func(other *sharedPort) bool { return other == p })
+}
+
+// closePorts closes the shared ports. All shards must have ended: a leg that has
 // moved sends from its new one.
 func (s *shard) closePorts() {
-	for _, p := range s.ports {
-		p.sockets.close()
-		s.pool.give(p.number)
+	for len(s.ports) > 0 {
+		s.closePort(s.ports[0])
 	}
-	s.ports = nil
 }
 
 // take gives a stream a seat for a far end at which the port is free.
@@ -162,13 +169,15 @@ func (s *seat) unwait() {
 }
 
 // leave gives the seat up. Its sources rest, so that nobody else hears what they
-// go on sending.
+// go on sending. The last to leave closes the port.
 func (s *seat) leave(now int64) {
 	s.unwait()
 	s.stream, s.detour = nil, nil
 	s.rested = now + pairRest
 	s.port.resting = append(s.port.resting, s)
-	s.port.legs--
+	if s.port.legs--; s.port.legs == 0 {
+		s.port.shard.closePort(s.port)
+	}
 }
 
 // drain hands out what waits at the port.

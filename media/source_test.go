@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"testing"
 	"time"
+
+	"github.com/bugle-voice/bugle/config"
 )
 
 // testShard makes a shard that does not run.
-func testShard() *shard { return newShard(time.Now(), 0, nil, nil) }
+func testShard() *shard {
+	pool, _ := newPorts(config.PortRange{First: 43000, Last: 44799})
+	return newShard(time.Now(), 0, pool, nil)
+}
 
 // count makes a clip whose PCMU bytes count from a number, to see each again.
 func count(from, n int) *Clip {
