@@ -143,14 +143,14 @@ func (e *Engine) PortsInUse() int {
 // our range.
 const bindTries = 16
 
-// bind opens the sockets of a leg on a free pair of ports.
-func (e *Engine) bind() (socketPair, uint16, error) {
+// bind opens sockets on a free pair of ports, with a receive buffer for RTP.
+func (e *Engine) bind(buffer int) (socketPair, uint16, error) {
 	for try := 1; ; try++ {
 		port, err := e.ports.take()
 		if err != nil {
 			return socketPair{}, 0, err
 		}
-		pair, err := openPair(e.address, port)
+		pair, err := openPair(e.address, port, buffer)
 		if err == nil {
 			return pair, port, nil
 		}

@@ -94,7 +94,7 @@ func freePorts(t *testing.T, pairs int) config.PortRange {
 search:
 	for first := uint16(44000); first < 44900; first += 2 {
 		for n := range pairs {
-			pair, err := openPair(loopback, first+uint16(2*n))
+			pair, err := openPair(loopback, first+uint16(2*n), rtpBuffer)
 			if err != nil {
 				continue search
 			}
@@ -129,7 +129,7 @@ func TestLegsRunOutOfPorts(t *testing.T) {
 // Another program on our ports costs a try, not the call.
 func TestLegsStepAsideForOtherPrograms(t *testing.T) {
 	ports := freePorts(t, 2)
-	other, err := openPair(loopback, ports.First)
+	other, err := openPair(loopback, ports.First, rtpBuffer)
 	if err != nil {
 		t.Fatal(err)
 	}

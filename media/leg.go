@@ -34,7 +34,7 @@ type LegOptions struct {
 	// will be bridged need not move then.
 	Near *Leg
 	// Shared lets the leg be served at a port with many others, which costs less
-	// (see docs/decisions/08). It takes effect if the far end offers first and
+	// (see docs/decisions/09). It takes effect if the far end offers first and
 	// config.Media.SharedPorts is not 0, and not with Latch: an address that
 	// must be learnt wants a port of its own.
 	Shared bool
@@ -78,7 +78,7 @@ func (e *Engine) NewLeg(o LegOptions) (*Leg, error) {
 	l := &Leg{engine: e, stream: st}
 	if !o.Shared || o.Latch || e.sharedPorts == 0 {
 		var err error
-		if st.socket, st.port, err = e.bind(); err != nil {
+		if st.socket, st.port, err = e.bind(rtpBuffer); err != nil {
 			return nil, err
 		}
 		l.port.own = true

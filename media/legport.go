@@ -75,7 +75,7 @@ func (l *Leg) forAccept(far netip.AddrPort) error {
 
 // ownPort gives the leg sockets of its own.
 func (l *Leg) ownPort() (netip.AddrPort, error) {
-	sockets, port, err := l.engine.bind()
+	sockets, port, err := l.engine.bind(rtpBuffer)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -111,7 +111,7 @@ func (l *Leg) share(far netip.AddrPort) error {
 	if err != nil || !more {
 		return err
 	}
-	sockets, number, err := l.engine.bind()
+	sockets, number, err := l.engine.bind(sharedBuffer)
 	if err != nil {
 		return err
 	}

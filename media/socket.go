@@ -18,6 +18,9 @@ const (
 	// rtpBuffer is the receive buffer asked for an RTP socket: some seconds of a
 	// call, and a bound to what a flood can make the kernel hold.
 	rtpBuffer = 64 << 10
+	// sharedBuffer is that of a shared port: a tenth of a second of its legs and
+	// of a flood beside them. The kernel grants it up to net.core.rmem_max.
+	sharedBuffer = 4 << 20
 	// rtcpBuffer is that of an RTCP socket: what a shared port's legs report in
 	// a second. What does not fit the kernel drops.
 	rtcpBuffer = 32 << 10
@@ -33,9 +36,9 @@ type socketPair struct {
 	rtp, rtcp int
 }
 
-// openPair binds the pair whose RTP port is given.
-func openPair(address netip.Addr, port uint16) (socketPair, error) {
-	rtp, err := openSocket(netip.AddrPortFrom(address, port), rtpBuffer)
+// openPair binds the pair whose RTP port is given, with a receive buffer for that.
+func openPair(address netip.Addr, port uint16, buffer int) (socketPair, error) {
+	rtp, err := openSocket(netip.AddrPortFrom(address, port), buffer)
 	if err != nil {
 		return socketPair{}, err
 	}

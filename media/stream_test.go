@@ -27,7 +27,7 @@ func standing(t testing.TB, pairs int) (*shard, []*stream, []*farEnd) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pair, err := openPair(loopback, port)
+		pair, err := openPair(loopback, port, rtpBuffer)
 		if err != nil {
 			continue // another program has it
 		}
