@@ -34,6 +34,7 @@ type contestant interface {
 	// which it takes their packets.
 	join(t *testing.T, first, n int, music bool) []uint16
 	usage(t *testing.T) usage
+	process() *os.Process
 	close(t *testing.T)
 }
 
@@ -123,6 +124,8 @@ func (c *child) open(t *testing.T, far []uint16, shards int) {
 func (c *child) join(t *testing.T, first, n int, music bool) []uint16 {
 	return c.do(t, order{Join: true, First: first, N: n, Music: music}).Near
 }
+
+func (c *child) process() *os.Process { return c.command.Process }
 
 func (c *child) usage(t *testing.T) usage { return c.do(t, order{}).Usage }
 

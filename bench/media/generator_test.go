@@ -62,19 +62,14 @@ type farEnd struct {
 
 // newGenerator opens the far ends of so many legs.
 func newGenerator(legs int, music bool) (*generator, error) {
-	g := &generator{music: music, stop: make(chan struct{}), legs: make([]farEnd, legs), ports: make([]uint16, legs), in: newBatch(2*looks, false, true)}
+	g := &generator{music: music, legs: make([]farEnd, legs), ports: make([]uint16, legs), in: newBatch(2*looks, false)}
 	for i := range g.legs {
 		l := &g.legs[i]
 		var err error
-		if l.fd, err = openSocket(0, 256<<10); err != nil {
+		if l.fd, g.ports[i], err = openSocket(256 << 10); err != nil {
+			g.legs = g.legs[:i]
 			g.close()
 			return nil, err
-		}
-		if g.ports[i], err = portOf(l.fd); err != nil {
-			return nil, err
-		}
-		if isTimed(i) {
-			_ = unix.SetsockoptInt(l.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
 		}
 		l.packet[0] = 2 << 6
 		binary.BigEndian.PutUint16(l.packet[2:], uint16(rand.Uint32()))
@@ -84,8 +79,6 @@ func newGenerator(legs int, music bool) (*generator, error) {
 	}
 	return g, nil
 }
-
-func isTimed(leg int) bool { return leg%timed < 2 }
 
 // join lets the next legs take part: each sends to its port of near and takes
 // packets from nowhere else.
@@ -100,8 +93,11 @@ func (g *generator) join(near []uint16) error {
 	return nil
 }
 
-// start begins speaking and hearing.
-func (g *generator) start() { g.done.Go(g.run) }
+// start begins speaking and hearing, or goes on with it.
+func (g *generator) start() {
+	g.stop = make(chan struct{})
+	g.done.Go(g.run)
+}
 
 // halt stops sending, and hearing a while later.
 func (g *generator) halt() {
@@ -123,8 +119,8 @@ func (g *generator) run() {
 		select {
 		case <-g.stop:
 			time.Sleep(5 * packetTime) // what is still under way
-			for i := range g.legs {
-				g.listen(i)
+			for i := range g.joined.Load() {
+				g.listen(int(i))
 			}
 			return
 		default:
@@ -181,7 +177,7 @@ func (g *generator) hear(i int, p []byte, at int64) {
 		l.began = l.end
 	}
 	if g.music {
-		if l.last != 0 && at != 0 {
+		if i%timed < 2 && l.last != 0 {
 			g.times = append(g.times, time.Duration(at-l.last))
 		}
 		l.last = at
@@ -196,7 +192,7 @@ func (g *generator) hear(i int, p []byte, at int64) {
 		l.disordered++
 	}
 	l.newest = max(l.newest, number)
-	if at != 0 {
+	if i%timed < 2 {
 		g.times = append(g.times, time.Duration(at-int64(binary.BigEndian.Uint64(p[20:]))))
 	}
 }

@@ -59,25 +59,17 @@ func (b *bareLoop) join(first, n int, _ bool) ([]uint16, error) { return b.near[
 func (b *bareLoop) count(*usage)                                {}
 func (b *bareLoop) close()                                      {}
 
-// bind opens a socket and tells its port.
-func bind(buffer int) (fd int, port uint16, err error) {
-	if fd, err = openSocket(0, buffer); err == nil {
-		port, err = portOf(fd)
-	}
-	return fd, port, err
-}
-
 // relayOwn gives each leg a socket.
 func relayOwn(far, near []uint16, legs []int) (func(), error) {
 	fds, to := make([]int, len(far)), make([]unix.RawSockaddrInet4, len(far))
 	for _, leg := range legs {
 		var err error
-		if fds[leg], near[leg], err = bind(64 << 10); err != nil {
+		if fds[leg], near[leg], err = openSocket(64 << 10); err != nil {
 			return nil, err
 		}
 		to[leg] = rawAddress(far[leg])
 	}
-	in := newBatch(ownBatch, true, false)
+	in := newBatch(ownBatch, true)
 	return func() {
 		c := newClock(limitBeat)
 		for turn := 0; ; turn = 1 - turn {
@@ -102,7 +94,7 @@ func relayShared(far, near []uint16, legs []int) (func(), error) {
 	var fds [sharedPorts]int
 	place := make([]int, len(far)) // index of a leg's socket
 	for i := range fds {
-		fd, port, err := bind(4 << 20)
+		fd, port, err := openSocket(4 << 20)
 		if err != nil {
 			return nil, err
 		}
@@ -120,7 +112,7 @@ func relayShared(far, near []uint16, legs []int) (func(), error) {
 	var in [sharedPorts]*batch
 	var out [sharedPorts][]message
 	for i := range fds {
-		in[i] = newBatch(sharedBatch, true, false)
+		in[i] = newBatch(sharedBatch, true)
 	}
 	beat := func() (more bool) {
 		for i, fd := range fds {
@@ -130,6 +122,7 @@ func relayShared(far, near []uint16, legs []int) (func(), error) {
 				r := &routes[in[i].address[k].Port]
 				in[i].vectors[k].SetLen(int(in[i].messages[k].size))
 				in[i].address[k] = r.to
+				in[i].messages[k].header.SetControllen(0)
 				out[r.out] = append(out[r.out], in[i].messages[k])
 			}
 		}

@@ -42,14 +42,14 @@ var others []float64
 var lengths = func() (l struct {
 	sizes              []int // legs
 	rounds             int
-	warm, relay        time.Duration
+	settle, turn       time.Duration
 	sustained, playing time.Duration
 }) {
-	l.sizes, l.rounds, l.warm, l.relay = []int{200, 500, 1000, 1200}, 3, time.Second, 4*time.Second
+	l.sizes, l.rounds, l.settle, l.turn = []int{200, 500, 1000, 1200}, 9, 300*time.Millisecond, time.Second
 	l.sustained, l.playing = time.Minute, 30*time.Second
 	if os.Getenv("BENCH") == "short" {
-		l.sizes, l.rounds, l.relay = []int{200, 1200}, 1, 3*time.Second
-		l.sustained, l.playing = 10*time.Second, 5*time.Second
+		l.sizes, l.rounds = []int{200, 1000}, 3
+		l.sustained, l.playing = 10*time.Second, 6*time.Second
 	}
 	return l
 }()
@@ -103,19 +103,36 @@ func TestPeer(t *testing.T) {
 	figure("shared_rtpengine_share", ratio(cost[bugleShared], cost[rtpengine]), "x", .5, atMost)
 }
 
-// compete lets contestants relay so many legs by turns and gives their CPU time
-// in µs for each packet in and out, round by round.
+// compete lets contestants relay so many legs by turns, those whose turn it is not
+// stopped, and gives their CPU time in µs for each packet in and out, round by
+// round. Turns are short, so that what else the machine does falls on all alike.
 func compete(t *testing.T, legs, shards int, roles ...string) map[string][]float64 {
+	var lanes []*lane
+	for _, role := range roles {
+		l := newLane(t, role, legs, shards, false)
+		defer l.close(t)
+		l.halt(t)
+		lanes = append(lanes, l)
+	}
 	cost := map[string][]float64{}
 	for range lengths.rounds {
-		for _, role := range roles {
-			r := relay(t, role, legs, shards, lengths.relay)
-			cost[role] = append(cost[role], r.perPair())
-			r.remark(role, legs)
+		for i, l := range lanes {
+			l.goOn(t)
+			time.Sleep(lengths.settle)
+			r := l.measure(t, lengths.turn)
+			l.halt(t)
+			cost[roles[i]] = append(cost[roles[i]], r.perPair())
 		}
 	}
-	for _, role := range roles {
+	for i, role := range roles {
 		figure(fmt.Sprintf("%d_legs_%s_%d_pair", legs, role, shards), median(cost[role]), "us", 0, informs)
+		o := lanes[i].generator.outcome()
+		if o.lost+o.foreign > 0 {
+			fmt.Printf("media note: %s with %d legs: %d packets lost, %d astray\n", role, legs, o.lost, o.foreign)
+		}
+		if n := len(lanes[i].ports); role == bugleShared && n > shards*sharedPorts {
+			fmt.Printf("media note: %s with %d legs: only some share ports, there are %d\n", role, legs, n)
+		}
 	}
 	return cost
 }
@@ -126,7 +143,7 @@ func TestSustained(t *testing.T) {
 		role string
 		goal float64
 	}{{bugleOwn, 1.3}, {bugleShared, .9}} {
-		r := relay(t, kind.role, 2*calls, cores, lengths.sustained)
+		r := once(t, kind.role, 2*calls, false, lengths.sustained)
 		name := kind.role + "_600_calls_"
 		figure(name+"lost", float64(r.lost), "packets", 0, atMost)
 		figure(name+"astray", float64(r.foreign+r.disordered), "packets", 0, atMost)
@@ -140,7 +157,7 @@ func TestSustained(t *testing.T) {
 // TestMusic lets 4,000 callers who say nothing hear music.
 func TestMusic(t *testing.T) {
 	for _, role := range []string{bugleOwn, bugleShared} {
-		r := play(t, role, silent, lengths.playing)
+		r := once(t, role, silent, true, lengths.playing)
 		name := role + "_4000_callers_"
 		figure(name+"lost", float64(r.lost), "packets", 0, atMost)
 		figure(name+"on_time", r.onTime(), "%", 99, atLeast)
@@ -154,7 +171,7 @@ func TestMusic(t *testing.T) {
 // TestAllocations counts what playing to 2,000 legs allocates.
 func TestAllocations(t *testing.T) {
 	for _, role := range []string{bugleOwn, bugleShared} {
-		r := play(t, role, played, lengths.playing/3)
+		r := once(t, role, played, true, lengths.playing/3)
 		// Whole ones, as testing.AllocsPerRun counts: the runtime's own are few.
 		figure(role+"_beat_allocations", math.Floor(float64(r.mallocs)/r.beats), "allocations", 0, atMost)
 	}
@@ -167,40 +184,22 @@ type run struct {
 	pairs          uint64  // packets relayed
 	onBeat, beats  float64 // of all shards
 	mallocs        uint64
-	ports          map[uint16]bool // that the contestant took packets at
-	resident, heap int64           // bytes more than before the legs
+	resident, heap int64 // bytes more than before the legs
 }
 
 func (r *run) perPair() float64 { return float64(r.cpu.Nanoseconds()) / 1e3 / float64(r.pairs) }
-
-// remark says what is odd about a run.
-func (r *run) remark(role string, legs int) {
-	if r.lost+r.foreign > 0 {
-		fmt.Printf("media note: %s with %d legs: %d packets lost, %d astray\n", role, legs, r.lost, r.foreign)
-	}
-	if role == bugleShared && len(r.ports) > cores*sharedPorts {
-		fmt.Printf("media note: %s with %d legs: only some share ports, there are %d\n", role, legs, len(r.ports))
-	}
-}
 
 // onTime gives the share of beats that were less than 5 ms late, of all that
 // there should have been.
 func (r *run) onTime() float64 { return min(100, 100*r.onBeat/r.beats) }
 
-// relay has a contestant relay so many legs for a time.
-func relay(t *testing.T, role string, legs, shards int, length time.Duration) run {
-	t.Helper()
-	c := start(t, role)
-	defer c.close(t)
-	return measure(t, c, legs, shards, false, length)
-}
-
-// play has a contestant play music to so many legs for a time.
-func play(t *testing.T, role string, legs int, length time.Duration) run {
-	t.Helper()
-	c := startChild(t, role)
-	defer c.close(t)
-	return measure(t, c, legs, cores, true, length)
+// lane is a contestant at work.
+type lane struct {
+	contestant contestant
+	generator  *generator
+	shards     int
+	bare       usage           // before the first leg
+	ports      map[uint16]bool // that it takes packets at
 }
 
 // Legs join as on a busy trunk: a few at a time, which are heard before the next
@@ -210,45 +209,84 @@ const (
 	apart    = 40 * time.Millisecond
 )
 
-// measure lets the legs join and then measures for a time.
-func measure(t *testing.T, c contestant, legs, shards int, music bool, length time.Duration) (r run) {
+// newLane starts a contestant and lets its legs join.
+func newLane(t *testing.T, role string, legs, shards int, music bool) *lane {
 	t.Helper()
-	r.ports = make(map[uint16]bool)
 	g, err := newGenerator(legs, music)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.close()
+	l := &lane{contestant: start(t, role), generator: g, shards: shards, ports: make(map[uint16]bool)}
+	l.bare = l.contestant.usage(t)
+	l.contestant.open(t, g.ports, shards)
 	g.start()
-	c.open(t, g.ports, shards)
-	bare := c.usage(t)
 	for first := 0; first < legs; first += together {
-		near := c.join(t, first, min(together, legs-first), music)
+		near := l.contestant.join(t, first, min(together, legs-first), music)
 		if err := g.join(near); err != nil {
 			t.Fatal(err)
 		}
 		for _, port := range near {
-			r.ports[port] = true
+			l.ports[port] = true
 		}
 		time.Sleep(apart)
 	}
-	time.Sleep(lengths.warm)
+	return l
+}
+
+// halt stops the generator and then the contestant.
+func (l *lane) halt(t *testing.T) {
+	l.generator.halt()
+	l.signal(t, unix.SIGSTOP)
+}
+
+func (l *lane) goOn(t *testing.T) {
+	l.signal(t, unix.SIGCONT)
+	l.generator.start()
+}
+
+func (l *lane) signal(t *testing.T, s os.Signal) {
+	t.Helper()
+	if err := l.contestant.process().Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// close ends a lane that has been halted.
+func (l *lane) close(t *testing.T) {
+	l.signal(t, unix.SIGCONT)
+	l.contestant.close(t)
+	l.generator.close()
+}
+
+// measure watches for a time.
+func (l *lane) measure(t *testing.T, length time.Duration) (r run) {
+	t.Helper()
+	c := l.contestant
 	asking := c.usage(t).Mallocs
-	before, heard, began := c.usage(t), g.heard.Load(), time.Now()
+	before, heard, began := c.usage(t), l.generator.heard.Load(), time.Now()
 	elsewhere := idle(t) + ownCPU(t)
-	asking = before.Mallocs - asking // what a question costs
 	time.Sleep(length)
 	after := c.usage(t)
-	r.pairs, r.length = g.heard.Load()-heard, time.Since(began)
-	elsewhere = idle(t) + ownCPU(t) - elsewhere
-	g.halt()
-	r.outcome = g.outcome()
+	r.pairs, r.length = l.generator.heard.Load()-heard, time.Since(began)
 	r.cpu = after.CPU - before.CPU
+	elsewhere = idle(t) + ownCPU(t) - elsewhere + r.cpu
 	total := runtime.NumCPU() * int(r.length)
-	others = append(others, 100*float64(total-int(elsewhere+r.cpu))/float64(total))
-	r.onBeat, r.beats = float64(after.OnTime-before.OnTime), r.length.Seconds()*float64(100*shards)
-	r.mallocs = after.Mallocs - before.Mallocs - asking
-	r.resident, r.heap = after.Resident-bare.Resident, int64(after.Heap)-int64(bare.Heap)
+	others = append(others, 100*float64(total-int(elsewhere))/float64(total))
+	r.onBeat, r.beats = float64(after.OnTime-before.OnTime), r.length.Seconds()*float64(100*l.shards)
+	r.mallocs = after.Mallocs - before.Mallocs - (before.Mallocs - asking) // less what a question costs
+	r.resident, r.heap = after.Resident-l.bare.Resident, int64(after.Heap)-int64(l.bare.Heap)
+	return r
+}
+
+// once lets one contestant work for a time.
+func once(t *testing.T, role string, legs int, music bool, length time.Duration) run {
+	t.Helper()
+	l := newLane(t, role, legs, cores, music)
+	defer l.close(t)
+	time.Sleep(time.Second)
+	r := l.measure(t, length)
+	l.halt(t)
+	r.outcome = l.generator.outcome()
 	return r
 }
 

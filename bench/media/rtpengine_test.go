@@ -150,6 +150,8 @@ func readStrings(b []byte) (map[string]string, error) {
 	return answer, nil
 }
 
+func (r *relayDaemon) process() *os.Process { return r.command.Process }
+
 // usage gives its user and system time (proc(5), stat).
 func (r *relayDaemon) usage(t *testing.T) usage {
 	t.Helper()

@@ -18,27 +18,30 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 // datagramSize is what a receive buffer holds.
 const datagramSize = 2048
 
-// openSocket binds a UDP socket to a port of loopback; 0 is any.
-func openSocket(port uint16, buffer int) (int, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(port), Addr: loopback.As4()}); err != nil {
+// openSocket binds a UDP socket to an even port of loopback, and tells which: the
+// odd ones are RTCP's, and what comes there is not to be taken for RTP.
+func openSocket(buffer int) (fd int, port uint16, err error) {
+	for {
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return -1, 0, err
+		}
+		if err = unix.Bind(fd, &unix.SockaddrInet4{Addr: loopback.As4()}); err != nil {
+			break
+		}
+		var bound unix.Sockaddr
+		if bound, err = unix.Getsockname(fd); err != nil {
+			break
+		}
+		if port = uint16(bound.(*unix.SockaddrInet4).Port); port%2 == 0 {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+			return fd, port, nil
+		}
 		_ = unix.Close(fd)
-		return -1, err
 	}
-	return fd, nil
-}
-
-// portOf tells where a socket is bound.
-func portOf(fd int) (uint16, error) {
-	address, err := unix.Getsockname(fd)
-	if err != nil {
-		return 0, err
-	}
-	return uint16(address.(*unix.SockaddrInet4).Port), nil
+	_ = unix.Close(fd)
+	return -1, 0, err
 }
 
 // message is struct mmsghdr of recvmmsg(2) and sendmmsg(2).
@@ -48,7 +51,7 @@ type message struct {
 }
 
 // batch is room for several datagrams and their addresses, and for the time at
-// which the kernel had them.
+// which the kernel had them: one control message (SCM_TIMESTAMPNS) each.
 type batch struct {
 	messages []message
 	vectors  []unix.Iovec
@@ -57,12 +60,11 @@ type batch struct {
 	control  [][controlSize]byte
 }
 
-// controlSize is what SCM_TIMESTAMPNS needs: a header and a timespec.
-const controlSize = 64
+// controlSize is that of a control message with a timespec.
+const controlSize = unix.SizeofCmsghdr + 16
 
-// newBatch makes room for n datagrams. Named ones bring or have an address,
-// timed ones their time.
-func newBatch(n int, named, timed bool) *batch {
+// newBatch makes room for n datagrams; named ones bring their sender's address.
+func newBatch(n int, named bool) *batch {
 	b := &batch{
 		messages: make([]message, n), vectors: make([]unix.Iovec, n), address: make([]unix.RawSockaddrInet4, n),
 		buffers: make([][datagramSize]byte, n), control: make([][controlSize]byte, n),
@@ -77,9 +79,7 @@ func newBatch(n int, named, timed bool) *batch {
 			h.Name = (*byte)(unsafe.Pointer(&b.address[i]))
 			h.Namelen = unix.SizeofSockaddrInet4
 		}
-		if timed {
-			h.Control = &b.control[i][0]
-		}
+		h.Control = &b.control[i][0]
 	}
 	return b
 }
@@ -91,9 +91,7 @@ func (b *batch) receive(fd int) int {
 		if h.Name != nil {
 			h.Namelen = unix.SizeofSockaddrInet4
 		}
-		if h.Control != nil {
-			h.SetControllen(controlSize)
-		}
+		h.SetControllen(controlSize)
 	}
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd),
 		uintptr(unsafe.Pointer(&b.messages[0])), uintptr(len(b.messages)), unix.MSG_DONTWAIT, 0, 0)
@@ -114,16 +112,8 @@ func (b *batch) send(fd, n int) int {
 	return int(taken)
 }
 
-// at tells when the kernel had the i-th datagram received, in nanoseconds; 0 if
-// its socket keeps no time.
+// at tells when the i-th datagram received came, in nanoseconds since 1970.
 func (b *batch) at(i int) int64 {
-	if int(b.messages[i].header.Controllen) < unix.CmsgLen(int(unsafe.Sizeof(unix.Timespec{}))) {
-		return 0
-	}
-	header := (*unix.Cmsghdr)(unsafe.Pointer(&b.control[i][0]))
-	if header.Level != unix.SOL_SOCKET || header.Type != unix.SCM_TIMESTAMPNS {
-		return 0
-	}
 	return (*unix.Timespec)(unsafe.Pointer(&b.control[i][unix.CmsgLen(0)])).Nano()
 }
 
