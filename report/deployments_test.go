@@ -9,8 +9,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/store"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -48,7 +50,14 @@ func exported(t *testing.T) map[string]bool {
 	registry := prometheus.NewRegistry()
 	figures := New(testQueues, []string{"en"})
 	figures.Observe(event.Event{Fact: event.CallEnded{Class: "caller", Reason: "hung_up"}})
-	registry.MustRegister(figures)
+	figures.Observe(event.Event{Fact: event.VisitJoined{Visit: "v", Queue: "claims", Language: "en"}})
+	figures.Observe(event.Event{Fact: event.VisitEnded{Visit: "v", Queue: "claims", Language: "en", Result: event.Answered, Waited: time.Second}})
+	resolution := NewResolution(&Reporter{Source: &written{visits: []store.Visit{{
+		Call: "c", CallerHash: "a", Queue: "claims", Language: "en", Joined: clock(10, 0, 0), Result: event.Answered}}}})
+	if err := resolution.Update(t.Context(), clock(20, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	registry.MustRegister(figures, resolution)
 	registry.MustRegister(log.Collectors()...)
 	families, err := registry.Gather()
 	if err != nil {

@@ -16,8 +16,10 @@ import (
 func TestPrometheusReckonsAsCountsDoes(t *testing.T) {
 	perMinute := Counts{
 		Offered: 113, Answered: 79, AnsweredInGoal: 61, Abandoned: 23, ShortAbandoned: 7, FlowedOut: 5, Waits: 1234 * time.Second,
-		Handling: Handling{71, 34567 * time.Second, 2345 * time.Second, 4321 * time.Second},
-		Busy:     (5 + 3) * time.Minute, Ready: 4 * time.Minute,
+		Handling:  Handling{71, 34567 * time.Second, 2345 * time.Second, 4321 * time.Second},
+		Estimated: 61, TooLong: 345 * time.Second, TooShort: 678 * time.Second,
+		PromisesDue: 17, PromisesKept: 13, Rated: 29, Satisfied: 19, Scored: 31, Promoters: 11, Detracted: 3, Contacts: 53, Resolved: 47,
+		Busy: (5 + 3) * time.Minute, Ready: 4 * time.Minute,
 	}
 	level, abandonment := perMinute.ServiceLevel().Value(), perMinute.Abandonment().Value()
 	speed, handling := perMinute.SpeedOfAnswer().Value().Seconds(), perMinute.HandleTime().Value().Seconds()
@@ -48,6 +50,13 @@ func TestPrometheusReckonsAsCountsDoes(t *testing.T) {
 		{panel(t, "Handle time", "A"), "{}", handling},
 		{panel(t, "Service level by queue", "A"), byQueue, level},
 		{panel(t, "Queues by language", "G"), byLanguage, level},
+		{panel(t, "Estimated wait off by", "A"), "{}", perMinute.EstimateError().Value().Seconds()},
+		{panel(t, "Estimates too long by", "A"), "{}", perMinute.EstimateBias().Value().Seconds()},
+		{panel(t, "Promises kept", "A"), "{}", perMinute.Promises().Value()},
+		{panel(t, "Satisfied", "A"), "{}", perMinute.Satisfaction().Value()},
+		{panel(t, "Promoter score", "A"), "{}", perMinute.PromoterScore().Value()},
+		{panel(t, "First-contact resolution", "A"), "{}", perMinute.FirstContactResolution().Value()},
+		{panel(t, "Estimated wait", "A"), byLanguage, 42},
 	} {
 		fmt.Fprintf(&b, "  - {expr: %q, eval_time: 2h, exp_samples: [{labels: '%s', value: %v}]}\n",
 			"round("+f.expr+", 0.0001)", f.labels, math.Round(f.want*1e4)/1e4)
@@ -68,9 +77,21 @@ func series(c Counts) [][2]string {
 		"abandoned_total": float64(c.Abandoned), "short_abandoned_total": float64(c.ShortAbandoned), "flowed_out_total": float64(c.FlowedOut),
 		"answer_seconds_sum": c.Waits.Seconds(), "answer_seconds_count": float64(c.Answered),
 		"talk_seconds_sum": c.Talk.Seconds(), "talk_seconds_count": float64(c.Handled),
+		"estimate_error_seconds_sum": (c.TooLong + c.TooShort).Seconds(), "estimate_error_seconds_count": float64(c.Estimated),
+		"estimate_too_long_seconds_total": c.TooLong.Seconds(), "estimate_too_short_seconds_total": c.TooShort.Seconds(),
+		"promises_due_total": float64(c.PromisesDue), "promises_kept_total": float64(c.PromisesKept),
+		"satisfaction_answers_total": float64(c.Rated), "satisfied_total": float64(c.Satisfied),
+		"promoter_answers_total": float64(c.Scored), "promoters_total": float64(c.Promoters), "detractors_total": float64(c.Detracted),
 		"hold_seconds_sum": c.Hold.Seconds(), "wrapup_seconds_sum": c.WrapUp.Seconds(),
 	} {
 		all = append(all, [2]string{`bugle_queue_` + name + `{queue="claims",language="en"}`, fmt.Sprintf("0+%vx120", each)})
+	}
+	// Two nodes say the same of first contacts, and each what it expects.
+	for node, wait := range map[string]int{"n1": 40, "n2": 44} {
+		labels := `{queue="claims",language="en",instance="` + node + `"}`
+		all = append(all, [2]string{`bugle_first_contacts` + labels, fmt.Sprintf("%dx120", c.Contacts)},
+			[2]string{`bugle_first_contacts_resolved` + labels, fmt.Sprintf("%dx120", c.Resolved)},
+			[2]string{`bugle_queue_estimated_wait_seconds` + labels, fmt.Sprintf("%dx120", wait)})
 	}
 	wrapUp := 3 * time.Minute
 	for state, agents := range map[string]time.Duration{"talking": c.Busy - wrapUp, "wrapup": wrapUp, "ready": c.Ready, "paused": 9 * time.Minute} {

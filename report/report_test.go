@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -384,5 +385,78 @@ promoter score                   –   (0 answers)
 	}
 	if r := read.Rows; len(r) != 2 || r[0].Queue != "urgent" || r[0].Language != "es" || r[0].Level != 1 || r[1].Level != 0 || r[1].Occupancy != nil || !r[0].To.Equal(r[1].From) {
 		t.Errorf("rows %+v", r)
+	}
+}
+
+// What the sums by quarter of an hour give is what reading every change gives, also
+// where clocks change and where states reach over intervals, days and the report's
+// ends. In a zone whose days begin between quarters the changes are read.
+func TestAgentTimeBySumsAndByChanges(t *testing.T) {
+	berlin := zone(t, "Europe/Berlin")
+	rnd := rand.New(rand.NewPCG(1, 2))
+	from := time.Date(2025, 10, 25, 0, 0, 0, 0, berlin) // clocks go back on the 26th
+	w := &written{}
+	for a := range 6 {
+		at, was := from.Add(-2*time.Hour), "offline"
+		for at.Before(from.AddDate(0, 0, 3)) {
+			took := time.Duration(rnd.IntN(7_200_000)) * time.Millisecond
+			at = at.Add(took)
+			now := agentStates[rnd.IntN(len(agentStates))]
+			w.states = append(w.states, store.StateChange{Agent: fmt.Sprint("a", a), State: now, Previous: was, At: at, After: took})
+			was = now
+		}
+	}
+	slices.SortFunc(w.states, func(a, b store.StateChange) int { return a.At.Compare(b.At) })
+	odd := time.FixedZone("odd", 7*60)
+	for _, to := range []time.Time{from.AddDate(0, 0, 2), from.Add(30 * time.Hour), from.Add(26*time.Hour + 15*time.Minute)} {
+		for _, by := range [][]Dimension{nil, {ByAgent}} {
+			sums, err := (&Reporter{Source: w, Zone: berlin}).Report(t.Context(), Query{From: from, To: to, Interval: Hour, By: by})
+			if err != nil {
+				t.Fatal(err)
+			}
+			changes, err := (&Reporter{Source: w, Zone: odd}).Report(t.Context(), Query{From: from, To: to, Interval: Quarter, By: by})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(changes.Total, sums.Total); diff != "" || sums.Total.Ready == 0 {
+				t.Errorf("until %v by %v: changes (-), sums (+):\n%s", to, by, diff)
+			}
+			for _, row := range sums.Rows { // and hour by hour
+				one, err := (&Reporter{Source: w, Zone: odd}).Report(t.Context(), Query{From: row.From, To: row.To, Interval: Hour, By: by})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var want Counts
+				for _, o := range one.Rows {
+					if slices.Equal(o.Values, row.Values) {
+						want = want.Plus(o.Counts)
+					}
+				}
+				if row.Ready != want.Ready || row.Busy != want.Busy {
+					t.Errorf("%v %v: ready %v and busy %v, want %v and %v", row.From, row.Values, row.Ready, row.Busy, want.Ready, want.Busy)
+				}
+			}
+		}
+	}
+}
+
+func TestWhichReportsTakeSums(t *testing.T) {
+	berlin, nepal := zone(t, "Europe/Berlin"), zone(t, "Asia/Kathmandu")
+	from := time.Date(2025, 10, 26, 0, 0, 0, 0, berlin)
+	for _, test := range []struct {
+		calendar
+		want bool
+	}{
+		{calendar{berlin, Quarter, span{from, from.AddDate(0, 0, 1)}}, true},
+		{calendar{berlin, Day, span{from, from.AddDate(0, 0, 9)}}, true},
+		{calendar{nepal, Hour, span{from, from.AddDate(0, 0, 1)}}, true}, // +05:45
+		{calendar{berlin, Whole, span{from.Add(time.Minute), from.AddDate(0, 0, 1)}}, false},
+		{calendar{berlin, Whole, span{from, from.Add(time.Hour + time.Millisecond)}}, false},
+		{calendar{time.FixedZone("odd", 7*60), Hour, span{from, from.AddDate(0, 0, 1)}}, false},
+		{calendar{time.FixedZone("odd", 7*60), Whole, span{from, from.AddDate(0, 0, 1)}}, true},
+	} {
+		if got := test.quarters(); got != test.want {
+			t.Errorf("%v in %v from %v to %v: %v", test.interval, test.zone, test.whole.from, test.whole.to, got)
+		}
 	}
 }

@@ -312,6 +312,9 @@ func (n *node) fillDay(t *testing.T, address string) {
 			` + numbers + calls + `, s (j, state, previous) AS (SELECT 0, 'talking', 'ready' UNION ALL SELECT 1, 'wrapup', 'talking' UNION ALL SELECT 2, 'ready', 'wrapup'
 				UNION ALL SELECT 3, 'reserved', 'ready')
 			SELECT 'day', 4 * i + j, at + 10000 * (j + 2), agent, state, '', previous, 10000000000 FROM c, s WHERE answered`,
+		// As the history sums them up; to whole states, which is the same number of rows.
+		`INSERT INTO agent_time (quarter, agent, state, spent_ns)
+			SELECT at / 900000 * 900000, agent, previous, SUM(after_ns) FROM agent_states WHERE log = 'day' GROUP BY 1, 2, 3`,
 		`INSERT INTO surveys (call_id, visit, question, answer, at)
 			` + numbers + calls + `SELECT id, id || '-1', 'csat', 1 + i % 5, at + 310000 FROM c WHERE answered AND i % 5 = 1`,
 	} {
