@@ -48,8 +48,11 @@ bench-store: peers ## the event log, the history and a day's report, with both d
 bench-media: peers ## the media engine: against the machine's limit and rtpengine, and at its size (BENCH=short for a look)
 	@set -o pipefail; $(GO) test -tags bench -count=1 -timeout 30m -v ./bench/media | grep -E '^media |FAIL|_test.go'
 
-soak: peers build ## the database away for an hour under load
-	$(GO) test -tags load -count=1 -timeout 2h -v -run DatabaseAway/crashed ./test/load -outage 1h
+SOAK ?= 1h
+RATE ?= 20
+
+soak: peers build ## the database away for SOAK (1h) under RATE (20) calls a second
+	$(GO) test -tags load -count=1 -timeout 0 -v -run DatabaseAway/crashed ./test/load -outage $(SOAK) -rate $(RATE)
 
 clean:
 	rm -rf bin demo-data

@@ -21,18 +21,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var outage = flag.Duration("outage", time.Minute, "for how long the database is away")
+var (
+	outage = flag.Duration("outage", time.Minute, "for how long the database is away")
+	rate   = flag.Int("rate", 20, "calls a second")
+)
 
 const (
 	faultAgents = 90
-	faultRate   = 20        // calls a second
 	mostMemory  = 100 << 20 // of a node with all its calls, however much it has to remember
 )
 
 // answered is a call of 2 s: two keys, and a few words with an agent.
 func answered(server string, calls int, talk time.Duration) peer.Callers {
 	return peer.Callers{
-		Server: server, Number: "helpline", Port: 5490, Calls: calls, Rate: faultRate,
+		Server: server, Number: "helpline", Port: 5490, Calls: calls, Rate: float64(*rate),
 		Keys: []peer.Press{{Key: '1', Wait: 300 * time.Millisecond}, {Key: '2', Wait: 300 * time.Millisecond}},
 		Talk: talk,
 	}
@@ -53,12 +55,12 @@ func TestDatabaseAwayUnderLoad(t *testing.T) {
 			p.Crash()
 			time.Sleep(*outage)
 			p.Again(t)
-		}, *outage, 100 * outage.Seconds()},
+		}, *outage, 5 * float64(*rate) * outage.Seconds()},
 		{"hanging", func(p *peer.Postgres, _ *testing.T) {
 			p.Pause()
 			time.Sleep(40 * time.Second)
 			p.Resume()
-		}, 40 * time.Second, 4000},
+		}, 40 * time.Second, 200 * float64(*rate)},
 		{"slow", func(p *peer.Postgres, _ *testing.T) {
 			for range 8 {
 				p.Pause()
@@ -66,7 +68,7 @@ func TestDatabaseAwayUnderLoad(t *testing.T) {
 				p.Resume()
 				time.Sleep(time.Second)
 			}
-		}, 32 * time.Second, 300},
+		}, 32 * time.Second, 15 * float64(*rate)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := peer.StartPostgres(t)
@@ -76,7 +78,7 @@ func TestDatabaseAwayUnderLoad(t *testing.T) {
 			peer.StartAgents(t, bugle.SIP, 6400, agents...)
 			awaitReady(t, bugle, len(agents))
 
-			calls := int((c.long + 20*time.Second).Seconds() * faultRate)
+			calls := int((c.long + 20*time.Second).Seconds() * float64(*rate))
 			callers := peer.StartCallers(t, answered(bugle.SIP, calls, time.Second))
 			time.Sleep(6 * time.Second) // in mid-load
 			back := make(chan struct{})
@@ -251,7 +253,7 @@ func watch(t *testing.T, bugle *peer.Bugle, over <-chan struct{}) (seen most) {
 func awaitHistory(t *testing.T, bugle *peer.Bugle) time.Duration {
 	t.Helper()
 	began := time.Now()
-	peer.Eventually(t, 40*time.Second, "the history to have all events", func() bool { return bugle.Metrics(t)[behindSeries] == 0 })
+	peer.Eventually(t, 40*time.Second+*outage, "the history to have all events", func() bool { return bugle.Metrics(t)[behindSeries] == 0 })
 	return time.Since(began)
 }
 

@@ -41,7 +41,7 @@ sip:
     - {network: tcp, address: SIP_ADDR}
   trunks: [{name: load, addresses: [127.0.0.0/8]}]
   ready_on_register: true
-  register_expires: 1h
+  register_expires: 24h
 media: {ports: 10000-19999}
 prompts: {dir: %q}
 languages: [en]
