@@ -61,7 +61,7 @@ var errAddress = errors.New("store.postgres is not the address of a database")
 func openPostgres(address string) (*sql.DB, error) {
 	c, err := pgx.ParseConfig(address)
 	if err != nil {
-		return nil, errAddress
+		return nil, fmt.Errorf("%w: %w", ErrRefused, errAddress)
 	}
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = 5 * time.Second
@@ -114,7 +114,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	sources := p.ListSources()
 	if known := sources[len(sources)-1].Version; has > known {
-		return fmt.Errorf("the tables are of version %d, this bugle knows %d: run a newer bugle", has, known)
+		return fmt.Errorf("%w: the tables are of version %d, this bugle knows %d: run a newer bugle", ErrRefused, has, known)
 	}
 	return nil
 }

@@ -66,12 +66,12 @@ func (s *Store) recognise(ctx context.Context) error {
 		return nil
 	}
 	var theirs string
-	err := s.inTx(ctx, "recognise the vault", func(t *tx) error {
+	err := s.transact(ctx, "recognise the vault", func(t *tx) error {
 		return t.row(ctx, `INSERT INTO traits (name, value) VALUES ('vault', $1)
 			ON CONFLICT (name) DO UPDATE SET value = traits.value RETURNING value`, []any{ours}, &theirs)
 	})
 	if err == nil && theirs != ours {
-		err = errOtherVault
+		err = fmt.Errorf("%w: %w", ErrRefused, errOtherVault)
 	}
 	return err
 }

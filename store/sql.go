@@ -20,6 +20,14 @@ type tx struct {
 // inTx runs f in a transaction, which is committed if f returns nil. An error
 // of either is wrapped with what was being done.
 func (s *Store) inTx(ctx context.Context, doing string, f func(*tx) error) error {
+	if !s.known.Load() {
+		return fmt.Errorf("store: %s: %w", doing, ErrAway)
+	}
+	return s.transact(ctx, doing, f)
+}
+
+// transact is inTx for what makes the database ready.
+func (s *Store) transact(ctx context.Context, doing string, f func(*tx) error) error {
 	t, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("store: %s: %w", doing, err)

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/bugle-voice/bugle/config"
 )
@@ -42,7 +43,9 @@ type Store struct {
 	// SQLite takes one writer at a time, and begins a transaction that will
 	// write as such: one connection for writing, others for reading. For
 	// PostgreSQL both are the same pool.
-	write, read *sql.DB
+	write *sql.DB
+	read  pool
+	known atomic.Bool // the tables and the vault are as they must be: Ready
 
 	dialect dialect
 	node    string
@@ -64,8 +67,21 @@ const fileName = "bugle.db"
 
 // Open opens the database and brings its tables up to date. A database that a
 // newer version of Bugle has changed, or that was filled with another vault, is
-// refused.
+// refused: ErrRefused.
 func Open(ctx context.Context, o Options) (*Store, error) {
+	s, err := Later(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ready(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Later gives a database that may be away: until Ready has succeeded every method
+// gives ErrAway. ErrRefused.
+func Later(o Options) (*Store, error) {
 	s := &Store{node: o.Node, sealer: o.Sealer, log: o.Log, metrics: newMetrics()}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -73,24 +89,61 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.sealer == nil {
 		s.sealer = noSealer{}
 	}
+	var read *sql.DB
 	var err error
 	if o.Config.Postgres != "" {
 		s.dialect = postgres
 		s.write, err = openPostgres(o.Config.Postgres)
-		s.read = s.write
+		read = s.write
 	} else {
-		s.write, s.read, err = openSQLite(filepath.Join(o.DataDir, fileName))
+		s.write, read, err = openSQLite(filepath.Join(o.DataDir, fileName))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if err = s.migrate(ctx); err == nil {
+	s.read = pool{read, &s.known}
+	return s, nil
+}
+
+var (
+	// ErrAway is a database that could not be asked yet.
+	ErrAway = errors.New("the database has been away since the start")
+	// ErrRefused is a database that is not for this node, now or later.
+	ErrRefused = errors.New("refused")
+)
+
+// Ready brings the tables up to date and holds the vault against the database's,
+// after which the other methods work. It may be tried again. ErrRefused.
+func (s *Store) Ready(ctx context.Context) error {
+	err := s.migrate(ctx)
+	if err == nil {
 		err = s.recognise(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.Close())
+		return fmt.Errorf("open store: %w", err)
 	}
-	return s, nil
+	s.known.Store(true)
+	return nil
+}
+
+// pool is the connections for reading. Nothing is read before Ready.
+type pool struct {
+	*sql.DB
+	known *atomic.Bool
+}
+
+func (p pool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if !p.known.Load() {
+		return nil, ErrAway
+	}
+	return p.DB.QueryContext(ctx, query, args...)
+}
+
+func (p pool) BeginTx(ctx context.Context, o *sql.TxOptions) (*sql.Tx, error) {
+	if !p.known.Load() {
+		return nil, ErrAway
+	}
+	return p.DB.BeginTx(ctx, o)
 }
 
 // Ping says whether the database answers.
@@ -103,7 +156,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Close closes the database. What is under way ends with an error.
 func (s *Store) Close() error {
-	if s.read == s.write {
+	if s.read.DB == s.write {
 		return s.write.Close()
 	}
 	return errors.Join(s.read.Close(), s.write.Close())

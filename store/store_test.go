@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -135,6 +136,43 @@ func TestOpenTwiceKeepsEverything(t *testing.T) {
 }
 
 // Nodes that start together all migrate; one does it, the others wait.
+// A database that was not there yet gives ErrAway, whatever it is asked, until it is
+// ready; then all works.
+func TestLater(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		s, err := Later(Options{Config: d.config, DataDir: d.dir, Node: "n1", Sealer: d.sealer, Log: slog.New(slog.DiscardHandler)})
+		must(t, err)
+		defer func() { must(t, s.Close()) }()
+		ctx := t.Context()
+		ask := func() map[string]error {
+			_, staff := s.Staff(ctx)
+			_, verified := s.Verify(ctx, nil)
+			_, offset := s.Offset(ctx, "log", "history")
+			return map[string]error{
+				"put": s.PutAgent(ctx, tester, "anna", config.Agent{Tier: 1}), "staff": staff, "verify": verified, "offset": offset,
+				"audit": s.Audit(ctx, Entry{Actor: "x"}),
+			}
+		}
+		for what, err := range ask() {
+			if !errors.Is(err, ErrAway) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := s.Ready(over); err == nil {
+			t.Error("ready although there was no time")
+		}
+		must(t, s.Ready(ctx))
+		must(t, s.Ready(ctx))
+		for what, err := range ask() {
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+}
+
 func TestNodesMigrateTogether(t *testing.T) {
 	d := site{config: config.Store{Postgres: server.Database(t)}, sealer: newSealer()}
 	errs := make(chan error, 4)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"time"
 
@@ -14,23 +15,29 @@ import (
 )
 
 // openStore opens the database, begins to write the history into it, and reads
-// the agents, whose truth it is: those of the configuration are added where
-// they are not there yet.
+// the agents, whose truth it is. While a PostgreSQL is away at the start, the agents
+// are those that were last known, and the history begins when it is back.
 func (n *node) openStore(ctx context.Context, c *config.Config) (err error) {
-	if n.store, err = store.Open(ctx, store.Options{Config: c.Store, DataDir: c.DataDir, Node: c.Node, Sealer: n.vault, Log: n.log}); err != nil {
+	if n.store, err = store.Later(store.Options{Config: c.Store, DataDir: c.DataDir, Node: c.Node, Sealer: n.vault, Log: n.log}); err != nil {
 		return err
 	}
 	n.undo = append(n.undo, n.store.Close)
-	n.vouchFromNowOn(c)
-	if added, err := n.store.Seed(ctx, c.Agents); err != nil {
-		return err
-	} else if len(added) > 0 {
-		n.log.Info("agents of the configuration are now in the database", "agents", added)
-	}
 	n.roster = newRoster(c.DataDir, n.vault, n.log)
-	if _, err := n.roster.refresh(ctx, n.store); err != nil {
+	switch err := n.readyStore(ctx, c); {
+	case err == nil:
+		if _, err := n.roster.refresh(ctx, n.store); err != nil {
+			return err
+		}
+	case c.Store.Postgres == "" || errors.Is(err, store.ErrRefused):
 		return err
+	default:
+		if err := errors.Join(n.roster.load(), ctx.Err()); err != nil {
+			return fmt.Errorf("the database is away, and %w", err)
+		}
+		n.log.Error("the database is away: the agents are those last known, and the event log keeps what happens", "agents", len(n.roster.agents()), "error", err)
+		n.background(func(ctx context.Context) error { return n.awaitStore(ctx, c) })
 	}
+	n.vouchFromNowOn(c)
 	reader, err := n.events.Reader("history")
 	if err != nil {
 		return fmt.Errorf("read the event log for the history: %w", err)
@@ -43,6 +50,47 @@ func (n *node) openStore(ctx context.Context, c *config.Config) (err error) {
 	n.background(func(ctx context.Context) error { return n.oweInterrupted(ctx, last) })
 	n.background(func(ctx context.Context) error { return n.housekeep(ctx, c.Store.Retention) })
 	return nil
+}
+
+// readyTimeout is how long a start waits for the database.
+const readyTimeout = 10 * time.Second
+
+// readyStore makes the database ready. Agents of the configuration are added where
+// they are not there yet.
+func (n *node) readyStore(ctx context.Context, c *config.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := n.store.Ready(ctx); err != nil {
+		return err
+	}
+	added, err := n.store.Seed(ctx, c.Agents)
+	if err == nil && len(added) > 0 {
+		n.log.Info("agents of the configuration are now in the database", "agents", added)
+	}
+	return err
+}
+
+// awaitStore tries until the database is ready. It does not end the node, whatever
+// is wrong: the calls go on.
+func (n *node) awaitStore(ctx context.Context, c *config.Config) error {
+	var told time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(3*time.Second + rand.N(2*time.Second)):
+		}
+		err := n.readyStore(ctx, c)
+		if err == nil {
+			n.log.Info("the database is there")
+			n.roster.look()
+			return nil
+		}
+		if time.Since(told) > time.Minute && ctx.Err() == nil {
+			n.log.Error("the database is still away", "error", err)
+			told = time.Now()
+		}
+	}
 }
 
 // How often the chores of what lasts are done.
@@ -72,7 +120,10 @@ func (n *node) vouchFromNowOn(c *config.Config) {
 	n.undo = append(n.undo, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		return v.vouch(ctx, time.Now())
+		if err := v.vouch(ctx, time.Now()); err != nil { // an end without the database is orderly all the same
+			n.log.Warn("the audit's last head could not be written into the event log", "error", err)
+		}
+		return nil
 	})
 	n.background(func(ctx context.Context) error {
 		tick := time.NewTicker(vouchEvery)
