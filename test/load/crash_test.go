@@ -3,8 +3,15 @@
 package load
 
 import (
+	"bytes"
+	"flag"
+	"fmt"
+	"iter"
 	"math/rand/v2"
+	"net/http"
 	"path/filepath"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -14,49 +21,78 @@ import (
 	"github.com/bugle-voice/bugle/test/peer"
 )
 
-// A node under load is killed at 200 random moments. After each restart every
-// event of its log is in the database, once; every visit that the kill cut off
-// has become a callback; and the audit's chain holds.
+var kills = flag.Int("kills", 200, "how often the node is killed")
+
+// A node under load, with callers in flows, in line, ringing and talking, and
+// with acts over its API, is killed at random moments. After each restart every
+// event of its log is in the database, once and as it was; what the kill cut off
+// has an end that says so, and who was in line is owed a call; every act that was
+// acknowledged is in the audit, once; and the audit's chain holds.
 func TestKilledTwoHundredTimes(t *testing.T) {
-	const kills = 200
 	moments := rand.New(rand.NewPCG(1, 2))
-	settings, _ := peer.LoadHelpline(t, 1, "node: crash\n")
-	bugle := peer.StartBugle(t, settings)
+	settings, ids := peer.LoadHelpline(t, 8, "node: crash\n")
+	bugle := peer.StartBugle(t, settings, ids...)
 	peer.StartCallers(t, peer.Callers{
-		Server: bugle.SIP, Number: "helpline", Port: 5390, Calls: 100_000, Rate: 20,
+		Server: bugle.SIP, Number: "helpline", Port: 5390, Calls: 1_000_000, Rate: 20,
 		Keys: []peer.Press{{Key: '1', Wait: 50 * time.Millisecond}, {Key: '2', Wait: 50 * time.Millisecond}},
-		Talk: 500 * time.Millisecond,
+		Talk: 900 * time.Millisecond,
 	})
-	var last state
-	for kill := range kills {
-		time.Sleep(time.Duration(50+moments.IntN(900)) * time.Millisecond) // the moment is what is tested
+	acts := startActs(t, bugle.HTTP)
+	var all tally
+	from := time.Time{}
+	for kill := range *kills {
+		phones := peer.StartAgents(t, bugle.SIP, 6300, ids...)
+		time.Sleep(time.Duration(50+moments.IntN(1500)) * time.Millisecond) // the moment is what is tested
 		bugle.Signal(syscall.SIGKILL)
+		killed := time.Now()
 		bugle.Wait(t, 5*time.Second)
-		cut := readLog(t, bugle)
+		phones.Signal(syscall.SIGKILL)
+		phones.Wait(t, 5*time.Second)
+		acknowledged := acts.acknowledged()
+		cut := readLog(t, bugle, from)
 		bugle.Restart(t)
-		last = compare(t, bugle, cut)
+		compare(t, bugle, cut, acknowledged, from, &all)
 		if t.Failed() {
 			t.Fatalf("after kill %d", kill+1)
 		}
+		from = killed.Add(-10 * time.Second) // what is older has been compared
 	}
-	if last.visits < kills || last.callbacks == 0 {
-		t.Errorf("%d visits, %d callbacks: too little happened for the test to mean anything", last.visits, last.callbacks)
+	t.Logf("after %d kills: %+v", *kills, all)
+	if all.talksCut == 0 || all.offersCut == 0 || all.visitsCut == 0 || all.callsCut == 0 || all.talks == 0 || all.acts < *kills {
+		t.Error("too little happened for the test to mean anything")
 	}
-	t.Logf("after %d kills: %d events, %d calls, %d visits, %d callbacks", kills, last.events, last.calls, last.visits, last.callbacks)
 }
 
-// state is what has happened, by the log as it was after a kill.
-type state struct {
-	events, calls, visits, open int
-	callbacks                   int
-	facts                       map[string]event.VisitResult // by visit; "" while it has no end
+// tally is what was seen at all kills; what lasted over two counts twice.
+type tally struct {
+	events, calls, visits, offers, talks, states, acts int
+	callsCut, visitsCut, offersCut, talksCut           int
+	callbacks                                          int
 }
 
-func readLog(t *testing.T, bugle *peer.Bugle) state {
+// told is what a log says up to a kill, by what names it.
+type told struct {
+	events  int
+	calls   map[string]string            // how each ended; "" if it did not
+	visits  map[string]event.VisitResult // by visit
+	offers  map[string]event.OfferResult // by visit and agent and moment
+	talks   map[string]time.Duration     // by visit; -1 while it goes on
+	states  map[string]int               // by agent, state, reason and moment: how often
+	audited map[string]int               // by object
+}
+
+func newTold() told {
+	return told{0, map[string]string{}, map[string]event.VisitResult{}, map[string]event.OfferResult{}, map[string]time.Duration{}, map[string]int{}, map[string]int{}}
+}
+
+// readLog reads what the log says since a moment. Of what began earlier nothing
+// is noted.
+func readLog(t *testing.T, bugle *peer.Bugle, from time.Time) told {
 	t.Helper()
-	s := state{facts: map[string]event.VisitResult{}}
+	s := newTold()
+	rings := map[string]string{} // by visit: its offer that is open
 	next := uint64(1)
-	for e, err := range event.Read(filepath.Join(bugle.Dir, "data", "events"), keysOf(t, filepath.Join(bugle.Dir, "data"))) {
+	for e, err := range logOf(t, bugle) {
 		if err != nil { // half a record of the moment of the kill: its Emit never returned
 			continue
 		}
@@ -64,27 +100,63 @@ func readLog(t *testing.T, bugle *peer.Bugle) state {
 			t.Fatalf("event %d is followed by %d", next-1, e.Seq)
 		}
 		next++
+		if e.At.Before(from) {
+			continue
+		}
 		s.events++
 		switch fact := e.Fact.(type) {
 		case event.CallStarted:
-			s.calls++
+			s.calls[e.Call] = ""
+		case event.CallEnded:
+			known(s.calls, e.Call, fact.Reason)
 		case event.VisitJoined:
-			s.visits++
-			s.facts[fact.Visit] = ""
+			s.visits[fact.Visit] = ""
 		case event.VisitEnded:
-			s.facts[fact.Visit] = fact.Result
-		}
-	}
-	for _, result := range s.facts {
-		if result == "" {
-			s.open++
+			known(s.visits, fact.Visit, fact.Result)
+			if _, there := s.visits[fact.Visit]; there && fact.Result == event.Answered {
+				s.talks[fact.Visit] = -1
+			}
+		case event.TalkEnded:
+			known(s.talks, fact.Visit, fact.Talk)
+		case event.OfferMade:
+			rings[fact.Visit] = offerName(fact.Visit, fact.Agent, e.At)
+			s.offers[rings[fact.Visit]] = ""
+		case event.OfferEnded:
+			known(s.offers, rings[fact.Visit], fact.Result)
+		case event.AgentChanged:
+			s.states[stateName(fact.Agent, fact.To, fact.Reason, e.At)]++
+		case event.Audited:
+			s.audited[fact.Object]++
 		}
 	}
 	return s
 }
 
-// compare waits until the database has all that the log had at the kill.
-func compare(t *testing.T, bugle *peer.Bugle, cut state) state {
+// known notes the end of what began.
+func known[V any](m map[string]V, key string, end V) {
+	if _, began := m[key]; began {
+		m[key] = end
+	}
+}
+
+func offerName(visit, agent string, at time.Time) string {
+	return fmt.Sprintf("%s %s %d", visit, agent, at.UnixMilli())
+}
+
+func stateName(agent, state, reason string, at time.Time) string {
+	return fmt.Sprintf("%s %s %s %d", agent, state, reason, at.UnixMilli())
+}
+
+func logOf(t *testing.T, bugle *peer.Bugle) iter.Seq2[event.Event, error] {
+	data := filepath.Join(bugle.Dir, "data")
+	return event.Read(filepath.Join(data, "events"), keysOf(t, data))
+}
+
+const cutOff = "interrupted" // how what a kill cut off has ended
+
+// compare waits until the database has all that the log had at the kill, and
+// holds one against the other.
+func compare(t *testing.T, bugle *peer.Bugle, cut told, acknowledged []string, from time.Time, all *tally) {
 	t.Helper()
 	data := filepath.Join(bugle.Dir, "data")
 	db, err := store.Open(t.Context(), store.Options{DataDir: data, Node: "test", Sealer: keysOf(t, data)})
@@ -92,46 +164,232 @@ func compare(t *testing.T, bugle *peer.Bugle, cut state) state {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	// The wrap-ups of the last life's visits and the like come with its events; what
+	// comes last is the end of the visits that were cut off.
 	var visits map[string]store.Visit
-	peer.Eventually(t, 20*time.Second, "every visit cut off to have become a callback", func() bool {
-		visits = map[string]store.Visit{}
-		for v, err := range db.Visits(t.Context(), time.Time{}, time.Now().Add(time.Hour)) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, twice := visits[v.ID]; twice {
-				t.Fatalf("visit %s is there twice", v.ID)
-			}
-			visits[v.ID] = v
-		}
-		for id := range cut.facts {
-			if v, there := visits[id]; !there || v.Result == "" {
+	peer.Eventually(t, 60*time.Second, "every visit cut off to have an end", func() bool {
+		visits = byID(t, db.Visits(t.Context(), from, time.Now().Add(time.Hour)), func(v store.Visit) string { return v.ID })
+		for id := range cut.visits {
+			if visits[id].Result == "" {
 				return false
 			}
 		}
 		return true
 	})
-	owed := map[string]bool{}
-	for f, err := range db.FollowUps(t.Context(), time.Time{}, time.Now().Add(24*time.Hour)) {
+	compareCalls(t, db, cut, all)
+	compareVisits(t, db, cut, visits, all)
+	compareOffers(t, db, cut, from, all)
+	compareStates(t, db, cut, from, all)
+	compareAudit(t, bugle, db, cut, acknowledged, all)
+	all.events += cut.events
+}
+
+// byID gathers rows, each of which must be there once.
+func byID[V any](t *testing.T, rows iter.Seq2[V, error], id func(V) string) map[string]V {
+	t.Helper()
+	m := map[string]V{}
+	for v, err := range rows {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if owed[f.Visit] {
-			t.Errorf("visit %s is owed two calls", f.Visit)
+		if _, twice := m[id(v)]; twice {
+			t.Fatalf("%s is there twice", id(v))
 		}
-		owed[f.Visit] = true
+		m[id(v)] = v
 	}
-	for id, result := range cut.facts {
-		switch got := visits[id].Result; {
-		case result == "" && (got != event.CallBack || !owed[id]):
-			t.Errorf("visit %s was cut off and is %q, owed a call: %t", id, got, owed[id])
-		case result != "" && got != result:
-			t.Errorf("visit %s ended %q in the log and %q in the database", id, result, got)
+	return m
+}
+
+func compareCalls(t *testing.T, db *store.Store, cut told, all *tally) {
+	t.Helper()
+	ends := map[string]string{}
+	for search := (store.CallSearch{Limit: 1000}); ; {
+		page, err := db.Calls(t.Context(), search)
+		if err != nil {
+			t.Fatal(err)
+		}
+		missing := false
+		for _, c := range page.Calls {
+			ends[c.ID] = c.Reason
+		}
+		for id := range cut.calls {
+			_, there := ends[id]
+			missing = missing || !there
+		}
+		if search.After = page.Next; page.Next == "" || !missing {
+			break // the latest come first
 		}
 	}
-	if verified, err := db.Verify(t.Context(), event.Read(filepath.Join(data, "events"), keysOf(t, data))); err != nil || len(verified.Findings) > 0 {
+	for id, reason := range cut.calls {
+		want := reason
+		if want == "" {
+			want = cutOff
+			all.callsCut++
+		}
+		if got, there := ends[id]; !there || got != want {
+			t.Errorf("call %s ended %q, in the database (%t) %q", id, want, there, got)
+		}
+	}
+	all.calls += len(cut.calls)
+}
+
+func compareVisits(t *testing.T, db *store.Store, cut told, visits map[string]store.Visit, all *tally) {
+	t.Helper()
+	owed := byID(t, db.FollowUps(t.Context(), time.Now().Add(-24*time.Hour), time.Now().Add(24*time.Hour)), func(f store.FollowUp) string { return f.Visit })
+	for id, result := range cut.visits {
+		v, call := visits[id], owed[id]
+		switch {
+		case result == "" && (v.Result != event.CallBack || v.Reason != cutOff || call.ID != id):
+			t.Errorf("visit %s was cut off and is %q (%s), owed a call: %q", id, v.Result, v.Reason, call.ID)
+		case result == "":
+			all.visitsCut++
+		case v.Result != result:
+			t.Errorf("visit %s ended %q in the log and %q in the database", id, result, v.Result)
+		}
+	}
+	for id, talk := range cut.talks {
+		switch v := visits[id]; {
+		case v.TalkEnded.IsZero():
+			t.Errorf("the talk of visit %s has no end", id)
+		case talk < 0:
+			all.talksCut++
+		case v.Talk != talk:
+			t.Errorf("the talk of visit %s lasted %v in the log and %v in the database", id, talk, v.Talk)
+		}
+	}
+	all.visits, all.talks, all.callbacks = all.visits+len(cut.visits), all.talks+len(cut.talks), len(owed)
+}
+
+func compareOffers(t *testing.T, db *store.Store, cut told, from time.Time, all *tally) {
+	t.Helper()
+	offers := byID(t, db.Offers(t.Context(), from, time.Now().Add(time.Hour)), func(o store.Offer) string { return offerName(o.Visit, o.Agent, o.Made) })
+	for name, result := range cut.offers {
+		want := result
+		if want == "" {
+			want = cutOff
+			all.offersCut++
+		}
+		if got := offers[name].Result; got != want {
+			t.Errorf("offer %s ended %q, in the database %q", name, want, got)
+		}
+	}
+	all.offers += len(cut.offers)
+}
+
+func compareStates(t *testing.T, db *store.Store, cut told, from time.Time, all *tally) {
+	t.Helper()
+	states := map[string]int{}
+	for s, err := range db.StateChanges(t.Context(), from, time.Now().Add(time.Hour)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		states[stateName(s.Agent, s.State, s.Reason, s.At)]++
+	}
+	for name, n := range cut.states {
+		if states[name] != n {
+			t.Errorf("state %q is %d times in the log and %d times in the database", name, n, states[name])
+		}
+	}
+	// No phone has registered in the new life yet.
+	for a, err := range db.AgentsNow(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.State != "offline" {
+			t.Errorf("agent %s is %s after the kill", a.Agent, a.State)
+		}
+	}
+	all.states += len(cut.states)
+}
+
+// compareAudit holds what was acknowledged, and what the log says, against the
+// chain. What was asked at the moment of the kill may be there or not.
+func compareAudit(t *testing.T, bugle *peer.Bugle, db *store.Store, cut told, acknowledged []string, all *tally) {
+	t.Helper()
+	entries := map[string]int{}
+	for e, err := range db.Entries(t.Context(), time.Time{}, time.Now().Add(time.Hour)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if entries[e.Object]++; entries[e.Object] > 1 && strings.HasPrefix(e.Object, actObject) {
+			t.Errorf("%s is in the audit twice", e.Object)
+		}
+	}
+	for _, object := range acknowledged {
+		if entries[object] != 1 {
+			t.Errorf("%s was acknowledged and is in the audit %d times", object, entries[object])
+		}
+	}
+	for object, n := range cut.audited {
+		if strings.HasPrefix(object, actObject) && entries[object] != n {
+			t.Errorf("%s is %d times in the log and %d times in the audit", object, n, entries[object])
+		}
+	}
+	if verified, err := db.Verify(t.Context(), logOf(t, bugle)); err != nil || len(verified.Findings) > 0 {
 		t.Errorf("the audit: %+v, %v", verified, err)
 	}
-	cut.callbacks = len(owed)
-	return cut
+	all.acts = len(acknowledged)
+}
+
+// actor asks the API for something again and again, each time of an object of
+// its own, so that each act can be found in the audit.
+type actor struct {
+	mu   sync.Mutex
+	done []string // objects of what was acknowledged
+}
+
+const actObject = "agent act-"
+
+// startActs begins to act. Every other act goes into the database, the rest
+// through what steers agents.
+func startActs(t *testing.T, api string) *actor {
+	a := &actor{}
+	ended := make(chan struct{})
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{}}
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-t.Context().Done():
+				return
+			case <-tick.C:
+			}
+			a.act(client, api, n)
+		}
+	}()
+	t.Cleanup(func() { <-ended; client.CloseIdleConnections() })
+	return a
+}
+
+func (a *actor) act(client *http.Client, api string, n int) {
+	id := fmt.Sprintf("act-%d", n)
+	method, path, body, want := http.MethodPost, "/state", `{"state":"ready"}`, http.StatusNotFound // told before it is looked for
+	if n%10 == 0 {
+		method, path, body, want = http.MethodPut, "", `{"languages":{"en":1}}`, http.StatusNoContent
+	}
+	r, err := http.NewRequest(method, api+"/api/v1/agents/"+id+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return
+	}
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := client.Do(r)
+	if err != nil {
+		return // the node is dead or was just killed
+	}
+	resp.Body.Close()
+	if resp.StatusCode != want {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.done = append(a.done, "agent "+id)
+}
+
+// acknowledged gives what was acknowledged until now.
+func (a *actor) acknowledged() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]string(nil), a.done...)
 }
