@@ -113,6 +113,17 @@ func (b *Bugle) Ready() bool {
 	return resp.StatusCode == http.StatusOK
 }
 
+// Unready is what the node says of its checks.
+func (b *Bugle) Unready() string {
+	resp, err := http.Get(b.HTTP + "/readyz")
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	return string(body)
+}
+
 func (b *Bugle) awaitReady(t testing.TB) {
 	t.Helper()
 	Eventually(t, 20*time.Second, "bugle to be ready", func() bool {
