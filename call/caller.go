@@ -47,9 +47,7 @@ func (c *inbound) Next(ctx context.Context, within time.Duration) (ivr.Signal, e
 				return ivr.Signal{Kind: ivr.TimedOut}, nil
 			} // what is there already comes before the time-out
 		case info := <-c.leg.Infos():
-			if key, ok := sip.ParseInfoKey(info); ok {
-				return ivr.Signal{Kind: ivr.Key, Key: key}, nil
-			}
+			press(c.media, info)
 		case e := <-c.media.Events():
 			switch e := e.(type) {
 			case media.KeyDown:
@@ -66,5 +64,12 @@ func (c *inbound) Next(ctx context.Context, within time.Duration) (ivr.Signal, e
 				c.leg.Probe()
 			}
 		}
+	}
+}
+
+// press has a leg tell of a key that came by SIP INFO as of any other.
+func press(leg *media.Leg, info sip.Info) {
+	if key, ok := sip.ParseInfoKey(info); ok {
+		leg.Press(key)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/ivr"
 	"github.com/bugle-voice/bugle/media"
-	"github.com/bugle-voice/bugle/sip"
 )
 
 // Recordings is where what callers say is kept.
@@ -74,9 +73,7 @@ func (c *inbound) hearOut(ctx context.Context, voice *media.Voice, finish string
 		case <-ctx.Done():
 			return Drained
 		case info := <-c.leg.Infos():
-			if key, ok := sip.ParseInfoKey(info); ok && strings.ContainsRune(finish, key) {
-				return nil
-			}
+			press(c.media, info)
 		case e := <-c.media.Events():
 			switch e := e.(type) {
 			case media.Key:

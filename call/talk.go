@@ -5,7 +5,6 @@ import (
 
 	"github.com/bugle-voice/bugle/media"
 	"github.com/bugle-voice/bugle/router"
-	"github.com/bugle-voice/bugle/sip"
 )
 
 // talk bridges caller and agent until either hangs up. The agent's leg is ended
@@ -31,9 +30,9 @@ func (c *inbound) talk(agent *ring, talk *router.Talk) Termination {
 		case <-c.ctx.Done():
 			return Drained
 		case info := <-c.leg.Infos():
-			pass(info, agent.media)
+			press(c.media, info)
 		case info := <-agent.leg.Infos():
-			pass(info, c.media)
+			press(agent.media, info)
 		case e := <-c.media.Events():
 			switch e.(type) {
 			case media.Held: // whoever is put on hold hears music in place of the other
@@ -59,13 +58,6 @@ func (c *inbound) talk(agent *ring, talk *router.Talk) Termination {
 				agent.leg.Probe()
 			}
 		}
-	}
-}
-
-// pass hands a key that came by SIP INFO to the other side's media.
-func pass(info sip.Info, to *media.Leg) {
-	if key, ok := sip.ParseInfoKey(info); ok {
-		_ = to.SendKeys(string(key)) // a phone that takes none hears none
 	}
 }
 

@@ -82,11 +82,29 @@ func decodeA(b byte) int16 {
 
 // decode writes the linear samples of audio into pcm, which is as long.
 func decode(pcm []int16, audio []byte, c Codec) {
-	table := &muDecode
-	if c == PCMA {
-		table = &aDecode
-	}
+	table := c.linear()
 	for i, b := range audio {
 		pcm[i] = table[b]
+	}
+}
+
+// linear gives the linear samples of a codec of G.711.
+func (c Codec) linear() *[256]int16 {
+	if c == PCMA {
+		return &aDecode
+	}
+	return &muDecode
+}
+
+// encode writes linear samples into audio, which is as long.
+func encode(audio []byte, pcm []int16, c Codec) {
+	if c == PCMA {
+		for i, sample := range pcm {
+			audio[i] = encodeA(sample)
+		}
+		return
+	}
+	for i, sample := range pcm {
+		audio[i] = encodeMu(sample)
 	}
 }

@@ -3,6 +3,7 @@ package media
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -15,7 +16,14 @@ const (
 	keyLoudness = 10 // dB below 1 mW, as phones send it
 )
 
-// keyWriter sends keys as telephone events, one packet a turn.
+// How a key sounds as a tone, for a far end that takes no telephone events: as
+// phones send it, the column a little louder.
+const (
+	toneRowLevel    = -10. // dBm0
+	toneColumnLevel = -8.
+)
+
+// keyWriter sends keys as telephone events or as tones, one packet a turn.
 type keyWriter struct {
 	codes     []uint8 // still to be sent
 	turn      int     // of the first of them
@@ -35,6 +43,23 @@ func keyCodes(keys string) ([]uint8, error) {
 	return codes, nil
 }
 
+// keyCode gives the event code of a key, which is one of the sixteen.
+func keyCode(key rune) uint8 { return uint8(strings.IndexRune(keyNames, key)) }
+
+// keyRoom is how many keys that came from elsewhere may wait to be sent.
+const keyRoom = 16
+
+// add sends a key after those that wait, if they are not too many. It allocates
+// nothing.
+func (w *keyWriter) add(code uint8) {
+	if len(w.codes) < cap(w.codes) {
+		w.codes = append(w.codes, code)
+	}
+}
+
+// stop forgets the keys that wait.
+func (w *keyWriter) stop() { w.codes, w.turn = w.codes[:0], 0 }
+
 // sounding tells whether this turn belongs to a key, so that audio is
 // withheld.
 func (w *keyWriter) sounding() bool {
@@ -47,7 +72,8 @@ func (w *keyWriter) rest() {
 		return
 	}
 	if w.turn++; w.turn >= keyPackets+keyEnds-1+keyPause {
-		w.codes, w.turn = w.codes[1:], 0
+		w.turn = 0
+		w.codes = w.codes[:copy(w.codes, w.codes[1:])]
 	}
 }
 
@@ -77,4 +103,34 @@ func keyOnClock(payload []byte, from, to int) {
 	}
 	length := int(binary.BigEndian.Uint16(payload[2:])) * to / from
 	binary.BigEndian.PutUint16(payload[2:], uint16(min(length, int(keyMaximum))))
+}
+
+// sound makes this turn's 20 ms of the key as a tone, in a codec of G.711; after
+// it comes some silence.
+func (w *keyWriter) sound(audio []byte, c Codec) {
+	var pcm [frameSize]int16
+	if w.turn < keyPackets {
+		row, column := toneOf(w.codes[0])
+		low, high := toneAmplitude(toneRowLevel), toneAmplitude(toneColumnLevel)
+		for i := range pcm {
+			at := float64(w.turn*frameSize + i)
+			edge := min(1, (at+1)/blend, (keyPackets*float64(frameSize)-at)/blend)
+			at *= 2 * math.Pi / sampleRate
+			pcm[i] = int16(edge * (low*math.Sin(at*row) + high*math.Sin(at*column)))
+		}
+	}
+	w.turn++
+	encode(audio, pcm[:], c)
+}
+
+// toneOf gives the frequencies of a key.
+func toneOf(code uint8) (row, column float64) {
+	for r := range toneKeys {
+		for c := range toneKeys[r] {
+			if toneKeys[r][c] == code {
+				return toneRows[r], toneColumns[c]
+			}
+		}
+	}
+	return 0, 0
 }

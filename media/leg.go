@@ -5,13 +5,14 @@ import (
 	"io"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
 
 // Errors of legs.
 var (
-	ErrNoKeys    = errors.New("media: the far end takes no telephone events")
+	ErrNoKeys    = errors.New("media: the far end takes neither telephone events nor tones")
 	ErrRecording = errors.New("media: the leg is being recorded already")
 )
 
@@ -74,7 +75,7 @@ func (e *Engine) NewLeg(o LegOptions) (*Leg, error) {
 		gone:    make(chan struct{}),
 		reports: newReporter(),
 	}
-	st.tell = st.post
+	st.bind()
 	l := &Leg{engine: e, stream: st}
 	if !o.Shared || o.Latch || e.sharedPorts == 0 {
 		var err error
@@ -170,7 +171,11 @@ func (l *Leg) Accept(answer []byte) error {
 // agree puts terms into force.
 func (l *Leg) agree(t terms) {
 	l.agreed = t
-	l.do(func(s *stream, now int64) { s.agree(t, now) })
+	fresh := new(ear)
+	l.do(func(s *stream, now int64) {
+		s.agree(t, now)
+		s.listenFor(t, fresh)
+	})
 }
 
 // Codec gives the codec agreed on; zero before that.
@@ -288,21 +293,55 @@ func (l *Leg) Unbridge() {
 	l.do(func(s *stream, _ int64) { s.unbridge() })
 }
 
-// SendKeys presses keys (0-9, *, #, A-D) one after the other, 100 ms each. Audio
-// to the far end is withheld while a key sounds. ErrNoKeys: none can be sent.
+// SendKeys presses keys (0-9, *, #, A-D) one after the other, 100 ms each: as
+// telephone events, or as tones to a far end that takes none. Audio to the far
+// end is withheld while a key sounds. ErrNoKeys: neither can be sent.
 func (l *Leg) SendKeys(keys string) error {
 	codes, err := keyCodes(keys)
 	if err != nil {
 		return err
 	}
 	l.mu.Lock()
-	able := l.agreed.keys()
+	able := l.agreed.pressable()
 	l.mu.Unlock()
 	if !able {
 		return ErrNoKeys
 	}
 	l.do(func(s *stream, _ int64) { s.keyOut.codes = append(s.keyOut.codes, codes...) })
 	return nil
+}
+
+// Press says that the far end has pressed a key in a way that the media do not
+// show, as by SIP INFO. It is told as KeyDown and Key, and pressed anew towards
+// who hears the leg, as any key is. A phone that sends its keys two ways is
+// believed in one of them. Anything but 0-9, *, #, A-D is no key. The events are
+// there when Press returns.
+func (l *Leg) Press(key rune) {
+	if !strings.ContainsRune(keyNames, key) {
+		return
+	}
+	told := make(chan struct{})
+	l.do(func(s *stream, _ int64) {
+		defer close(told)
+		s.pressed(byInfo, KeyDown{key})
+		s.pressed(byInfo, Key{Key: key})
+	})
+	select {
+	case <-told:
+	case <-l.stream.gone:
+	}
+}
+
+// HideKeys keeps what the far end presses from everybody else, until it is
+// called with false: while a caller types what is private. Keys are still told
+// as events of this leg, but are not handed on, and recordings are silent where
+// they sound. So that tones can be muted before they are heard, the leg's audio
+// reaches its peer 50 ms later meanwhile. That takes G.711, and telephone events
+// on any other codec; what a phone lets a room hear of its keys through the
+// microphone stays audible.
+func (l *Leg) HideKeys(hide bool) {
+	fresh := newJitter()
+	l.do(func(s *stream, _ int64) { s.hide(hide, fresh) })
 }
 
 // Events gives what the leg has to tell. The channel is never closed (see

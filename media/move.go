@@ -67,6 +67,8 @@ func (s *shard) guard(st *stream, run func(now int64)) {
 // depart sends a stream to another shard, which expects it.
 func (s *shard) depart(st *stream, to *shard) {
 	st.unbridge()
+	st.leave()
+	st.unbuffer()
 	s.drop(st)
 	if seat := st.seat; seat != nil && seat.port.shard == s && seat.detour == nil {
 		seat.detour = new(detour)

@@ -83,7 +83,7 @@ func TestLegsMoveInMidTalk(t *testing.T) {
 						t.Errorf("far end %d hears %d packets of its peer", i, n/frameSize)
 					}
 					for n := 1; n < len(heard); n++ {
-						step, music := heard[n].timestamp-heard[n-1].timestamp, heard[n].payload()[0] == 'm' && heard[n-1].payload()[0] == 'm'
+						step, music := heard[n].timestamp-heard[n-1].timestamp, heard[n].payload()[blend] == 'm' && heard[n-1].payload()[blend] == 'm'
 						if music && step != uint32(frameSize) {
 							t.Errorf("far end %d: music leaps by %d samples at packet %d", i, step, n)
 						}

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"encoding/binary"
 	"io"
+	"math"
 )
 
 // Recording is a leg being written to a WAV file: 16-bit stereo at 8 kHz, on
 // the left what the far end says (what `bugle call` hears), on the right what
 // it is sent. Each packet lies where its timestamp puts it, so that jitter on
-// the way is not in the file; what was lost is silent.
+// the way is not in the file; what was lost is silent, and so are keys while
+// they are hidden (Leg.HideKeys). The two sides lie within 30 ms of how they
+// were heard here, however long the call and whatever the far end's clock.
 type Recording struct {
 	taping
 }
@@ -31,6 +34,14 @@ const (
 	stereoWindow = sampleRate
 	// stereoLag is how far behind the newest packet the file is written.
 	stereoLag = stereoWindow / 2
+	// stereoSettle is how many packets a stream's place may be corrected by what
+	// follows, with all that has been placed before: half of stereoLag.
+	stereoSettle = 12
+	// stereoWatch is after how many packets a stream's place is looked at.
+	stereoWatch = 50
+	// stereoOff is how far a stream may lie beside our clock: 30 ms, since packets
+	// are taken by turns of 20.
+	stereoOff = int64(frameSize * 3 / 2)
 	// stereoDrift is how far a stream's timestamps may lead or trail our clock
 	// before the stream is placed anew.
 	stereoDrift = 2 * stereoWindow / 5
@@ -43,6 +54,7 @@ type stereoWriter struct {
 	start  int64 // the engine's clock at the file's first sample
 	begun  bool
 	tracks [2]track // by side
+	key    muted    // on the left
 
 	window  [stereoWindow][2]int16 // samples not yet written; position p is at p % stereoWindow
 	written int64                  // position of the first of them
@@ -55,7 +67,37 @@ type track struct {
 	ssrc      uint32
 	timestamp uint32 // at
 	position  int64  // this position
+
+	packets int   // since it was placed
+	best    int64 // how early the earliest packet came since it was looked at last
 }
+
+// early tells by how much a stream is placed too late, given how long before its
+// place a packet came; less than nothing is too early. At first that is known by any packet that comes before its place: the
+// first was late. Then it is looked at every second, for the far end's clock.
+func (t *track) early(lead int64) (by int64) {
+	t.best = max(t.best, lead)
+	t.packets++
+	switch {
+	case t.packets <= stereoSettle && lead > 0:
+		by = lead
+	case t.packets > stereoSettle && t.packets%stereoWatch == 0:
+		if t.best > stereoOff || t.best < -stereoOff {
+			by = t.best
+		}
+		t.best = math.MinInt64
+	}
+	return by
+}
+
+// muted is where a key sounded, which nobody is to hear.
+type muted struct{ from, to int64 }
+
+// set gives the place of a key, which may have leaked before.
+func (m *muted) set(position, size int64) { m.from, m.to = position-keyLeak, position+size }
+
+// covers tells whether a position is muted.
+func (m *muted) covers(p int64) bool { return p >= m.from && p < m.to }
 
 func newStereoWriter(file io.WriteSeeker) *stereoWriter {
 	w := &stereoWriter{file: file, out: bufio.NewWriter(file)}
@@ -69,16 +111,64 @@ func (w *stereoWriter) place(f *tapFrame) {
 		w.start, w.begun = f.clock, true
 	}
 	now := f.clock - w.start
-	position := w.tracks[f.side].locate(f, now)
+	if f.side == keyed {
+		w.key.set(w.tracks[received].find(f, now-int64(f.size)), int64(f.size))
+		for p := max(w.key.from, w.written); p < min(w.key.to, w.written+stereoWindow); p++ {
+			w.window[p%stereoWindow][received] = 0
+		}
+		return
+	}
+	track := &w.tracks[f.side]
+	position := track.locate(f, now)
+	if by := track.early(position - now); by != 0 {
+		position, now = w.replace(f.side, position, now, by)
+	}
 	w.newest = max(w.newest, position+int64(f.size), now)
 	w.flush(w.newest - stereoLag)
 	var pcm [tapFrameSize]int16
 	decode(pcm[:f.size], f.audio[:f.size], f.codec)
 	for i, sample := range pcm[:f.size] {
-		if p := position + int64(i); p >= w.written && p < w.written+stereoWindow {
+		p := position + int64(i)
+		if p >= w.written && p < w.written+stereoWindow && (f.side == sent || !w.key.covers(p)) {
 			w.window[p%stereoWindow][f.side] = sample
 		}
 	}
+}
+
+// replace moves a side to a place that is earlier by so many samples, and gives
+// the new positions of its packet and of our clock. At the file's beginning the
+// other side is moved instead, so that nothing is cut off.
+func (w *stereoWriter) replace(s side, position, now, by int64) (int64, int64) {
+	track := &w.tracks[s]
+	switch {
+	case track.packets > stereoSettle: // what has been placed lay right
+	case w.written > 0:
+		for p := w.written; p < w.newest; p++ {
+			w.window[p%stereoWindow][s] = w.sample(p+by, s)
+		}
+	case w.newest+by < stereoLag:
+		other := 1 - s
+		w.start -= by
+		w.newest += by
+		w.tracks[other].position += by
+		if other == received {
+			w.key.from, w.key.to = w.key.from+by, w.key.to+by
+		}
+		for p := w.newest - 1; p >= 0; p-- {
+			w.window[p%stereoWindow][other] = w.sample(p-by, other)
+		}
+		return position, now + by
+	}
+	track.position -= by
+	return position - by, now
+}
+
+// sample gives a sample of the window; 0 beyond it.
+func (w *stereoWriter) sample(p int64, s side) int16 {
+	if p < w.written || p >= w.newest {
+		return 0
+	}
+	return w.window[p%stereoWindow][s]
 }
 
 // locate gives the position of a frame's first sample, and places the stream
@@ -91,7 +181,7 @@ func (t *track) locate(f *tapFrame, now int64) int64 {
 			return position
 		}
 	}
-	*t = track{begun: true, ssrc: f.ssrc, timestamp: f.timestamp, position: now}
+	*t = track{begun: true, ssrc: f.ssrc, timestamp: f.timestamp, position: now, best: math.MinInt64}
 	return now
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -168,6 +169,106 @@ func TestRecordingUndoesJitter(t *testing.T) {
 	if at := find(t, left, 600, (packets-3)*frameSize); at > 0 {
 		t.Errorf("begins at sample %d", at)
 	}
+}
+
+// The two sides lie as they were heard, though the first packet was late, and
+// though the far end's clock is another.
+func TestRecordingKeepsTheSidesTogether(t *testing.T) {
+	const packets = 15000 // five minutes
+	click := make([]byte, frameSize)
+	copy(click, PCMU.quiet())
+	click[0] = 0x80
+	for _, c := range []struct {
+		name  string
+		late  int64 // the first packet, in samples
+		ppm   float64
+		every bool // jittered
+	}{{"the first late", 640, 0, false}, {"a fast clock", 0, 300, false}, {"a slow clock", 0, -300, false}, {"all of it", 320, 500, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(1, 3))
+			f := tape(t)
+			w := newStereoWriter(f)
+			at := func(n int) int64 { return int64(float64(n*frameSize) * (1 - c.ppm*1e-6)) } // on our clock
+			frames := make(map[int64][]tapFrame)
+			for n := range packets {
+				loud := tapFrame{codec: PCMU, size: frameSize}
+				if n%50 == 49 {
+					copy(loud.audio[:], click)
+				} else {
+					copy(loud.audio[:], PCMU.quiet())
+				}
+				loud.side, loud.ssrc, loud.timestamp, loud.clock = received, 1, uint32(n*frameSize), at(n)
+				if n == 0 {
+					loud.clock += c.late
+				} else if c.every && random.IntN(3) > 0 {
+					loud.clock += int64(random.IntN(800))
+				}
+				loud.clock = (loud.clock + 159) / 160 * 160 // its turn
+				frames[loud.clock] = append(frames[loud.clock], loud)
+				// What we send when the click was due here.
+				loud.side, loud.ssrc, loud.timestamp, loud.clock = sent, 2, uint32(n*frameSize), int64(n*frameSize)
+				frames[loud.clock] = append(frames[loud.clock], loud)
+			}
+			for clock := int64(0); clock < (packets+50)*int64(frameSize); clock += int64(frameSize) {
+				for _, f := range frames[clock] {
+					w.place(&f)
+				}
+			}
+			if err := w.finish(); err != nil {
+				t.Fatal(err)
+			}
+			left, right := playback(t, f)
+			var heard, said []int
+			for i := range left {
+				if left[i] != 0 {
+					heard = append(heard, i)
+				}
+				if right[i] != 0 {
+					said = append(said, i)
+				}
+			}
+			if len(heard) < packets/50-3 || len(heard) > packets/50 { // a correction may cost one
+				t.Fatalf("%d clicks of %d", len(heard), packets/50)
+			}
+			for i, p := range heard {
+				n := 49 + 50*int(math.Round(float64(p-said[0])/(1-c.ppm*1e-6)/50/float64(frameSize)))
+				if off := int64(p) - (at(n) + int64(said[0]-49*frameSize)); off < -240-80 || off > 240+160 {
+					t.Fatalf("click %d lies %d samples from where it was heard", i, off)
+				}
+			}
+			if len(said) != packets/50 {
+				t.Errorf("%d clicks sent, the first at %d", len(said), said[0])
+			}
+		})
+	}
+}
+
+// What sounds with a hidden key is silent, whether it comes before or after the
+// key is known.
+func TestRecordingHidesKeys(t *testing.T) {
+	f := tape(t)
+	w := newStereoWriter(f)
+	tone := Tone(600, time.Second)
+	for n := range 50 {
+		frame := tapFrame{side: received, codec: PCMU, ssrc: 1, timestamp: uint32(n * frameSize), clock: int64(n * frameSize), size: frameSize}
+		copy(frame.audio[:], tone.mu[n*frameSize:][:frameSize])
+		w.place(&frame)
+		frame.side, frame.ssrc = sent, 2
+		w.place(&frame)
+		if n >= 20 && n < 30 {
+			w.place(&tapFrame{side: keyed, ssrc: 1, timestamp: 18 * uint32(frameSize), clock: frame.clock, size: (n - 17) * frameSize})
+		}
+	}
+	if err := w.finish(); err != nil {
+		t.Fatal(err)
+	}
+	left, right := playback(t, f)
+	if n := loudest(left[18*frameSize-int(keyLeak) : 30*frameSize]); n > 0 {
+		t.Errorf("a hidden key sounds at %d", n)
+	}
+	find(t, left[:16*frameSize], 600, 16*frameSize)
+	find(t, left[30*frameSize:], 600, 19*frameSize)
+	find(t, right, 600, 50*frameSize)
 }
 
 // After a pause, or with another sender, the sound lies where it was heard.

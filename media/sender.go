@@ -82,10 +82,8 @@ func (s *sender) now(clock int64) uint32 { return uint32(clock)*s.rate + s.offse
 // engine's clock.
 func (s *sender) stamp(clock int64, samples int) uint32 {
 	timestamp := s.now(clock)
-	if late := s.end - timestamp; int32(late) > 0 {
-		// A relayed stream ran ahead of our clock: go on where it ended.
-		timestamp = s.end
-		s.offset += late
+	if int32(s.end-timestamp) > 0 {
+		timestamp = s.end // a relayed stream ran ahead of our clock: go on where it ended
 	}
 	s.end = timestamp + uint32(samples)*s.rate
 	return timestamp

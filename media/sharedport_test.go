@@ -80,7 +80,7 @@ func TestSharedPortAttributes(t *testing.T) {
 					t.Fatalf("not free for %v", source)
 				}
 				st := &stream{shard: sh, events: make(chan Event, eventBuffer)}
-				st.tell = st.post
+				st.bind()
 				st.seat = p.take(st, source)
 				terms := bareTerms(PCMU, source)
 				terms.send = false
@@ -210,7 +210,7 @@ func TestSharedPortsCarryBridges(t *testing.T) {
 			want := []byte{byte(i ^ 1)}
 			translate(want, []Codec{PCMA, PCMU}[i%2], []Codec{PCMU, PCMA}[i%2])
 			heard := audio(t, far.hear(packets))
-			if n := bytes.Count(heard, want); n != packets*frameSize || len(heard) != n {
+			if n := bytes.Count(heard, want); n < packets*frameSize-blend || len(heard) != packets*frameSize {
 				t.Errorf("far end %d heard %d samples of its peer, %d in all; want %d", i, n, len(heard), packets*frameSize)
 			}
 		}

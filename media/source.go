@@ -75,5 +75,9 @@ var silentFrames = [...][]byte{
 	PCMA: bytes.Repeat([]byte{PCMA.silence()}, frameSize),
 }
 
+// opusSilence is a packet of 20 ms without a frame in it: the sender has nothing
+// to say (RFC 6716, section 3.1).
+var opusSilence = []byte{1 << 3}
+
 // quiet gives 20 ms of silence.
 func (c Codec) quiet() []byte { return silentFrames[c] }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"sync/atomic"
+	"time"
 )
 
 // turnReads bounds how many datagrams a leg takes in one turn. A call sends
@@ -12,6 +13,15 @@ import (
 const (
 	turnReads = 64
 	turnBatch = 4 // and in one system call
+)
+
+const (
+	// fillAfter is after how many beats without a packet of its peer a leg hears
+	// silence of ours: longer than any packet lasts.
+	fillAfter = int64(140 * time.Millisecond / beatTime)
+	// seamGap is after how many beats without a packet nothing is heard any more
+	// of what was sent.
+	seamGap = int64(80 * time.Millisecond / beatTime)
 )
 
 // stream is a leg as its shard sees it. Only the shard's goroutine touches it,
@@ -37,9 +47,17 @@ type stream struct {
 	keyOut keyWriter
 	keyIn  keyReader
 	tap    *tap // of a recording, or nil
+	seam   seam
+	party  *party  // its part in a mix, or nil
+	in     *jitter // where what it says goes through, or nil: it passes as it comes
+	ear    *ear    // for keys that come as tones, or nil
+	press  presses
+	hidden bool // its keys are for us alone
 
 	reports reporter
 
+	spoke  int64 // the last beat on which it was sent something
+	passed int64 // and on which it might have been by its peer
 	heard  int64 // the last beat with a packet of the far end
 	lost   bool  // Lost has been said
 	hushed int64 // the beat of the last Quiet
@@ -47,6 +65,14 @@ type stream struct {
 	events chan Event
 	tell   func(Event) // bound once, so that passing it allocates nothing
 	gone   chan struct{}
+}
+
+// bind makes what a stream needs to serve its turns without allocating.
+func (s *stream) bind() {
+	s.tell = s.post
+	s.press.event = func(e Event) { s.pressed(byEvent, e) }
+	s.press.tone = func(e Event) { s.pressed(byTone, e) }
+	s.keyOut.codes = make([]uint8, 0, keyRoom)
 }
 
 // turn is the stream's 20 ms: what has come in, what that changes, what goes
@@ -62,7 +88,10 @@ func (s *stream) turn(now int64) {
 	if s.tap != nil {
 		s.tap.note(passed, 0, 0, now*beatSize, 0)
 	}
-	s.keyIn.tick(now, s.tell)
+	s.keyIn.tick(now, s.press.event)
+	if s.ear != nil {
+		s.ear.tick(now, s.press.tone)
+	}
 	if s.terms.send && s.gate.target().IsValid() {
 		s.speak(now)
 	}
@@ -153,15 +182,16 @@ func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
 	case 0:
 		s.counts.Unexpected++
 	case telephoneEvent, telephoneEvent48:
-		s.keyIn.read(&p, kind.clock(), now, s.tell)
-		if s.tap != nil {
-			s.tap.note(keyed, p.ssrc, p.timestamp, now*beatSize, int(keyDuration(&p))*sampleRate/kind.clock())
-		}
+		s.keyIn.read(&p, kind.clock(), now, s.press.event)
+		s.keepOut(&p, p.timestamp, int(keyDuration(&p))*sampleRate/kind.clock(), now)
 		s.passKey(&p, kind, now)
 	default:
 		s.counts.transit.note(p.ssrc, p.timestamp, int64(kind.clock()), s.shard.arrival())
 		if s.tap != nil && kind.playable() {
 			s.tap.put(received, kind, p.ssrc, p.timestamp, now*beatSize, p.payload())
+		}
+		if s.ear != nil && kind.playable() {
+			s.listenForTones(&p, kind, now)
 		}
 		s.passAudio(&p, kind, now)
 	}
@@ -212,40 +242,94 @@ func (s *stream) settle(source netip.AddrPort) {
 // peer: that is passed on as it comes in.
 func (s *stream) speak(now int64) {
 	clock := now * beatSize
-	if s.keyOut.sounding() {
+	// To a far end that takes nothing in which we can play, the time of what is
+	// played passes, and nothing is sent.
+	voice := cmp.Or(s.terms.voice, PCMU)
+	number, able := s.terms.number(voice)
+	var audio []byte
+	whole := false
+	switch {
+	case s.fills(now):
+		s.fill(voice, clock)
+		return
+	case !s.keyOut.sounding():
+		s.keyOut.rest()
+		if audio, whole = s.hears(voice, now); audio == nil || !able {
+			return
+		}
+	case s.terms.keys():
 		keys, payload := s.terms.keysFor(s.out.clock()), s.shard.room(keySize)
 		h := s.keyOut.write(payload, keys, &s.out, clock)
 		h.payloadType, _ = s.terms.number(keys)
 		s.transmit(&h, payload)
 		return
+	default:
+		audio = s.shard.room(frameSize)
+		s.keyOut.sound(audio, voice)
 	}
-	s.keyOut.rest()
-	// To a far end that takes nothing in which we can play, the time of what is
-	// played passes, and nothing is sent.
-	voice := cmp.Or(s.terms.voice, PCMU)
-	var audio []byte
+	audio = s.smooth(audio, voice, whole)
+	s.tune(voice, now)
+	h := s.out.frame(clock)
+	h.payloadType = number
+	s.sends(&h, audio, voice, clock)
+}
+
+// hears gives 20 ms of what the leg hears, and whether that is a sound from its
+// beginning; nil if it comes from the peer.
+func (s *stream) hears(c Codec, now int64) (audio []byte, whole bool) {
 	if s.source != nil {
-		if audio = s.source.next(voice, clock, s.shard); audio == nil {
-			s.sourceEnded()
+		list, ok := s.source.(*playlist)
+		whole = ok && list.at == 0
+		if audio = s.source.next(c, now*beatSize, s.shard); audio != nil {
+			return audio, whole
 		}
+		s.sourceEnded()
 	}
-	if s.source == nil {
-		if s.peer != nil {
-			return
-		}
-		audio = voice.quiet()
+	switch {
+	case s.party != nil:
+		audio = s.shard.room(frameSize)
+		s.party.fill(audio, c, now)
+	case s.peer != nil && s.peer.in != nil:
+		audio = s.shard.room(frameSize)
+		s.fillFromPeer(audio, c)
+	case s.peer == nil:
+		audio = c.quiet()
+	}
+	return audio, false
+}
+
+// fills tells whether the peer, whom the leg hears as its packets come, has sent
+// none for a while: it does not send silence, or holds us. The leg is sent silence
+// then, since many a phone and carrier takes the end of all packets for that of
+// the call.
+func (s *stream) fills(now int64) bool {
+	return s.source == nil && s.peer != nil && s.peer.in == nil && !s.keyOut.sounding() && now-s.passed >= fillAfter
+}
+
+// fill sends 20 ms of silence, in a codec on the clock of what was passed on: a
+// change would make it another stream.
+func (s *stream) fill(voice Codec, clock int64) {
+	s.keyOut.rest()
+	audio := voice.quiet()
+	if s.out.clock() != voice.clock() {
+		voice, audio = Opus, opusSilence
 	}
 	number, able := s.terms.number(voice)
 	if !able {
 		return
 	}
-	s.tune(voice, now)
 	h := s.out.frame(clock)
 	h.payloadType = number
-	if s.tap != nil {
-		s.tap.put(sent, voice, h.ssrc, h.timestamp, clock, audio)
+	s.sends(&h, audio, voice, clock)
+}
+
+// sends sends a packet of audio, and lets those who follow what is sent have it.
+func (s *stream) sends(h *header, audio []byte, c Codec, clock int64) {
+	if s.tap != nil && c.playable() {
+		s.tap.put(sent, c, h.ssrc, h.timestamp, clock, audio)
 	}
-	s.transmit(&h, audio)
+	s.seam.keep(audio, c)
+	s.transmit(h, audio)
 }
 
 // transmit sends a packet: at once, or with the others of a shared port.
@@ -257,6 +341,7 @@ func (s *stream) transmit(h *header, payload []byte) {
 			return
 		}
 	}
+	s.spoke = s.shard.next
 	s.counts.PacketsOut++
 	s.counts.BytesOut += uint64(headerSize + len(payload))
 	s.shard.counts.packetsOut++
@@ -305,17 +390,29 @@ func (s *stream) notSent(payload int) {
 
 // listener gives the peer, if it hears this stream just now.
 func (s *stream) listener() *stream {
-	p := s.peer
-	if p == nil || p.source != nil || p.keyOut.sounding() || !p.terms.send || !p.gate.target().IsValid() {
-		return nil
+	if p := s.peer; p != nil && p.listens() && !p.keyOut.sounding() {
+		return p
 	}
-	return p
+	return nil
 }
 
-// passAudio sends audio on to the listener: untouched if it takes the codec,
-// or translated from one law of G.711 to the other. What it cannot take is
-// dropped: better nothing than noise.
+// listens tells whether the stream hears others, and is not played something.
+func (s *stream) listens() bool {
+	return s.source == nil && s.terms.send && s.gate.target().IsValid()
+}
+
+// passAudio sends audio on, into the buffer if there is one, or to the listener:
+// untouched if it takes the codec, or translated from one law of G.711 to the
+// other. What it cannot take is dropped: better nothing than noise.
 func (s *stream) passAudio(p *packet, c Codec, now int64) {
+	if s.in != nil {
+		if c.playable() {
+			s.in.put(p.ssrc, p.timestamp, p.payload(), c)
+		} else {
+			s.counts.Unheard++
+		}
+		return
+	}
 	to := s.listener()
 	if to == nil {
 		return
@@ -339,17 +436,16 @@ func (s *stream) passAudio(p *packet, c Codec, now int64) {
 		translate(p.payload(), c, out)
 	}
 	h.payloadType = number
-	if to.tap != nil && out.playable() {
-		to.tap.put(sent, out, h.ssrc, h.timestamp, clock, p.payload())
-	}
-	to.transmit(&h, p.payload())
+	to.passed = now
+	to.sends(&h, to.smooth(p.payload(), out, false), out, clock)
 }
 
 // passKey sends a telephone event on to the listener, if it takes them, counted on
-// the clock on which it takes them.
+// the clock on which it takes them. Who hears us through a buffer, or takes
+// none, has the key pressed anew (see presses).
 func (s *stream) passKey(p *packet, c Codec, now int64) {
 	to := s.listener()
-	if to == nil || !to.terms.keys() {
+	if to == nil || !to.terms.keys() || s.hidden || s.in != nil {
 		return
 	}
 	keys := to.terms.keysFor(to.out.clock())
@@ -359,6 +455,7 @@ func (s *stream) passKey(p *packet, c Codec, now int64) {
 	}
 	keyOnClock(p.payload(), c.clock(), keys.clock())
 	h.payloadType, _ = to.terms.number(keys)
+	to.passed = now
 	to.transmit(&h, p.payload())
 }
 
@@ -366,7 +463,23 @@ func (s *stream) passKey(p *packet, c Codec, now int64) {
 // silence.
 func (s *stream) play(source source) {
 	s.source = source
+	s.switched()
+}
+
+// switched says that what the leg hears next comes from elsewhere.
+func (s *stream) switched() {
 	s.out.switched()
+	s.seam.open = true
+	s.passed = s.shard.next
+}
+
+// smooth gives audio without a click at its beginning, if it is from elsewhere
+// than what was sent before.
+func (s *stream) smooth(audio []byte, c Codec, whole bool) []byte {
+	if s.shard.next-s.spoke > seamGap {
+		s.seam.codec = 0 // silence was heard meanwhile
+	}
+	return s.seam.join(audio, c, whole, s.shard)
 }
 
 // sourceEnded takes away a source that has played to its end.
@@ -379,19 +492,27 @@ func (s *stream) sourceEnded() {
 
 // bridge makes two streams hear each other, and nothing else.
 func (s *stream) bridge(peer *stream) {
-	s.unbridge()
-	peer.unbridge()
+	for _, st := range []*stream{s, peer} {
+		if st.peer != nil {
+			st.unbridge()
+		}
+		st.leave()
+	}
 	s.peer, peer.peer = peer, s
-	s.play(nil)
-	peer.play(nil)
+	for _, st := range []*stream{s, peer} {
+		st.unbuffer()
+		st.play(nil)
+	}
 }
 
 // unbridge parts the stream from its peer.
 func (s *stream) unbridge() {
 	if peer := s.peer; peer != nil {
 		s.peer, peer.peer = nil, nil
-		s.out.switched()
-		peer.out.switched()
+		s.switched()
+		peer.switched()
+		s.unbuffer()
+		peer.unbuffer()
 	}
 }
 
@@ -403,9 +524,10 @@ func (s *stream) agree(t terms, now int64) {
 	if target := s.gate.target(); target.IsValid() {
 		s.to.set(target)
 	}
-	if !t.keys() {
-		s.keyOut = keyWriter{}
+	if !t.pressable() {
+		s.keyOut.stop()
 	}
+	s.press.way = 0
 	s.heard, s.lost = now, false
 	s.counts.Codec, s.counts.Suite = t.codec, ""
 	if t.secure != nil {
@@ -435,6 +557,7 @@ func (s *stream) end(now int64) {
 	if s.terms.agreed() {
 		s.sendReport(now, true)
 	}
+	s.leave()
 	if s.tap != nil {
 		s.tap.close()
 		s.tap = nil

@@ -32,7 +32,7 @@ func standing(t testing.TB, pairs int) (*shard, []*stream, []*farEnd) {
 			continue // another program has it
 		}
 		st := &stream{shard: sh, socket: pair, port: port, out: newSender(0), events: make(chan Event, eventBuffer), gone: make(chan struct{})}
-		st.tell = st.post
+		st.bind()
 		sh.add(st)
 		far := newFarEnd(t)
 		far.to.set(netip.AddrPortFrom(loopback, port))

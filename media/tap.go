@@ -26,7 +26,7 @@ type tap struct {
 	tail    atomic.Uint64 // frames ever read; moved by the reader
 	dropped atomic.Uint64
 	closed  atomic.Bool
-	voice   bool          // wants what is received, keys and the time; else both directions
+	voice   bool          // wants what is received, all keys, and the time; else both directions
 	ready   chan struct{} // holds a token when there may be something new
 }
 
@@ -66,10 +66,11 @@ func (t *tap) put(s side, c Codec, ssrc, timestamp uint32, clock int64, audio []
 	t.signal()
 }
 
-// note writes what is no audio, by the shard: a key, or that time goes on.
+// note writes what is no audio, by the shard: a key that is not to be heard in
+// what is written, or that time goes on.
 func (t *tap) note(s side, ssrc, timestamp uint32, clock int64, size int) {
 	head := t.head.Load()
-	if !t.voice || head-t.tail.Load() == tapFrames {
+	if s == passed && !t.voice || head-t.tail.Load() == tapFrames {
 		return
 	}
 	f := &t.frames[head%tapFrames]

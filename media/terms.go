@@ -59,3 +59,6 @@ func (t *terms) keysFor(clock int) Codec {
 
 // keys tells whether telephone events may be sent.
 func (t *terms) keys() bool { return t.keysFor(sampleRate) != 0 }
+
+// pressable tells whether keys may be sent, as telephone events or as tones.
+func (t *terms) pressable() bool { return t.keys() || t.voice != 0 }

@@ -31,7 +31,7 @@ type voiceWriter struct {
 	window  [voiceWindow]byte // samples not yet written; position p is at p % voiceWindow
 	written int64             // position of the first of them
 	newest  int64             // end of the recording so far
-	key     struct{ from, to int64 }
+	key     muted
 
 	frame  [frameSize]byte // the next to be listened to, filled by what is written
 	speech speech
@@ -78,7 +78,7 @@ func (w *voiceWriter) put(position int64, f *tapFrame) {
 	translate(audio, f.codec, PCMU)
 	for i, b := range audio {
 		p := position + int64(i)
-		if p >= w.written && p < w.written+voiceWindow && (p < w.key.from || p >= w.key.to) {
+		if p >= w.written && p < w.written+voiceWindow && !w.key.covers(p) {
 			w.window[p%voiceWindow] = b
 		}
 	}
@@ -86,7 +86,7 @@ func (w *voiceWriter) put(position int64, f *tapFrame) {
 
 // mute takes out what sounded with a key, and keeps it out.
 func (w *voiceWriter) mute(position, size int64) {
-	w.key.from, w.key.to = position-keyLeak, position+size
+	w.key.set(position, size)
 	for p := max(w.key.from, w.written); p < min(w.key.to, w.written+voiceWindow); p++ {
 		w.window[p%voiceWindow] = PCMU.silence()
 	}

@@ -1,0 +1,73 @@
+package media
+
+// hideReserve is how long the audio of a leg whose keys are hidden is kept
+// back, in samples: 50 ms, longer than it takes to recognise a tone.
+const hideReserve = 400
+
+// A bridge passes packets on as they come. Where their sound must be in hand,
+// because it is mixed or keys are to be kept out of it, it goes through a
+// jitter buffer, from which whoever hears it is served on its own turns.
+
+// buffer puts a jitter buffer behind what the far end says, unless there is
+// one. Who hears it goes on from what has been heard of it so far.
+func (s *stream) buffer(fresh *jitter) {
+	if s.in != nil {
+		s.in.draining = false
+		return
+	}
+	if to := s.listener(); to != nil {
+		var past [frameSize]int16
+		to.seam.heard(&past)
+		fresh.conceal.heard(past[:])
+		to.switched()
+	}
+	s.in = fresh
+	s.keep()
+}
+
+// keep sets how much the buffer holds back.
+func (s *stream) keep() {
+	if s.in == nil {
+		return
+	}
+	s.in.reserve = 0
+	if s.hidden {
+		s.in.reserve = hideReserve
+	}
+}
+
+// unbuffer takes the jitter buffer away, unless it is needed: at once if nobody
+// hears what is in it, else as soon as that has been heard.
+func (s *stream) unbuffer() {
+	switch {
+	case s.in == nil || s.hidden || s.party != nil:
+	case s.peer == nil:
+		s.in = nil
+	default:
+		s.in.draining = true
+	}
+	s.keep()
+}
+
+// fillFromPeer gives the stream what its peer's buffer has for it.
+func (s *stream) fillFromPeer(audio []byte, c Codec) {
+	peer := s.peer
+	var pcm [frameSize]int16
+	peer.in.pull(&pcm)
+	encode(audio, pcm[:], c)
+	if peer.in.drained() {
+		peer.in = nil
+		s.switched()
+	}
+}
+
+// hide keeps the far end's keys from whoever hears it, or does so no longer.
+func (s *stream) hide(on bool, fresh *jitter) {
+	s.hidden = on
+	if on && s.terms.codec.playable() {
+		s.buffer(fresh)
+		s.keep()
+	} else {
+		s.unbuffer()
+	}
+}
