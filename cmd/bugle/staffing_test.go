@@ -1,14 +1,18 @@
 package main
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/store"
 	"github.com/bugle-voice/bugle/vault"
+	"github.com/bugle-voice/bugle/web"
+	"github.com/google/go-cmp/cmp"
 )
 
 // said runs a subcommand and holds what it printed, or its error, against what is
@@ -95,6 +99,35 @@ func TestFollowUpsFromListToEnd(t *testing.T) {
 	said(t, run, followUps, "done", "list", "-all")
 	said(t, run, audit, "2 entries", "verify")
 }
+
+// What is settled over the API is a fact, so that the metrics know of the promise.
+func TestSettlingOverTheAPITellsOfThePromise(t *testing.T) {
+	dir, _ := storeSite(t)
+	s := openStoreOf(t, dir)
+	due := time.Now().Add(time.Hour).Truncate(time.Millisecond).UTC()
+	if _, err := s.AddFollowUp(t.Context(), store.FollowUp{ID: "f1", Kind: store.Callback, Queue: "claims", Language: "es", DueFrom: due.Add(-2 * time.Hour), DueTo: due}); err != nil {
+		t.Fatal(err)
+	}
+	var told noted
+	o := owed{s, &told}
+	if err := o.Settle(t.Context(), web.By{Actor: "tess"}, "f1", store.FollowUpDone); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]error{"f1": store.ErrNotHeld, "f2": store.ErrUnknownFollowUp} {
+		if err := o.Settle(t.Context(), web.By{Actor: "tess"}, id, store.FollowUpFailed); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", id, err, want)
+		}
+	}
+	want := noted{event.FollowUpSettled{FollowUp: "f1", Queue: "claims", Language: "es", Result: "done", DueTo: due}}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// noted is the facts emitted.
+type noted []event.Fact
+
+func (n *noted) Emit(_ string, f event.Fact) { *n = append(*n, f) }
 
 func openStoreOf(t *testing.T, dir string) *store.Store {
 	t.Helper()
