@@ -166,6 +166,12 @@ func TestEitherHangsUpInTheTalk(t *testing.T) {
 			h.await("the other leg to end", other.leg.Done())
 			h.ended(c.end)
 			h.facts.await(t, "talk.ended")
+			for _, want := range []event.LegEnded{{Side: "agent", Agent: "anna"}, {Side: "caller"}} {
+				got := h.facts.await(t, "leg.ended").(event.LegEnded)
+				if got.Side != want.Side || got.Agent != want.Agent || got.Codec != "PCMU" {
+					t.Errorf("a leg ended as %+v, want the %s's", got, want.Side)
+				}
+			}
 			h.state("anna", router.Ready)
 			h.nothingLeft()
 		})

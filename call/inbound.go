@@ -119,7 +119,22 @@ func (c *inbound) release(end Termination) {
 	c.leg.Hangup()
 	if c.media != nil {
 		c.media.Close()
+		c.legEnded("caller", "", c.media)
 	}
+}
+
+// legEnded tells how well a leg's sound has travelled, if there was any.
+func (c *inbound) legEnded(side, agent string, leg *media.Leg) {
+	s := leg.Stats()
+	if s.Codec == 0 {
+		return
+	}
+	travel := func(q media.Quality) event.Travel { return event.Travel{Loss: q.Loss, Jitter: q.Jitter, MOS: q.MOS} }
+	c.Events.Emit(c.id, event.LegEnded{
+		Side: side, Agent: agent, Codec: s.Codec.String(), Suite: s.Suite,
+		PacketsIn: s.PacketsIn, PacketsOut: s.PacketsOut, Lost: s.Missing,
+		Heard: travel(s.Heard), Sent: travel(s.Sent), RoundTrip: s.RoundTrip,
+	})
 }
 
 // ended turns what stopped the flow into the call's end.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bugle-voice/bugle/event"
@@ -103,6 +104,7 @@ type ring struct {
 	leg   *sip.Leg
 	media *media.Leg
 	limit *time.Timer
+	ended func() // tells of the leg's end, once
 }
 
 // backOff is how long an agent is held whom we failed to ring, so that a fault of
@@ -154,7 +156,10 @@ func (c *inbound) ring(o router.Offer) (*ring, error) {
 		return nil, fmt.Errorf("dial agent %s: %w", o.Agent, err)
 	}
 	c.log.Info("ringing", "agent", o.Agent, "why", o.Why)
-	return &ring{offer: o, leg: leg, media: side, limit: time.NewTimer(o.Ring)}, nil
+	return &ring{
+		offer: o, leg: leg, media: side, limit: time.NewTimer(o.Ring),
+		ended: sync.OnceFunc(func() { c.legEnded("agent", o.Agent, side) }),
+	}, nil
 }
 
 // errNoPhone is an agent without a phone, though the router thought him ready.
@@ -231,6 +236,7 @@ func (r *ring) stop() *ring {
 	if r.leg != nil {
 		r.leg.Hangup()
 		r.media.Close()
+		r.ended()
 	}
 	return nil
 }

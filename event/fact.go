@@ -192,6 +192,29 @@ type AuditHead struct {
 	Hash []byte `json:"hash"`
 }
 
+// LegEnded is the end of one side of a call that had sound: how well it has
+// travelled.
+type LegEnded struct {
+	Side  string `json:"side"`            // caller, agent
+	Agent string `json:"agent,omitempty"` // whose phone it was
+	Codec string `json:"codec"`
+	Suite string `json:"suite,omitempty"` // of its encryption, as RFC 4568 names it
+
+	PacketsIn  uint64        `json:"packets_in"`
+	PacketsOut uint64        `json:"packets_out"`
+	Lost       uint64        `json:"lost"`                    // of those that should have come in
+	Heard      Travel        `json:"heard,omitzero"`          // what was said there, as it reached us
+	Sent       Travel        `json:"sent,omitzero"`           // what we sent, by the far end's reports; zero if it sends none
+	RoundTrip  time.Duration `json:"round_trip_ns,omitempty"` // mean, by RTCP
+}
+
+// Travel tells how well one direction of a leg's sound has travelled.
+type Travel struct {
+	Loss   float64       `json:"loss"` // share of the packets
+	Jitter time.Duration `json:"jitter_ns"`
+	MOS    float64       `json:"mos"` // by the E-model (ITU-T G.107), 1 to 4.41; 0: not known
+}
+
 func (NodeStarted) Kind() string     { return "node.started" }
 func (NodeStopped) Kind() string     { return "node.stopped" }
 func (FactsLost) Kind() string       { return "log.lost" }
@@ -211,3 +234,4 @@ func (SurveyAnswered) Kind() string  { return "survey.answered" }
 func (FollowUpSettled) Kind() string { return "followup.settled" }
 func (Audited) Kind() string         { return "audit.entry" }
 func (AuditHead) Kind() string       { return "audit.head" }
+func (LegEnded) Kind() string        { return "leg.ended" }

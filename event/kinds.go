@@ -15,6 +15,7 @@ var kinds = registry(
 	reads[TalkEnded], reads[WrapUpEnded],
 	reads[AgentChanged],
 	reads[RecordingMade],
+	reads[LegEnded],
 	reads[SurveyAnswered], reads[FollowUpSettled],
 	reads[Audited], reads[AuditHead],
 )

@@ -34,6 +34,7 @@ var everyFact = []Fact{
 	WrapUpEnded{"v1", "claims", "es", "sofia", 10 * time.Second},
 	AgentChanged{"sofia", "ready", "paused", "lunch", time.Hour},
 	RecordingMade{"20261122-k3j2-message", "message", 12 * time.Second, 96310},
+	LegEnded{"agent", "anna", "PCMA", "AEAD_AES_128_GCM", 5000, 5001, 25, Travel{.005, 3 * time.Millisecond, 4.2}, Travel{.01, time.Millisecond, 4.1}, 40 * time.Millisecond},
 	SurveyAnswered{"v1", "claims", "es", "csat", 4},
 	FollowUpSettled{"v1", "claims", "es", "done", time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)},
 	Audited{"api:token", "agent.state", "agent sofia", "192.0.2.7", "paused"},

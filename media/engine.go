@@ -27,6 +27,7 @@ type Engine struct {
 	shards    []*shard
 	lateness  prometheus.Histogram
 	panics    prometheus.Counter
+	measured  measured
 	log       *slog.Logger
 
 	sharedPorts int // of each shard, at most
@@ -70,6 +71,7 @@ func New(cfg config.Media, log *slog.Logger) (*Engine, error) {
 			Help:    "How late the engine's beats were.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1},
 		}),
+		measured: newMeasured(),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "bugle_media_panics_total",
 			Help: "Panics caught; each ended one leg or one recording.",
@@ -83,6 +85,7 @@ func New(cfg config.Media, log *slog.Logger) (*Engine, error) {
 	for range count {
 		s := newShard(start, cfg.Silence.D(), ports, e.lateness)
 		s.panicked = e.panicked
+		s.ended = e.measured.observe
 		e.shards = append(e.shards, s)
 		go s.run()
 	}
@@ -124,7 +127,7 @@ func (e *Engine) addWriter() bool {
 
 // Collectors gives the engine's Prometheus metrics, to be registered once.
 func (e *Engine) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{newCollector(e), e.lateness, e.panics}
+	return append(e.measured.collectors(), newCollector(e), e.lateness, e.panics)
 }
 
 // panicked counts and logs a panic that was caught.

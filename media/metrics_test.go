@@ -55,6 +55,10 @@ func TestCollectors(t *testing.T) {
 			"bugle_media_dropped_total", "bugle_media_legs", "bugle_media_late_beats_total"); err != nil {
 			t.Error(err)
 		}
+		measured, err := testutil.GatherAndCount(registry, "bugle_media_jitter_seconds", "bugle_media_loss_ratio", "bugle_media_mos", "bugle_media_round_trip_seconds")
+		if err != nil || measured != 3 { // of the leg that was agreed on, what came in; nothing was reported of what went out
+			t.Errorf("%d series of how sound travelled, error %v", measured, err)
+		}
 		counted, err := testutil.GatherAndCount(registry, "bugle_media_packets_total", "bugle_media_beat_late_seconds",
 			"bugle_media_skipped_beats_total", "bugle_media_events_dropped_total", "bugle_media_ports")
 		if err != nil || counted != 8 {

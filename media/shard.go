@@ -35,6 +35,7 @@ type shard struct {
 	pool     *ports
 	lateness prometheus.Observer
 	panicked func(in string, value any) // hears of panics caught
+	ended    func(Stats)                // takes what legs that end have counted
 
 	commands atomic.Pointer[command] // newest first
 	wake     chan struct{}           // holds a token when a command may be waiting
@@ -73,6 +74,7 @@ func newShard(start time.Time, silence time.Duration, pool *ports, lateness prom
 		pool:     pool,
 		lateness: lateness,
 		panicked: func(string, any) {},
+		ended:    func(Stats) {},
 		wake:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
 		arriving: make(map[*stream]*arrival),
@@ -303,6 +305,7 @@ func (s *shard) remove(st *stream) {
 	s.drop(st)
 	s.load.Add(-1)
 	st.end(s.next)
+	s.ended(st.counts.stats())
 	if st.port != 0 {
 		s.pool.give(st.port)
 	}

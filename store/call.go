@@ -29,6 +29,7 @@ type Call struct {
 	Class      string    // how it ended: call.Termination
 	Reason     string
 	Duration   time.Duration
+	Legs       []Leg // its sides that had sound, as they ended; Calls fills them in
 }
 
 // CallSearch says which calls are looked for. What is empty does not matter.
@@ -77,11 +78,15 @@ func (s *Store) Calls(ctx context.Context, q CallSearch) (CallPage, error) {
 	limit = min(limit, 1000)
 	found, err := collect(rows(ctx, s.read, "search calls",
 		callQuery+w.String()+fmt.Sprintf(` ORDER BY c.started_at DESC, c.id DESC LIMIT %d`, limit+1), w.args, scanCall))
-	if err != nil || len(found) <= limit {
-		return CallPage{Calls: found}, err
+	if err != nil {
+		return CallPage{}, err
 	}
-	last := found[limit-1]
-	return CallPage{Calls: found[:limit], Next: pageMark(last.Started, last.ID)}, nil
+	page := CallPage{Calls: found}
+	if len(found) > limit {
+		last := found[limit-1]
+		page = CallPage{Calls: found[:limit], Next: pageMark(last.Started, last.ID)}
+	}
+	return page, s.addLegs(ctx, page.Calls)
 }
 
 func (q CallSearch) conditions(w *where) error {

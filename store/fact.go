@@ -50,6 +50,8 @@ func (w *writer) write(ctx context.Context, ev event.Event) error {
 			text(f.Visit), ev.At.UnixMilli(), int64(f.Talk), int64(f.Hold))
 	case event.WrapUpEnded:
 		return w.wrapUpEnded(ctx, ev, f)
+	case event.LegEnded:
+		return w.legEnded(ctx, ev, f)
 	case event.RecordingMade:
 		return w.recordingMade(ctx, ev, f)
 	case event.AgentChanged:

@@ -70,6 +70,11 @@ func (s *Store) held(ctx context.Context, hash string) (*Held, error) {
 	if err != nil {
 		return nil, err
 	}
+	for page := range slices.Chunk(calls, 1000) { // a statement takes so many arguments
+		if err := s.addLegs(ctx, page); err != nil {
+			return nil, err
+		}
+	}
 	for _, c := range calls {
 		h, err := s.heldCall(ctx, c)
 		if err != nil {

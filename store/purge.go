@@ -21,6 +21,7 @@ var ofCalls = []agedRows{
 	{"offers", "visit, agent, made_at", "made_at"},
 	{"transfers", "id", "at"},
 	{"surveys", "call_id, visit, question", "at"},
+	{"legs", "log, seq", "ended_at"},
 }
 
 // purgeRecords deletes calls, oldest first, each with all that belongs to it;

@@ -39,6 +39,47 @@ type shownCall struct {
 	Class      string    `json:"class"` // how it ended
 	Reason     string    `json:"reason"`
 	Duration   float64   `json:"duration_seconds"`
+
+	Legs []shownLeg `json:"legs,omitempty"`
+}
+
+// shownLeg is one side of a call with the quality of its sound.
+type shownLeg struct {
+	Side       string       `json:"side"` // caller, agent
+	Agent      string       `json:"agent,omitempty"`
+	Codec      string       `json:"codec"`
+	Suite      string       `json:"suite,omitempty"` // of its encryption
+	Ended      time.Time    `json:"ended"`
+	PacketsIn  uint64       `json:"packets_in"`
+	PacketsOut uint64       `json:"packets_out"`
+	Lost       uint64       `json:"lost"`
+	Heard      *shownTravel `json:"heard,omitempty"` // what was said there
+	Sent       *shownTravel `json:"sent,omitempty"`  // what was sent there, by its own reports
+	RoundTrip  float64      `json:"round_trip_seconds,omitempty"`
+}
+
+type shownTravel struct {
+	Loss   float64 `json:"loss"`
+	Jitter float64 `json:"jitter_seconds"`
+	MOS    float64 `json:"mos"`
+}
+
+func showLegs(legs []store.Leg) []shownLeg {
+	travel := func(t event.Travel) *shownTravel {
+		if t.MOS == 0 {
+			return nil
+		}
+		return &shownTravel{t.Loss, seconds(t.Jitter), t.MOS}
+	}
+	var shown []shownLeg
+	for _, l := range legs {
+		shown = append(shown, shownLeg{
+			Side: l.Side, Agent: l.Agent, Codec: l.Codec, Suite: l.Suite, Ended: l.Ended,
+			PacketsIn: l.PacketsIn, PacketsOut: l.PacketsOut, Lost: l.Lost,
+			Heard: travel(l.Heard), Sent: travel(l.Sent), RoundTrip: seconds(l.RoundTrip),
+		})
+	}
+	return shown
 }
 
 const (
@@ -89,7 +130,7 @@ func (a *callAPI) search(w http.ResponseWriter, r *http.Request) {
 		answer.Calls[i] = shownCall{
 			ID: c.ID, Node: c.Node, Number: c.Number, Trunk: c.Trunk, Caller: c.Caller, CallerHash: c.CallerHash,
 			Language: c.Language, Flow: c.Flow, Step: c.Step, Started: c.Started, Answered: c.Answered, Ended: c.Ended,
-			Class: c.Class, Reason: c.Reason, Duration: seconds(c.Duration),
+			Class: c.Class, Reason: c.Reason, Duration: seconds(c.Duration), Legs: showLegs(c.Legs),
 		}
 	}
 	reply(w, http.StatusOK, answer)

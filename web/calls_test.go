@@ -26,6 +26,8 @@ func (b *callBook) Calls(_ context.Context, q store.CallSearch) (store.CallPage,
 	return store.CallPage{Next: "more", Calls: []store.Call{{
 		ID: "c1", Node: "n1", Number: "helpline", Trunk: "carrier", Caller: "+1555…", CallerHash: "ab12", Flow: "main", Step: "claims", Language: "en",
 		Started: started, Answered: started.Add(time.Second), Class: "caller", Reason: "hung_up", Duration: 90 * time.Second,
+		Legs: []store.Leg{{Side: "agent", Agent: "maria", Codec: "PCMU", Suite: "AEAD_AES_128_GCM", Ended: started.Add(91 * time.Second), PacketsIn: 5, PacketsOut: 6, Lost: 1,
+			Heard: event.Travel{Loss: .25, Jitter: 3 * time.Millisecond, MOS: 4.25}, RoundTrip: 20 * time.Millisecond}},
 	}}}, b.fails
 }
 
@@ -48,7 +50,9 @@ func TestCalls(t *testing.T) {
 		t.Errorf("asked: want (-), got (+):\n%s", diff)
 	}
 	const shown = `{"calls":[{"id":"c1","node":"n1","number":"helpline","trunk":"carrier","caller":"+1555…","caller_hash":"ab12","language":"en",` +
-		`"flow":"main","step":"claims","started":"2026-03-01T08:00:00Z","answered":"2026-03-01T08:00:01Z","class":"caller","reason":"hung_up","duration_seconds":90}],"next":"more"}`
+		`"flow":"main","step":"claims","started":"2026-03-01T08:00:00Z","answered":"2026-03-01T08:00:01Z","class":"caller","reason":"hung_up","duration_seconds":90,` +
+		`"legs":[{"side":"agent","agent":"maria","codec":"PCMU","suite":"AEAD_AES_128_GCM","ended":"2026-03-01T08:01:31Z","packets_in":5,"packets_out":6,"lost":1,` +
+		`"heard":{"loss":0.25,"jitter_seconds":0.003,"mos":4.25},"round_trip_seconds":0.02}]}],"next":"more"}`
 	if diff := cmp.Diff(shown+"\n", a.body); a.status != 200 || diff != "" {
 		t.Errorf("answer %d, want (-), got (+):\n%s", a.status, diff)
 	}
