@@ -17,6 +17,7 @@ const module = "github.com/bugle-voice/bugle/"
 // bench may import all and are not listed.
 var rooms = map[string][]string{
 	"config": {},
+	"number": {},
 	"event":  {},
 	"media":  {},
 	"ivr":    {},
@@ -35,18 +36,19 @@ var rooms = map[string][]string{
 
 // only names, for a library, the rooms that may know it.
 var only = map[string][]string{
-	"github.com/emiago/sipgo":        {"sip"},
-	"github.com/redis/go-redis":      {"queue"},
-	"github.com/alicebob/miniredis":  {"queue"},
-	"github.com/pion/sdp":            {"media"},
-	"github.com/pion/rtp":            {"media"},
-	"github.com/pion/rtcp":           {"media"},
-	"github.com/pion/srtp":           {"media"},
-	"github.com/tink-crypto/tink-go": {"vault"},
-	"modernc.org/sqlite":             {"store"},
-	"github.com/jackc/pgx":           {"store"},
-	"github.com/pressly/goose":       {"store"},
-	"github.com/goccy/go-yaml":       {"config"},
+	"github.com/emiago/sipgo":         {"sip"},
+	"github.com/redis/go-redis":       {"queue"},
+	"github.com/alicebob/miniredis":   {"queue"},
+	"github.com/pion/sdp":             {"media"},
+	"github.com/pion/rtp":             {"media"},
+	"github.com/pion/rtcp":            {"media"},
+	"github.com/pion/srtp":            {"media"},
+	"github.com/tink-crypto/tink-go":  {"vault"},
+	"modernc.org/sqlite":              {"store"},
+	"github.com/jackc/pgx":            {"store"},
+	"github.com/pressly/goose":        {"store"},
+	"github.com/goccy/go-yaml":        {"config"},
+	"github.com/nyaruka/phonenumbers": {"number"},
 }
 
 func TestRoomsImportOnlyWhatThePlanAllows(t *testing.T) {

@@ -61,6 +61,7 @@ func at(path ...string) []string { return path }
 var (
 	plainName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 	dialled    = regexp.MustCompile(`^\+?[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	country    = regexp.MustCompile(`^[A-Z]{2}$`)
 	languageID = regexp.MustCompile(`^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
 )
 
@@ -119,6 +120,9 @@ func (k *checker) node() {
 		k.bad(at("data_dir"), "data_dir is empty", "name a folder that is this node's alone")
 	}
 	k.notNegative(k.Drain, at("drain"))
+	if k.Country != "" && !country.MatchString(k.Country) {
+		k.bad(at("country"), fmt.Sprintf("country is %q", k.Country), "write its two letters: DE")
+	}
 	k.oneOf(k.Log.Level, at("log", "level"), "debug", "info", "warn", "error")
 	k.oneOf(k.Log.Format, at("log", "format"), "text", "json")
 	k.hostPort(k.HTTP.Address, at("http", "address"))
@@ -130,6 +134,7 @@ func (k *checker) node() {
 
 func (k *checker) vault() {
 	v := k.Vault
+	k.notNegative(v.Refresh, at("vault", "refresh"))
 	if v.Keyset != "" && len(v.Command) > 0 {
 		k.bad(at("vault", "command"), "vault.keyset is given too, and a keyset has one source", "remove one")
 	}

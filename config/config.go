@@ -25,6 +25,7 @@ type Config struct {
 	Node      string            `yaml:"node"`      // this node's name, unique in the domain; default: the host's name
 	DataDir   string            `yaml:"data_dir"`  // belongs to this node alone
 	TimeZone  string            `yaml:"time_zone"` // the site's, by its IANA name ("Europe/Berlin"); default UTC. Figures are by its days
+	Country   string            `yaml:"country"`   // in which callers' national numbers are (ISO 3166: "DE"); default none: they are not made international
 	Log       Log               `yaml:"log"`
 	HTTP      HTTP              `yaml:"http"`
 	Redis     Redis             `yaml:"redis"`
@@ -78,6 +79,7 @@ type Redis struct {
 type Vault struct {
 	Keyset  string   `yaml:"keyset"`  // file:PATH, a file of mode 0600; env:NAME, an environment variable
 	Command []string `yaml:"command"` // a program with its arguments that prints the keyset, such as a key service's client
+	Refresh Duration `yaml:"refresh"` // how often a node runs the command again, to take up a rotation; default 1m, 0s for never
 }
 
 // SIP is the signalling side.

@@ -14,6 +14,7 @@ func (c *Config) defaults() {
 	c.HTTP.defaults()
 	c.Events.defaults()
 	c.Store.defaults()
+	c.Vault.defaults()
 	c.SIP.defaults()
 	c.Media.defaults()
 	c.Prompts.defaults()
@@ -22,6 +23,8 @@ func (c *Config) defaults() {
 func (l *Log) defaults() { l.Level, l.Format = "info", "text" }
 
 func (h *HTTP) defaults() { h.Address = "127.0.0.1:8080" }
+
+func (v *Vault) defaults() { v.Refresh = Duration(time.Minute) }
 
 func (s *SIP) defaults() {
 	s.Digest = "md5"

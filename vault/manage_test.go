@@ -2,6 +2,7 @@ package vault
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
@@ -160,22 +162,114 @@ func TestRunningNodesTakeItUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seals, path := fresh(t)
 		opens := open(t, path)
-		mustSeal(t, seals, "x", "") // looks, and sees nothing new
+		taken := watch(t, seals, 0)
 		k, err := Rotate(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if id, _ := sealedUnder(mustSeal(t, seals, "x", "")); id == k.ID {
-			t.Error("it looked at the file for every value")
+		if got := <-taken; got.ID != k.ID || !got.Primary {
+			t.Errorf("took up %+v, want %+v", got, k)
 		}
-		time.Sleep(lookEvery)
 		sealed := mustSeal(t, seals, "new", "place")
 		if id, _ := sealedUnder(sealed); id != k.ID {
-			t.Errorf("%v after the rotation it still seals under %d, not %d", lookEvery, id, k.ID)
+			t.Errorf("after the rotation it still seals under %d, not %d", id, k.ID)
 		}
 		mustUnseal(t, opens, sealed, "place", "new") // at once: it misses the key
 		if opens.Keys()[0].ID != k.ID {
 			t.Error("the node that only opens goes on with the old primary key")
+		}
+	})
+}
+
+// watch runs Watch until the test ends and gives the keys that it takes up.
+func watch(t *testing.T, v *Vault, refresh time.Duration) <-chan Key {
+	t.Helper()
+	taken := make(chan Key, 20)
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { v.Watch(ctx, Watcher{Refresh: refresh, TakenUp: func(k Key) { taken <- k }}) })
+	t.Cleanup(func() { cancel(); done.Wait() })
+	return taken
+}
+
+// A command is run again by the clock: nobody tells that the key service has
+// another keyset.
+func TestWatchRunsTheCommand(t *testing.T) {
+	_, path := fresh(t)
+	v, err := Open(t.Context(), config.Vault{Command: []string{"cat", path}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := Rotate(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, taken := v.lookAgain(t.Context(), 0); taken {
+		t.Errorf("without a refresh it took up %+v", got)
+	}
+	if got, taken := v.lookAgain(t.Context(), time.Hour); taken {
+		t.Errorf("before the refresh it took up %+v", got)
+	}
+	if got, taken := v.lookAgain(t.Context(), time.Nanosecond); !taken || got.ID != k.ID {
+		t.Errorf("took up %+v, %t, want %+v", got, taken, k)
+	}
+}
+
+// What is sealed under a key is counted over restarts, anew for each key, and
+// from Many on a rotation is asked for.
+func TestSealsAreCounted(t *testing.T) {
+	dir := t.TempDir()
+	if err := Init(filepath.Join(dir, KeysetFile)); err != nil {
+		t.Fatal(err)
+	}
+	run := func(f func(v *Vault)) {
+		v, err := Open(t.Context(), config.Vault{}, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(v)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		v.Watch(ctx, Watcher{})
+	}
+	var before uint64
+	run(func(v *Vault) {
+		for range 10 {
+			mustSeal(t, v, "x", "")
+		}
+		if before = v.Sealed(); before < 10 {
+			t.Errorf("%d values are counted", before)
+		}
+	})
+	run(func(v *Vault) {
+		if v.Sealed() != before {
+			t.Errorf("after a restart %d values are counted, want %d", v.Sealed(), before)
+		}
+		if n := testutil.ToFloat64(v.Collectors()[0]); n != float64(before) {
+			t.Errorf("the metric says %v", n)
+		}
+	})
+	if _, err := Rotate(filepath.Join(dir, KeysetFile)); err != nil {
+		t.Fatal(err)
+	}
+	run(func(v *Vault) {
+		if v.Sealed() > 1 { // the witness, at most
+			t.Errorf("%d values are counted under a new key", v.Sealed())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		v, _ := fresh(t)
+		v.seals.Store(Many)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		told := 0
+		v.Watch(ctx, Watcher{Worn: func(k Key, n uint64) {
+			if told++; k.ID != v.Keys()[0].ID || n < Many {
+				t.Errorf("told of %+v, %d", k, n)
+			}
+		}})
+		if told != 1 {
+			t.Errorf("told %d times", told)
 		}
 	})
 }
@@ -189,7 +283,7 @@ func TestSealingWhileRotating(t *testing.T) {
 	for range 3 {
 		all.Go(func() {
 			for {
-				v.look.Store(0) // look at each value
+				v.lookAgain(t.Context(), 0)
 				sealed, err := v.Seal([]byte("x"), nil)
 				if err == nil {
 					_, err = reader.Unseal(sealed, nil)

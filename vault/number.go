@@ -6,6 +6,12 @@ import (
 	"strings"
 )
 
+// Clean has every number brought into one form before it is hashed, by a function
+// that gives what it can't make out as it was: national and international
+// spellings of a number have one hash then. It is to be called before anything
+// is hashed, and with the same function wherever the keyset is used.
+func (v *Vault) Clean(number func(string) string) { v.clean = number }
+
 // hashSize is the length of a number's hash: 128 bits, so that no two numbers
 // of the world share one.
 const hashSize = 16
@@ -18,6 +24,9 @@ const hashSize = 16
 // "18005550100"), its hash is the same. A caller with a name in place of a
 // number has one too. Who withholds the number ("", "anonymous") has none: "".
 func (v *Vault) Hash(number string) string {
+	if v.clean != nil {
+		number = v.clean(number)
+	}
 	plain := normalise(number)
 	if plain == "" {
 		return ""

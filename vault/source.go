@@ -24,6 +24,9 @@ type source interface {
 	// changed reports, at the price of a stat, whether read would give another
 	// text than last time.
 	changed() bool
+	// due reports whether a source that can't tell whether it has changed should
+	// be read again, as that was refresh ago; never for a refresh of 0.
+	due(refresh time.Duration) bool
 	// mayHaveMore is asked when a key is missing, and may be answered at a
 	// higher price: whether to read again for it.
 	mayHaveMore() bool
@@ -86,6 +89,8 @@ func (f *fileSource) changed() bool {
 	return stampOf(info) != f.seen
 }
 
+func (f *fileSource) due(time.Duration) bool { return false }
+
 func (f *fileSource) mayHaveMore() bool { return f.changed() }
 
 func (f *fileSource) read(context.Context) ([]byte, error) {
@@ -130,6 +135,8 @@ func (e envSource) String() string    { return "environment variable " + string(
 func (e envSource) changed() bool     { return false }
 func (e envSource) mayHaveMore() bool { return false }
 
+func (e envSource) due(time.Duration) bool { return false }
+
 func (e envSource) read(context.Context) ([]byte, error) {
 	text, set := os.LookupEnv(string(e))
 	if !set {
@@ -153,7 +160,11 @@ const (
 // String names the program alone: its arguments could hold secrets.
 func (c *commandSource) String() string { return "command " + filepath.Base(c.argv[0]) }
 
-func (c *commandSource) changed() bool     { return false }
+func (c *commandSource) changed() bool { return false }
+func (c *commandSource) due(refresh time.Duration) bool {
+	return refresh > 0 && time.Since(c.tried) >= refresh
+}
+
 func (c *commandSource) mayHaveMore() bool { return time.Since(c.tried) >= commandRest }
 
 // read runs the command. What it writes to standard error is not passed on: a

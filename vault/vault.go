@@ -10,7 +10,8 @@
 //
 // The keys and their primitives are Tink's. Read this file for what callers
 // use, keyring.go for what a keyset is, source.go for where it is read from,
-// manage.go for making and rotating it, writer.go and reader.go for files.
+// manage.go for making and rotating it, watch.go for how a running node takes that
+// up, writer.go and reader.go for files.
 package vault
 
 import (
@@ -22,7 +23,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/bugle-voice/bugle/config"
 )
@@ -41,16 +41,14 @@ var (
 	ErrKeyset = errors.New("no usable keyset")
 )
 
-// lookEvery is how often a node that seals looks whether its keyset's file has
-// changed: a rotation is taken up within it.
-const lookEvery = 2 * time.Second
-
 // Vault seals and opens. Its methods are safe for concurrent use. It prints as
 // "[sealed]" however it is printed.
 type Vault struct {
 	source source
 	ring   atomic.Pointer[keyring]
-	look   atomic.Int64 // when the source is looked at next, in Unix nanoseconds
+	dir    string        // data_dir; empty for tools
+	seals  atomic.Uint64 // sealed here under the primary key, by this process and those before
+	clean  func(number string) string
 
 	reading sync.Mutex // held while the source is read
 
@@ -73,6 +71,8 @@ func Open(ctx context.Context, c config.Vault, dataDir string) (*Vault, error) {
 	if err := v.leaveWitness(dataDir); err != nil {
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
+	v.dir = dataDir
+	v.seals.Add(readCount(dataDir, v.ring.Load().primary))
 	return v, nil
 }
 
@@ -98,7 +98,8 @@ func Inspect(ctx context.Context, c config.Vault, dataDir string) (*Vault, error
 // Seal gives plain sealed under the primary key and bound to associated, which
 // Unseal has to be given again. The result is 33 bytes longer than plain.
 func (v *Vault) Seal(plain, associated []byte) ([]byte, error) {
-	sealed, err := v.current().aead.Encrypt(plain, associated)
+	v.seals.Add(1)
+	sealed, err := v.ring.Load().aead.Encrypt(plain, associated)
 	if err != nil {
 		return nil, errors.New("seal: the value is too long") // the one thing that Encrypt refuses
 	}
@@ -148,21 +149,6 @@ func sealedUnder(sealed []byte) (id uint32, ok bool) {
 // prefixSize is that of what stands before the nonce: Tink's version and the
 // key's id.
 const prefixSize = 5
-
-// current gives the keyset to seal with, after a look at its source if one is
-// due. A failed look leaves the keyset as it was, for Healthy to tell.
-func (v *Vault) current() *keyring {
-	now := time.Now().UnixNano()
-	if due := v.look.Load(); now >= due && v.look.CompareAndSwap(due, now+int64(lookEvery)) {
-		if v.reading.TryLock() { // else somebody is at it
-			if v.source.changed() {
-				_ = v.read(context.Background())
-			}
-			v.reading.Unlock()
-		}
-	}
-	return v.ring.Load()
-}
 
 // searchFor looks whether the source has a keyset with the key by now, and gives
 // the keyset to go on with. Those who miss a key at the same time wait for one

@@ -17,7 +17,6 @@ import (
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/store"
-	"github.com/bugle-voice/bugle/vault"
 )
 
 // staff shows and changes the agents in the database. A running node takes
@@ -152,7 +151,7 @@ func withStore(env environment, path string, do func(context.Context, *config.Co
 	defer cancel()
 	opening, opened := context.WithTimeout(ctx, 20*time.Second)
 	defer opened()
-	v, err := vault.Inspect(opening, c.Vault, c.DataDir)
+	v, err := openKeys(opening, c)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/store"
-	"github.com/bugle-voice/bugle/vault"
 )
 
 // onRecord writes into the audit what the user of a tool is about to do. A tool
@@ -38,7 +37,7 @@ func audit(env environment, args []string) error {
 		return fmt.Errorf("%w: %q is not verify", errUsage, rest[0])
 	}
 	return withStore(env, *path, func(ctx context.Context, c *config.Config, s *store.Store) error {
-		keys, err := vault.Inspect(ctx, c.Vault, c.DataDir)
+		keys, err := openKeys(ctx, c)
 		if err != nil {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/store"
-	"github.com/bugle-voice/bugle/vault"
 )
 
 // errWithheld is a number that nothing can be kept under.
@@ -24,7 +23,7 @@ func callers(env environment, args []string) error {
 		return err
 	}
 	return withStore(env, *path, func(ctx context.Context, c *config.Config, s *store.Store) error {
-		keys, err := vault.Inspect(ctx, c.Vault, c.DataDir)
+		keys, err := openKeys(ctx, c)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/ivr"
 	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/number"
 )
 
 // defaultConfig is the file read where -c is not given.
@@ -66,6 +67,9 @@ func newSite(c *config.Config, prompts fs.FS, report io.Writer) (*site, error) {
 		return nil, err
 	}
 	problems := append(c.Warnings(), ivr.Check(c, set)...)
+	if c.Country != "" && !number.Known(c.Country) {
+		problems = append(problems, c.Problem(fmt.Sprintf("no numbering plan is known of country %q", c.Country), "write the two letters of ISO 3166: DE", "country"))
+	}
 	problems.Sort()
 	for _, p := range problems {
 		fmt.Fprintln(report, p)

@@ -25,7 +25,7 @@ func events(env environment, args []string) error {
 		return err
 	}
 	return withStore(env, *path, func(ctx context.Context, c *config.Config, s *store.Store) error {
-		keys, err := vault.Inspect(ctx, c.Vault, c.DataDir)
+		keys, err := openKeys(ctx, c)
 		if err != nil {
 			return err
 		}

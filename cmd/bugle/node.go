@@ -76,6 +76,7 @@ func (n *node) open(site *site) (err error) {
 	if n.vault, err = vault.Open(opening, c.Vault, c.DataDir); err != nil {
 		return err
 	}
+	n.vault.Clean(international(c))
 	if n.events, err = event.Open(event.Options{
 		Dir: filepath.Join(c.DataDir, eventDir), Node: c.Node, Version: version, Log: log, Seal: n.vault,
 		SegmentBytes: int64(c.Events.SegmentBytes), Rotate: c.Events.Rotate.D(), Keep: c.Events.Keep.D(), ReserveBytes: int64(c.Events.ReserveBytes),
@@ -83,6 +84,7 @@ func (n *node) open(site *site) (err error) {
 		return err
 	}
 	n.undo = append(n.undo, n.events.Close)
+	n.watchVault(c.Vault)
 	n.figures = report.New(c.Queues, c.Languages)
 	n.events.Subscribe(n.figures.Observe)
 	var salvaged []kept
@@ -201,7 +203,7 @@ func (n *node) registry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n.figures)
 	for _, room := range [][]prometheus.Collector{
-		n.events.Collectors(), n.store.Collectors(), n.queue.Collectors(), n.media.Collectors(), n.sip.Collectors(),
+		n.vault.Collectors(), n.events.Collectors(), n.store.Collectors(), n.queue.Collectors(), n.media.Collectors(), n.sip.Collectors(),
 	} {
 		r.MustRegister(room...)
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/media"
 	"github.com/bugle-voice/bugle/store"
-	"github.com/bugle-voice/bugle/vault"
 )
 
 // recordings lists what callers have left on this node, or exports one of it.
@@ -41,7 +40,7 @@ func recordings(env environment, args []string) error {
 	}
 	// What somebody said is private: the audit knows who took it before he has it.
 	return withStore(env, *path, func(ctx context.Context, c *config.Config, s *store.Store) error {
-		if a.vault, err = vault.Inspect(ctx, c.Vault, c.DataDir); err != nil {
+		if a.vault, err = openKeys(ctx, c); err != nil {
 			return err
 		}
 		if err := onRecord(ctx, s, "recording.export", "recording "+rest[1], ""); err != nil {

@@ -24,7 +24,12 @@ func serve(env environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	return runNode(site, newLog(env.err, site.config.Log), nil)
+	log := newLog(env.err, site.config.Log)
+	if besideItsData(site.config) {
+		log.Warn("the keyset lies in data_dir, beside what is sealed with it: who has a copy of that folder can read everything. Move it, and name it in vault.keyset",
+			"data_dir", site.config.DataDir)
+	}
+	return runNode(site, log, nil)
 }
 
 // runNode runs a node. The first SIGINT or SIGTERM drains it: no new calls,

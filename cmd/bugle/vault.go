@@ -8,12 +8,72 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/number"
 	"github.com/bugle-voice/bugle/store"
 	"github.com/bugle-voice/bugle/vault"
 )
+
+// openKeys opens the vault of a configuration for a tool: nothing is written into
+// data_dir.
+func openKeys(ctx context.Context, c *config.Config) (*vault.Vault, error) {
+	v, err := vault.Inspect(ctx, c.Vault, c.DataDir)
+	if err == nil {
+		v.Clean(international(c))
+	}
+	return v, err
+}
+
+// international gives what brings callers' numbers into one form before they are
+// hashed.
+func international(c *config.Config) func(string) string {
+	return func(n string) string { return number.International(n, c.Country) }
+}
+
+// watchVault takes up rotations of the keyset while the node runs, has the event
+// log sealed under the new key at once, and tells the audit.
+func (n *node) watchVault(c config.Vault) {
+	n.background(func(ctx context.Context) error {
+		n.vault.Watch(ctx, vault.Watcher{
+			Refresh: c.Refresh.D(),
+			TakenUp: func(k vault.Key) {
+				n.log.Info("another key seals from now on", "key", k.ID)
+				n.events.Renew()
+				n.events.Emit("", event.Audited{Actor: "system", Action: "vault.taken_up", Object: fmt.Sprintf("key %d", k.ID)})
+			},
+			Worn: func(k vault.Key, sealed uint64) {
+				n.log.Warn("a key has sealed so much that it should be rotated: bugle vault rotate", "key", k.ID, "values", sealed)
+			},
+		})
+		return nil
+	})
+}
+
+// besideItsData reports whether a configuration's keyset lies in data_dir: whoever
+// gets hold of that folder, or of a backup of it, can then read what is sealed
+// there.
+func besideItsData(c *config.Config) bool {
+	path, inFile := vault.Path(c.Vault, c.DataDir)
+	return inFile && filepath.Dir(filepath.Clean(path)) == filepath.Clean(c.DataDir)
+}
+
+// takenUp says when running nodes have a keyset that was rotated.
+func takenUp(c config.Vault) string {
+	switch {
+	case strings.HasPrefix(c.Keyset, "env:"):
+		return "a running node can't see another environment: stop all nodes that share the keyset, and start them with the new one"
+	case len(c.Command) == 0:
+		return "running nodes take it up within seconds"
+	case c.Refresh == 0:
+		return "running nodes take it up when they meet the new key, or at their next start"
+	}
+	return fmt.Sprintf("running nodes take it up within %s", c.Refresh)
+}
 
 // keyAge is when check asks for a rotation. AES-GCM with random nonces wants a
 // new key long before 2^32 values, which is 136 a second for a year.
@@ -87,14 +147,14 @@ func rotateKeyset(env environment, path string, c *config.Config, out string) er
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(env.out, "%s has key %d as its primary one; running nodes take it up within seconds\n", file, k.ID)
+			_, err = fmt.Fprintf(env.out, "%s has key %d as its primary one; %s\n", file, k.ID, takenUp(c.Vault))
 			return err
 		}
 		k, err := vault.RotateTo(ctx, c.Vault, c.DataDir, out)
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(env.out, "%s has key %d as its primary one; put it where the keyset is kept, then remove it\n", out, k.ID)
+		_, err = fmt.Fprintf(env.out, "%s has key %d as its primary one; put it where the keyset is kept, then remove it; %s\n", out, k.ID, takenUp(c.Vault))
 		return err
 	})
 }
@@ -102,7 +162,7 @@ func rotateKeyset(env environment, path string, c *config.Config, out string) er
 // checkKeyset opens the vault as serve does, without leaving a trace in
 // data_dir, and tells what there is, never the keys.
 func checkKeyset(w io.Writer, c *config.Config) error {
-	v, err := vault.Inspect(context.Background(), c.Vault, c.DataDir)
+	v, err := openKeys(context.Background(), c)
 	if err != nil {
 		return err
 	}
