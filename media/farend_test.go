@@ -58,7 +58,13 @@ type farEnd struct {
 // newFarEnd binds a far end somewhere on loopback.
 func newFarEnd(t testing.TB) *farEnd {
 	t.Helper()
-	fd, err := openSocket(netip.AddrPortFrom(loopback, 0), 1<<20)
+	return farEndAt(t, loopback)
+}
+
+// farEndAt binds a far end at an address.
+func farEndAt(t testing.TB, host netip.Addr) *farEnd {
+	t.Helper()
+	fd, err := openSocket(netip.AddrPortFrom(host, 0), 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +74,7 @@ func newFarEnd(t testing.TB) *farEnd {
 		t.Fatal(err)
 	}
 	port := uint16(name.(*unix.SockaddrInet4).Port)
-	return &farEnd{t: t, fd: fd, address: netip.AddrPortFrom(loopback, port), in: newInbox(farInbox), ssrc: uint32(port), sequence: 65530, timestamp: 1 << 31}
+	return &farEnd{t: t, fd: fd, address: netip.AddrPortFrom(host, port), in: newInbox(farInbox), ssrc: uint32(port), sequence: 65530, timestamp: 1 << 31}
 }
 
 // offer is the SDP it offers: one codec, keys as 97, and what else is given.

@@ -10,7 +10,7 @@ import (
 type shardCounts struct {
 	packetsIn, packetsOut, unsent uint64
 	strangers, malformed          uint64
-	overrun                       uint64
+	overrun, kernelDrops          uint64
 	lateBeats, skippedBeats       uint64
 	eventsDropped                 uint64
 }
@@ -20,7 +20,7 @@ type shardCounts struct {
 type publishedCounts struct {
 	packetsIn, packetsOut, unsent atomic.Uint64
 	strangers, malformed          atomic.Uint64
-	overrun                       atomic.Uint64
+	overrun, kernelDrops          atomic.Uint64
 	lateBeats, skippedBeats       atomic.Uint64
 	eventsDropped                 atomic.Uint64
 }
@@ -32,6 +32,7 @@ func (p *publishedCounts) store(c *shardCounts) {
 	p.strangers.Store(c.strangers)
 	p.malformed.Store(c.malformed)
 	p.overrun.Store(c.overrun)
+	p.kernelDrops.Store(c.kernelDrops)
 	p.lateBeats.Store(c.lateBeats)
 	p.skippedBeats.Store(c.skippedBeats)
 	p.eventsDropped.Store(c.eventsDropped)
@@ -57,7 +58,7 @@ func newCollector(e *Engine) *collector {
 		return prometheus.NewDesc("bugle_media_"+name, help, labels, nil)
 	}
 	packets := desc("packets_total", "RTP packets of our legs, in and out.", "direction")
-	dropped := desc("dropped_total", "Datagrams not heard or not sent: from strangers, no RTP, refused by the kernel, or too many between two shards.", "reason")
+	dropped := desc("dropped_total", "Datagrams not heard or not sent, by why.", "reason")
 	return &collector{
 		engine: e,
 		total: []total{
@@ -66,6 +67,7 @@ func newCollector(e *Engine) *collector {
 			{dropped, []string{"stranger"}, func(p *publishedCounts) *atomic.Uint64 { return &p.strangers }},
 			{dropped, []string{"malformed"}, func(p *publishedCounts) *atomic.Uint64 { return &p.malformed }},
 			{dropped, []string{"unsent"}, func(p *publishedCounts) *atomic.Uint64 { return &p.unsent }},
+			{dropped, []string{"kernel"}, func(p *publishedCounts) *atomic.Uint64 { return &p.kernelDrops }},
 			{dropped, []string{"overrun"}, func(p *publishedCounts) *atomic.Uint64 { return &p.overrun }},
 			{desc("late_beats_total", "Beats served more than 5 ms late."), nil,
 				func(p *publishedCounts) *atomic.Uint64 { return &p.lateBeats }},

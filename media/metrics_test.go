@@ -38,8 +38,9 @@ func TestCollectors(t *testing.T) {
 		leg.Close()
 		synctest.Wait()
 		want := `
-			# HELP bugle_media_dropped_total Datagrams not heard or not sent: from strangers, no RTP, refused by the kernel, or too many between two shards.
+			# HELP bugle_media_dropped_total Datagrams not heard or not sent, by why.
 			# TYPE bugle_media_dropped_total counter
+			bugle_media_dropped_total{reason="kernel"} 0
 			bugle_media_dropped_total{reason="malformed"} 1
 			bugle_media_dropped_total{reason="overrun"} 0
 			bugle_media_dropped_total{reason="stranger"} 2

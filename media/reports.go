@@ -224,6 +224,7 @@ func (p *sharedPort) drainReports(now int64) {
 		return
 	}
 	p.look = now + reportsEvery
+	p.countDrops()
 	for reads := 0; reads < 1+p.legs/reportReads; reads++ {
 		p.shard.readReports(p.sockets.rtcp, func(raw []byte, from netip.AddrPort) { p.handReport(raw, from, now) })
 	}

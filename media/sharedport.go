@@ -12,7 +12,10 @@ const (
 	portBatch = 64
 	// portReads bounds how many datagrams a shared port gives in one beat: what a
 	// flood may cost there.
-	portReads = 32 * portBatch
+	portReads = 16 * portBatch
+	// portNewcomers bounds how many packets from sources nobody knows it looks
+	// into in one beat.
+	portNewcomers = 256
 	// portLegs is how many legs a port takes before another is opened: enough for
 	// long batches, few enough for its receive buffer when the machine stalls.
 	portLegs = 64
@@ -41,6 +44,10 @@ type sharedPort struct {
 	look    int64                    // the beat of the next look for RTCP
 	legs    int                      // seats that are taken
 	resting []*seat                  // given up, the first longest ago
+
+	hosts     map[netip.Addr]int // of all sources, and how many there are of each
+	newcomers int                // looked into in this beat
+	dropped   uint32             // what the kernel had dropped at the last look
 }
 
 // seat is a leg's place at a shared port.
@@ -61,6 +68,7 @@ func newSharedPort(s *shard, sockets socketPair, number uint16) *sharedPort {
 		out:     newOutbox(),
 		seats:   make(map[netip.AddrPort]*seat),
 		waiting: make(map[netip.Addr]*seat),
+		hosts:   make(map[netip.Addr]int),
 	}
 }
 
@@ -118,6 +126,7 @@ func (p *sharedPort) rest(now int64) {
 	for len(p.resting) > 0 && p.resting[0].rested <= now {
 		for _, source := range p.resting[0].sources {
 			delete(p.seats, source)
+			p.host(source.Addr(), -1)
 		}
 		p.resting = p.resting[1:]
 	}
@@ -126,7 +135,28 @@ func (p *sharedPort) rest(now int64) {
 // add lets packets from another source be the seat's.
 func (s *seat) add(source netip.AddrPort) {
 	s.port.seats[source] = s
+	s.port.host(source.Addr(), 1)
 	s.sources = append(s.sources, source)
+}
+
+// host counts a source more or less at a host. What hosts without one send, the
+// kernel drops: a flood from elsewhere does not push calls out of the buffer.
+func (p *sharedPort) host(a netip.Addr, change int) {
+	before := len(p.hosts)
+	if p.hosts[a] += change; p.hosts[a] == 0 {
+		delete(p.hosts, a)
+	}
+	if len(p.hosts) != before && p.sockets.open() {
+		_ = filterHosts(p.sockets.rtp, p.hosts) // a wish: the port does not depend on it
+		_ = filterHosts(p.sockets.rtcp, p.hosts)
+	}
+}
+
+// countDrops counts what the kernel has dropped since the last time.
+func (p *sharedPort) countDrops() {
+	now := drops(p.sockets.rtp)
+	p.shard.counts.kernelDrops += uint64(now - p.dropped)
+	p.dropped = now
 }
 
 // settle says that the seat's far end has been heard, and where it is.
@@ -183,6 +213,7 @@ func (s *seat) leave(now int64) {
 // drain hands out what waits at the port.
 func (p *sharedPort) drain(now int64) {
 	in := p.shard.inbox
+	p.newcomers = 0
 	for read := 0; read < portReads; {
 		if in.room() < portBatch {
 			p.shard.flush()
@@ -229,7 +260,8 @@ func (p *sharedPort) hand(raw []byte, from netip.AddrPort, now int64) {
 // one that waits.
 func (p *sharedPort) newcomer(raw []byte, from netip.AddrPort) *seat {
 	waiting := p.waiting[from.Addr()]
-	if waiting == nil || len(raw) < headerSize {
+	p.newcomers++
+	if waiting == nil || len(raw) < headerSize || p.newcomers > portNewcomers {
 		return nil
 	}
 	ssrc := binary.BigEndian.Uint32(raw[8:])

@@ -216,3 +216,67 @@ func TestSharedPortsCarryBridges(t *testing.T) {
 		}
 	})
 }
+
+// A stranger who floods a shared port, from elsewhere or from the trunk's own
+// host, is not heard and starves nobody.
+func TestFloodOfASharedPort(t *testing.T) {
+	for name, host := range map[string]string{"from elsewhere": "127.0.0.9", "from the trunk's host": "127.0.0.1"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const calls, packets, flood = 5, 50, 300 // flood: packets a turn, 15,000 a second
+				e := sharingEngine(t, 1, 1)
+				var legs []*Leg
+				var ends []*farEnd
+				for range calls {
+					a, farA := shared(t, e)
+					b, farB := shared(t, e)
+					if err := a.Bridge(b); err != nil {
+						t.Fatal(err)
+					}
+					legs, ends = append(legs, a, b), append(ends, farA, farB)
+				}
+				waiting, _ := call(t, e, PCMU, LegOptions{Shared: true})
+				intruder := farEndAt(t, netip.MustParseAddr(host))
+				intruder.to = ends[0].to
+				synctest.Wait()
+				for _, far := range ends {
+					far.hear(0)
+				}
+				for range packets {
+					for range flood / 2 {
+						intruder.ssrc++
+						intruder.say(PCMU, bytes.Repeat([]byte{'X'}, frameSize))
+					}
+					for _, far := range ends {
+						far.say(PCMU, bytes.Repeat([]byte{'A'}, frameSize))
+					}
+					for range flood / 2 { // never enough of one SSRC to be taken for the one who waits
+						intruder.ssrc++
+						intruder.say(PCMU, bytes.Repeat([]byte{'X'}, frameSize))
+					}
+					time.Sleep(frameTime)
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				for i, far := range ends {
+					if n := bytes.Count(audio(t, far.hear(packets)), []byte{'A'}); n != packets*frameSize {
+						t.Errorf("far end %d heard %d packets, want %d", i, n/frameSize, packets)
+					}
+					if s := legs[i].Stats(); s.PacketsIn != packets+1 || s.Missing != 0 {
+						t.Errorf("leg %d: %+v", i, s)
+					}
+				}
+				if s := waiting.Stats(); s.PacketsIn != 0 {
+					t.Errorf("the leg that waits heard the intruder: %+v", s)
+				}
+				if n := len(intruder.hear(0)); n != 0 {
+					t.Errorf("the intruder was sent %d packets", n)
+				}
+				p := &e.shards[0].published
+				if n := p.strangers.Load() + p.kernelDrops.Load(); n != packets*flood {
+					t.Errorf("%d packets counted as dropped, want %d", n, packets*flood)
+				}
+			})
+		})
+	}
+}

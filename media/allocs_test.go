@@ -1,0 +1,59 @@
+package media
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// TestPlayingAllocatesNothing holds that a beat of 2,000 legs, half of them at
+// shared ports, allocates nothing, whatever they hear: music, prompts, silence.
+func TestPlayingAllocatesNothing(t *testing.T) {
+	const legs, ports = 2000, 16
+	sh := testShard()
+	sh.lateness = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "lateness"})
+	own, nobody := newFarEnd(t), newFarEnd(t)
+	var shared []*sharedPort
+	for range ports {
+		at := newFarEnd(t)
+		shared = append(shared, newSharedPort(sh, socketPair{at.fd, own.fd}, at.address.Port()))
+	}
+	sh.ports = shared
+	var streams []*stream
+	for i := range legs {
+		st := &stream{shard: sh, out: newSender(0), events: make(chan Event, eventBuffer), gone: make(chan struct{})}
+		st.tell = st.post
+		far := nobody.address
+		if i%2 == 0 {
+			st.socket = socketPair{own.fd, own.fd}
+		} else {
+			far = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)}), 4000)
+			st.seat = shared[i%ports].take(st, far)
+		}
+		sh.add(st)
+		st.agree(bareTerms(PCMU, far), 0)
+		st.to.set(nobody.address) // where nobody hears, but somebody is
+		switch i / 2 % 3 {
+		case 0:
+			st.play(music{Tone(440, time.Second)})
+		case 1:
+			st.play(&playlist{clips: []*Clip{Tone(440, 1010*time.Millisecond), Tone(0, time.Minute)}})
+		}
+		streams = append(streams, st)
+	}
+	beat := int64(0)
+	allocations := testing.AllocsPerRun(100, func() {
+		sh.due(sh.deadline(beat))
+		beat++
+	})
+	if allocations != 0 {
+		t.Errorf("%v allocations in a beat", allocations)
+	}
+	for i, st := range streams {
+		if n := st.counts.PacketsOut; n < 50 {
+			t.Errorf("stream %d sent %d packets", i, n)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package media
+
+import (
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestFilterKnowsTheHosts(t *testing.T) {
+	to, friend := newFarEnd(t), newFarEnd(t)
+	friend.to.set(to.address)
+	other := func(host string) int {
+		fd, err := openSocket(netip.AddrPortFrom(netip.MustParseAddr(host), 0), rtpBuffer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		return fd
+	}
+	senders := []int{friend.fd, other("127.0.0.2"), other("127.1.2.3")}
+	many := map[netip.Addr]int{}
+	for a := netip.MustParseAddr("192.0.2.0"); len(many) <= filterMost; a = a.Next() {
+		many[a] = 1
+	}
+	for _, c := range []struct {
+		name  string
+		hosts map[netip.Addr]int
+		want  [3]bool
+	}{
+		{"one host", map[netip.Addr]int{loopback: 2}, [3]bool{true, false, false}},
+		{"two hosts", map[netip.Addr]int{loopback: 1, netip.MustParseAddr("127.1.2.3"): 1}, [3]bool{true, false, true}},
+		{"too many to filter", many, [3]bool{true, true, true}},
+		{"no filter to take off", many, [3]bool{true, true, true}},
+		{"none", nil, [3]bool{}},
+		{"IPv6", map[netip.Addr]int{netip.IPv6Loopback(): 1}, [3]bool{true, true, true}},
+	} {
+		if err := filterHosts(to.fd, c.hosts); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		before, want := drops(to.fd), uint32(0)
+		for i, fd := range senders {
+			if !send(fd, []byte{1}, &friend.to) {
+				t.Fatal("cannot send")
+			}
+			if got := to.in.receive(to.fd, farInbox) == 1; got != c.want[i] {
+				t.Errorf("%s: sender %d heard: %v", c.name, i, got)
+			}
+			if !c.want[i] {
+				want++
+			}
+		}
+		if n := drops(to.fd) - before; n != want {
+			t.Errorf("%s: %d drops counted, want %d", c.name, n, want)
+		}
+	}
+}
