@@ -105,5 +105,5 @@ func (k known) Scan(v any) error {
 	if v == int64(0) {
 		v = nil
 	}
-	return when{k.into}.Scan(v)
+	return when(k).Scan(v)
 }
