@@ -12,5 +12,6 @@
 // allocates; whoever wants something of a leg sends the shard a command.
 //
 // Open leg.go first: it is what the other rooms see. Then stream.go, the same
-// leg as its shard sees it, and shard.go, the beat.
+// leg as its shard sees it, and shard.go, the beat; sharedport.go for the legs
+// that share a port.
 package media
