@@ -1,5 +1,7 @@
 package media
 
+import "slices"
+
 const (
 	// jitterSize is the ring of a jitter buffer in samples: ten packets, and
 	// room to the next power of two, so that timestamps wrap with it.
@@ -91,16 +93,24 @@ func (j *jitter) put(ssrc, timestamp uint32, audio []byte, c Codec) {
 		j.dropped++ // twice
 		return
 	}
-	table := c.linear()
-	for i, b := range audio {
-		at := (timestamp + uint32(i)) % jitterSize
-		j.pcm[at], j.has[at] = table[b], true
-	}
+	j.lay(timestamp, audio, c)
 	if end := timestamp + uint32(len(audio)); int32(end-j.end) > 0 {
 		j.end = end
 	}
 	if j.muting {
 		j.silence()
+	}
+}
+
+// lay puts samples into the ring.
+func (j *jitter) lay(timestamp uint32, audio []byte, c Codec) {
+	for at := timestamp % jitterSize; len(audio) > 0; at = 0 {
+		n := min(len(audio), int(jitterSize-at))
+		decode(j.pcm[at:], audio[:n], c)
+		for i := range j.has[at:][:n] {
+			j.has[int(at)+i] = true
+		}
+		audio = audio[n:]
 	}
 }
 
@@ -154,6 +164,10 @@ func (j *jitter) pull(out *[frameSize]int16) bool {
 	n, mark := 0, 0 // out[:mark] is in the concealer's past
 	if j.going {
 		for depth := j.depth(); n < frameSize && depth > 0; n, depth = n+1, depth-1 {
+			if run := j.plain(out[n:min(frameSize, n+int(depth))]); run > 0 {
+				n, depth = n+run-1, depth-int32(run)+1
+				continue
+			}
 			at := j.play % jitterSize
 			j.play++
 			if j.has[at] {
@@ -173,6 +187,24 @@ func (j *jitter) pull(out *[frameSize]int16) bool {
 	j.conceal.heard(out[mark:])
 	j.since++
 	return j.going || j.conceal.at < concealFade && j.conceal.size > 0
+}
+
+// plain takes samples out of the ring as they are, as many as there are in one
+// piece; none while what comes has to be blended.
+func (j *jitter) plain(out []int16) int {
+	if j.concealing || j.joining < blend {
+		return 0
+	}
+	at := j.play % jitterSize
+	has := j.has[at:min(jitterSize, int(at)+len(out))]
+	n := slices.Index(has, false)
+	if n < 0 {
+		n = len(has)
+	}
+	copy(out, j.pcm[at:][:n])
+	clear(has[:n])
+	j.play += uint32(n)
+	return n
 }
 
 // start is how much must have been gathered for a sound to begin.

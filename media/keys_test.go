@@ -199,3 +199,42 @@ func TestKeyCodesRefusesOtherCharacters(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// FuzzKeyReader throws telephone events at the reader: keys come down and end in
+// turn, and each is over in the end.
+func FuzzKeyReader(f *testing.F) {
+	f.Add([]byte{5, 0, 1, 0, 5, 0, 1, 0, 5, 0x80, 2, 0})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		var r keyReader
+		var down rune
+		tell := func(e Event) {
+			switch e := e.(type) {
+			case KeyDown:
+				if down != 0 {
+					t.Fatalf("%c comes down while %c is", e.Key, down)
+				}
+				down = e.Key
+			case Key:
+				if down != e.Key || e.Length < 0 {
+					t.Fatalf("%c ends after %v, %c was down", e.Key, e.Length, down)
+				}
+				down = 0
+			}
+		}
+		now, timestamp := int64(0), uint32(0)
+		for ; len(script) >= 4; script = script[4:] {
+			timestamp += uint32(int32(int8(script[2]))) * 160
+			p := eventPacket(uint32(script[1]&1), timestamp, script[0], script[1]&0x80 != 0, int(script[3])*257)
+			p.marker = script[1]&2 != 0
+			r.read(p, sampleRate, now, tell)
+			for range script[1] >> 2 & 15 {
+				now++
+				r.tick(now, tell)
+			}
+		}
+		r.tick(now+keyBeats, tell)
+		if down != 0 {
+			t.Fatalf("%c never ends", down)
+		}
+	})
+}

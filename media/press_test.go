@@ -298,3 +298,35 @@ func TestSilentPeerIsFilledIn(t *testing.T) {
 		}
 	})
 }
+
+// FuzzEar lets it hear what comes, in any order and of any size: keys come down
+// and end in turn.
+func FuzzEar(f *testing.F) {
+	f.Add([]byte{1, 10, 20, 3, 5}, uint8(5))
+	f.Fuzz(func(t *testing.T, script []byte, code uint8) {
+		tone := dtmf{code: code % 16, level: -8, length: time.Second}.sound(rand.New(rand.NewPCG(1, uint64(code))))
+		sound := make([]byte, len(tone))
+		encode(sound, tone, PCMA)
+		var e ear
+		on, now, timestamp := false, int64(0), uint32(0)
+		tell := func(e Event) {
+			if _, down := e.(KeyDown); down == on {
+				t.Fatalf("told %#v", e)
+			}
+			on = !on
+		}
+		for ; len(script) >= 3; script = script[3:] {
+			timestamp += uint32(int32(int8(script[0]))) * 40
+			body := make([]byte, headerSize, headerSize+512)
+			body = append(body, sound[int(script[1])*8:][:1+int(script[2])]...)
+			e.take(&packet{ssrc: uint32(script[0] & 1), timestamp: timestamp, body: body}, PCMA, now, tell)
+			timestamp += uint32(len(body) - headerSize)
+			now += 2
+			e.tick(now, tell)
+		}
+		e.tick(now+keyBeats, tell)
+		if on {
+			t.Fatal("a key never ends")
+		}
+	})
+}
