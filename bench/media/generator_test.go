@@ -25,6 +25,9 @@ const (
 	// kernel keeps the packets, and their time where it matters.
 	looks = 5
 
+	// silence is how a packet of silence begins, in PCMU; no leg has that number.
+	silence = 0xFFFFFFFF
+
 	// timed is which legs have their packets' times taken: a pair of so many.
 	timed = 32
 )
@@ -56,6 +59,7 @@ type farEnd struct {
 	newest      uint32 // number of the newest packet of the peer's
 	disordered  uint32 // packets that did not follow the one before
 	foreign     uint32 // packets that were not the peer's
+	filled      uint32 // packets of silence, sent for want of the peer's
 	last        int64  // when the newest came, of a timed leg
 	began, end  uint16 // sequence numbers of the first and the newest packet heard
 }
@@ -157,7 +161,6 @@ func (g *generator) listen(i int) {
 		for k := range n {
 			g.hear(i, g.in.buffers[k][:g.in.messages[k].size], g.in.at(k))
 		}
-		g.heard.Add(uint64(n))
 		if n < len(g.in.messages) {
 			return
 		}
@@ -167,7 +170,12 @@ func (g *generator) listen(i int) {
 // hear notes one packet.
 func (g *generator) hear(i int, p []byte, at int64) {
 	l := &g.legs[i]
+	if !g.music && len(p) == packetSize && binary.BigEndian.Uint32(p[12:]) == silence {
+		l.filled++
+		return
+	}
 	l.heard++
+	g.heard.Add(1)
 	if len(p) != packetSize {
 		l.foreign++
 		return
@@ -199,8 +207,8 @@ func (g *generator) hear(i int, p []byte, at int64) {
 
 // outcome is what became of the packets.
 type outcome struct {
-	lost, disordered, foreign int
-	times                     []time.Duration // sorted
+	lost, disordered, foreign, filled int
+	times                             []time.Duration // sorted
 }
 
 // outcome is to be asked for after halt.
@@ -210,6 +218,7 @@ func (g *generator) outcome() outcome {
 		l := &g.legs[i]
 		o.disordered += int(l.disordered)
 		o.foreign += int(l.foreign)
+		o.filled += int(l.filled)
 		if !g.music {
 			o.lost += int(g.legs[i^1].sent) - int(l.heard-l.foreign)
 		} else if l.heard == 0 {

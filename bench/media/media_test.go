@@ -147,6 +147,7 @@ func TestSustained(t *testing.T) {
 		name := kind.role + "_600_calls_"
 		figure(name+"lost", float64(r.lost), "packets", 0, atMost)
 		figure(name+"astray", float64(r.foreign+r.disordered), "packets", 0, atMost)
+		figure(name+"filled", float64(r.filled), "packets", 0, informs)
 		figure(name+"on_time", r.onTime(), "%", 99, atLeast)
 		figure(name+"delay_p50", millis(r.percentile(50)), "ms", 0, informs)
 		figure(name+"delay_p99", millis(r.percentile(99)), "ms", 0, informs)
