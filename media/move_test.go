@@ -79,7 +79,7 @@ func TestLegsMoveInMidTalk(t *testing.T) {
 				for i, far := range []*farEnd{farA, farB} {
 					heard := far.hear(said - 8)
 					sound := audio(t, heard)
-					if n := bytes.Count(sound, []byte{"BA"[i]}); n < (4*20-4)*frameSize {
+					if n := bytes.Count(sound, []byte{"BA"[i]}); n < 4*(20-2)*frameSize { // at each bridge one may miss it, one is blended
 						t.Errorf("far end %d hears %d packets of its peer", i, n/frameSize)
 					}
 					for n := 1; n < len(heard); n++ {
