@@ -3,15 +3,12 @@
 package load
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"iter"
 	"math/rand/v2"
-	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -164,8 +161,20 @@ func compare(t *testing.T, bugle *peer.Bugle, cut told, acknowledged []string, f
 		t.Fatal(err)
 	}
 	defer db.Close()
-	// The wrap-ups of the last life's visits and the like come with its events; what
-	// comes last is the end of the visits that were cut off.
+	// An act of the new life stands in the log behind all of the last one: when the
+	// database has it, it has them. The ends of the visits that were cut off come later.
+	mark := actMark(t, bugle)
+	peer.Eventually(t, 60*time.Second, "the history to be in the new life", func() bool {
+		for e, err := range db.Entries(t.Context(), time.Now().Add(-5*time.Minute), time.Now().Add(time.Hour)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Object == mark {
+				return true
+			}
+		}
+		return false
+	})
 	var visits map[string]store.Visit
 	peer.Eventually(t, 60*time.Second, "every visit cut off to have an end", func() bool {
 		visits = byID(t, db.Visits(t.Context(), from, time.Now().Add(time.Hour)), func(v store.Visit) string { return v.ID })
@@ -329,67 +338,4 @@ func compareAudit(t *testing.T, bugle *peer.Bugle, db *store.Store, cut told, ac
 		t.Errorf("the audit: %+v, %v", verified, err)
 	}
 	all.acts = len(acknowledged)
-}
-
-// actor asks the API for something again and again, each time of an object of
-// its own, so that each act can be found in the audit.
-type actor struct {
-	mu   sync.Mutex
-	done []string // objects of what was acknowledged
-}
-
-const actObject = "agent act-"
-
-// startActs begins to act. Every other act goes into the database, the rest
-// through what steers agents.
-func startActs(t *testing.T, api string) *actor {
-	a := &actor{}
-	ended := make(chan struct{})
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{}}
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(50 * time.Millisecond)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-t.Context().Done():
-				return
-			case <-tick.C:
-			}
-			a.act(client, api, n)
-		}
-	}()
-	t.Cleanup(func() { <-ended; client.CloseIdleConnections() })
-	return a
-}
-
-func (a *actor) act(client *http.Client, api string, n int) {
-	id := fmt.Sprintf("act-%d", n)
-	method, path, body, want := http.MethodPost, "/state", `{"state":"ready"}`, http.StatusNotFound // told before it is looked for
-	if n%10 == 0 {
-		method, path, body, want = http.MethodPut, "", `{"languages":{"en":1}}`, http.StatusNoContent
-	}
-	r, err := http.NewRequest(method, api+"/api/v1/agents/"+id+path, bytes.NewReader([]byte(body)))
-	if err != nil {
-		return
-	}
-	r.Header.Set("Content-Type", "application/json")
-	resp, err := client.Do(r)
-	if err != nil {
-		return // the node is dead or was just killed
-	}
-	resp.Body.Close()
-	if resp.StatusCode != want {
-		return
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.done = append(a.done, "agent "+id)
-}
-
-// acknowledged gives what was acknowledged until now.
-func (a *actor) acknowledged() []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return append([]string(nil), a.done...)
 }
