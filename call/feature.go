@@ -33,7 +33,9 @@ func (c *Conductor) feature(leg *sip.Leg) {
 		return
 	}
 	log.Info("feature code")
-	side, err := c.Media.NewLeg(media.LegOptions{Latch: true})
+	o := media.LegOptions{Latch: true}
+	c.encrypt(&o, "", leg.Encrypted())
+	side, err := c.Media.NewLeg(o)
 	if err != nil {
 		_ = leg.Reject(NoPort.Code, "")
 		return

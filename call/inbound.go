@@ -89,7 +89,9 @@ func (c *inbound) answer() error {
 	if err := c.leg.Ringing(); err != nil {
 		return LeftRinging
 	}
-	leg, err := c.Media.NewLeg(media.LegOptions{Shared: c.Config.SIP.SharesPorts(c.leg.Trunk())})
+	o := media.LegOptions{Shared: c.Config.SIP.SharesPorts(c.leg.Trunk())}
+	c.encrypt(&o, c.leg.Trunk(), c.leg.Encrypted())
+	leg, err := c.Media.NewLeg(o)
 	if err != nil {
 		c.log.Warn("no media for a call", "error", err)
 		return NoPort
@@ -108,6 +110,13 @@ func (c *inbound) answer() error {
 	}
 	c.Events.Emit(c.id, event.CallAnswered{})
 	return nil
+}
+
+// encrypt says how the sound of a leg is encrypted that is with a trunk, or,
+// without a trunk's name, with an agent's phone.
+func (c *Conductor) encrypt(o *media.LegOptions, trunk string, signallingIs bool) {
+	o.SRTP = media.SRTPNamed(c.Config.SIP.SRTPWith(trunk))
+	o.Confidential = signallingIs || c.Config.SIP.SRTPInClear
 }
 
 // release gives back what the call holds: its media, and the leg, which sees to

@@ -136,12 +136,14 @@ func (c *inbound) ring(o router.Offer) (*ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	side, err := c.Media.NewLeg(media.LegOptions{
+	options := media.LegOptions{
 		Prefer: media.Preferring(c.media.Codec()),
 		Near:   c.media,
 		Latch:  true,
 		Flow:   sourceOf(binding),
-	})
+	}
+	c.encrypt(&options, "", binding.Encrypted())
+	side, err := c.Media.NewLeg(options)
 	if err != nil {
 		return nil, fmt.Errorf("media for agent %s: %w", o.Agent, err)
 	}

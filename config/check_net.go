@@ -24,7 +24,25 @@ func (k *checker) sip() {
 	k.oneOf(k.SIP.Digest, at("sip", "digest"), "md5", "sha-256", "both")
 	k.between(k.SIP.MaxCalls, 1, 1<<20, at("sip", "max_calls"))
 	k.lasting(k.SIP.RegisterExpires, shortestExpiry, longestExpiry, at("sip", "register_expires"))
+	k.srtp(k.SIP.SRTP, at("sip", "srtp"))
 	k.trunks()
+}
+
+// srtp checks how RTP is to be encrypted. Its keys travel in the signalling: where
+// that is encrypted nowhere, no call would have them.
+func (k *checker) srtp(degree string, path []string) {
+	k.oneOf(degree, path, "off", "offer", "require")
+	encrypted := slices.ContainsFunc(k.SIP.Listeners, func(l Listener) bool { return l.Network == "tls" || l.Network == "wss" })
+	if encrypted || k.SIP.SRTPInClear {
+		return
+	}
+	const remedy = "add a listener with network tls, or sip.srtp_in_clear: true if nobody can read along on your network"
+	switch degree {
+	case "offer":
+		k.odd(path, name(path)+" is offer, but no listener could tell the keys: no call will be encrypted", remedy)
+	case "require":
+		k.bad(path, name(path)+" is require, but no listener could tell the keys: no call could be taken", remedy)
+	}
 }
 
 // A shorter registration keeps phones and us busy with nothing else; a longer
@@ -68,6 +86,7 @@ func (k *checker) trunks() {
 			k.bad(extend(path, "name"), fmt.Sprintf("trunk %q is given twice", t.Name), "give each trunk its own name")
 		}
 		seen[t.Name] = true
+		k.srtp(t.SRTP, extend(path, "srtp"))
 		if len(t.Addresses) == 0 {
 			k.bad(extend(path, "addresses"), fmt.Sprintf("trunk %q has no addresses, so it cannot call", t.Name),
 				"add those it sends from: addresses: [192.0.2.0/24]")

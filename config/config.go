@@ -91,6 +91,8 @@ type SIP struct {
 	MaxCalls        int        `yaml:"max_calls"`         // callers at once on this node; past it 503. Default 2000
 	RegisterExpires Duration   `yaml:"register_expires"`  // longest registration granted, 10s to 24h; default 10m
 	ReadyOnRegister bool       `yaml:"ready_on_register"` // a registering agent is ready at once instead of paused
+	SRTP            string     `yaml:"srtp"`              // encryption of RTP with agents' phones: off (default), offer, require
+	SRTPInClear     bool       `yaml:"srtp_in_clear"`     // its keys may be told over UDP and TCP, too, where others can read them
 }
 
 // Listener is one socket that takes SIP.
@@ -107,6 +109,22 @@ type Trunk struct {
 	// SharedPorts lets its calls share RTP ports of ours, which are told apart by
 	// the far ends' addresses; default true.
 	SharedPorts bool `yaml:"shared_ports"`
+
+	SRTP string `yaml:"srtp"` // encryption of its RTP: off (default), offer, require
+}
+
+// SRTPWith gives the encryption of RTP with a trunk, given by its name, or, for
+// an empty name, with an agent's phone.
+func (s *SIP) SRTPWith(trunk string) string {
+	if trunk == "" {
+		return s.SRTP
+	}
+	for _, t := range s.Trunks {
+		if t.Name == trunk {
+			return t.SRTP
+		}
+	}
+	return "off"
 }
 
 // SharesPorts tells whether calls of a trunk, given by its name, may share RTP

@@ -28,11 +28,15 @@ func (v *Vault) defaults() { v.Refresh = Duration(time.Minute) }
 
 func (s *SIP) defaults() {
 	s.Digest = "md5"
+	s.SRTP = "off"
 	s.MaxCalls = 2000
 	s.RegisterExpires = Duration(10 * time.Minute)
 }
 
-func (t *Trunk) defaults() { t.SharedPorts = true }
+func (t *Trunk) defaults() {
+	t.SharedPorts = true
+	t.SRTP = "off"
+}
 
 func (m *Media) defaults() {
 	m.Ports = PortRange{First: 20000, Last: 29999}

@@ -26,6 +26,12 @@ const (
 	SRTPRequire
 )
 
+// SRTPNamed gives the degree of a name as the configuration writes it: off, offer
+// or require. Any other name is off.
+func SRTPNamed(name string) SRTP {
+	return SRTP(max(0, slices.Index([]string{SRTPOff: "off", SRTPOffer: "offer", SRTPRequire: "require"}, name)))
+}
+
 // suite is a crypto-suite of RFC 4568 or RFC 7714.
 type suite struct {
 	name      string

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -136,6 +137,26 @@ func (l *Leg) Agent() string { return l.who.agent }
 
 // Trunk gives the name of the trunk the call came from, or "".
 func (l *Leg) Trunk() string { return l.who.trunk }
+
+// Encrypted tells whether the leg's signalling is encrypted on its way to the next
+// hop, so that it may carry secrets: keys of SRTP. Where that hop is a proxy, what it
+// does beyond is its own.
+func (l *Leg) Encrypted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return isEncrypted(l.invite.Transport())
+}
+
+// isEncrypted tells the encrypted transports.
+func isEncrypted(transport string) bool {
+	return strings.EqualFold(transport, "tls") || strings.EqualFold(transport, "wss")
+}
+
+// Encrypted tells whether the phone's signalling is encrypted.
+func (b *Binding) Encrypted() bool {
+	transport, _, _ := strings.Cut(b.Source, ":")
+	return isEncrypted(transport)
+}
 
 // Header gives a header of the INVITE by name, "" if there is none. Of an
 // outbound leg it is our own INVITE's.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/test/peer"
 )
 
@@ -93,6 +95,73 @@ func TestSoftphoneCallsSoftphone(t *testing.T) {
 			nothingLeft(t, bugle)
 		})
 	}
+}
+
+// Both sides insist on SRTP, each under a key of its own, and hear each other unbroken;
+// the record says that they were encrypted and how it sounded.
+func TestEncryptedCall(t *testing.T) {
+	config := strings.Replace(peer.DemoConfig(t, ports), "\nsip:\n", "\nsip:\n  srtp: require\n  srtp_in_clear: true\n", 1)
+	config = strings.Replace(config, "{name: ", "{srtp: require, name: ", 1)
+	if strings.Count(config, "srtp: require") != 2 {
+		t.Fatalf("the demo's configuration has changed:\n%s", config)
+	}
+	bugle := peer.StartBugle(t, config, "anna")
+	anna := peer.StartBaresip(t, peer.Phone{User: "anna", Password: "pw-anna", Server: bugle.SIP, Tone: 440, Codec: "PCMU,PCMA", Encrypted: true})
+	bugle.SetState(t, "anna", "ready")
+	caller := peer.StartBaresip(t, peer.Phone{
+		User: "caller", Server: bugle.SIP, Tone: 800, Codec: "PCMA", NoRegister: true, Domain: "caller.invalid", Encrypted: true,
+	})
+	caller.Do(t, "dial", "sip:helpline@"+bugle.SIP)
+	caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 10*time.Second)
+	press(t, bugle, caller, "1", "1")
+	anna.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
+	peer.Eventually(t, 30*time.Second, "twelve seconds of talk", func() bool { return talked(t, anna, 12*time.Second) })
+	caller.Do(t, "hangup", "")
+	anna.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+	caller.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+	if got := theOneRecording(t, anna).Tone(0, 800); got < 5*time.Second {
+		t.Errorf("the agent heard the caller's tone for %v without a gap, want 5s", got)
+	}
+	if got := theOneRecording(t, caller).Tone(0, 440); got < 5*time.Second {
+		t.Errorf("the caller heard the agent's tone for %v without a gap, want 5s", got)
+	}
+	var out string
+	peer.Eventually(t, 5*time.Second, "both legs' ends to be told", func() bool {
+		out, _ = peer.Run(t, "", "events", "-c", filepath.Join(bugle.Dir, "bugle.yaml"))
+		return strings.Count(out, "leg.ended") == 2
+	})
+	for _, side := range []string{"caller", "agent"} {
+		leg := legEnded(t, out, side)
+		if leg.Suite == "" || leg.PacketsIn < 250 || leg.Heard.MOS < 4 || leg.Heard.Jitter > 20*time.Millisecond || leg.Heard.Loss > .01 {
+			t.Errorf("the %s's leg: %+v", side, leg)
+		}
+		if leg.RoundTrip <= 0 || leg.RoundTrip > 50*time.Millisecond || leg.Sent.MOS < 4 {
+			t.Errorf("the %s's leg, by its own reports: %+v", side, leg)
+		}
+	}
+	figures := bugle.Metrics(t)
+	if got := peer.Sum(figures, "bugle_media_mos_count"); got != 4 {
+		t.Errorf("%v directions were judged, want 4", got)
+	}
+	nothingLeft(t, bugle)
+}
+
+// legEnded gives the fact of one side's end from what `bugle events` says.
+func legEnded(t *testing.T, events, side string) event.LegEnded {
+	t.Helper()
+	for _, line := range strings.Split(events, "\n") {
+		at := strings.Index(line, `{"side":"`+side)
+		if at < 0 {
+			continue
+		}
+		var leg event.LegEnded
+		if err := json.NewDecoder(strings.NewReader(line[at:])).Decode(&leg); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		return leg
+	}
+	t.Fatalf("no end of the %s's leg in\n%s", side, events)
+	return event.LegEnded{}
 }
 
 // An agent makes himself ready and pauses with the keys of his phone.

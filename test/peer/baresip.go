@@ -43,6 +43,7 @@ type Phone struct {
 	Manual         bool   // it doesn't answer by itself
 	NoRegister     bool   // a caller's phone
 	Domain         string // of its own address; default: Server's host
+	Encrypted      bool   // it insists on SRTP
 }
 
 const baresipConfig = `
@@ -64,6 +65,7 @@ module g711.so
 module ausine.so
 module aubridge.so
 module sndfile.so
+module srtp.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
@@ -128,8 +130,12 @@ func (p Phone) account() string {
 	if p.Manual {
 		answer = "manual"
 	}
-	return fmt.Sprintf("<sip:%s@%s;transport=%s>;auth_user=%s;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=%d;answermode=%s;audio_codecs=%s;ptime=20\n",
-		p.User, p.Domain, p.Transport, p.User, p.Password, p.Server, p.Transport, regint, answer, strings.ReplaceAll(p.Codec, "PCMU", "PCMU/8000/1"))
+	more := ""
+	if p.Encrypted {
+		more = ";mediaenc=srtp-mand"
+	}
+	return fmt.Sprintf("<sip:%s@%s;transport=%s>;auth_user=%s;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=%d;answermode=%s;audio_codecs=%s;ptime=20%s\n",
+		p.User, p.Domain, p.Transport, p.User, p.Password, p.Server, p.Transport, regint, answer, strings.ReplaceAll(p.Codec, "PCMU", "PCMU/8000/1"), more)
 }
 
 // Do gives the softphone a command of its menu: "dial" "sip:…", "hangup", "accept".
