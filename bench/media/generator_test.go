@@ -18,6 +18,10 @@ const (
 	packetTime = 20 * time.Millisecond
 	packetSize = 12 + 160 // G.711
 
+	// mark is where in a packet it says whose it is: behind what may be blended
+	// into the sound before it.
+	mark = packetSize - 16
+
 	slots    = 10 // of the 20 ms: the legs' packets are spread over them
 	slotTime = packetTime / slots
 
@@ -25,7 +29,7 @@ const (
 	// kernel keeps the packets, and their time where it matters.
 	looks = 5
 
-	// silence is how a packet of silence begins, in PCMU; no leg has that number.
+	// silence is what is there in a packet of silence, in PCMU; no leg has that number.
 	silence = 0xFFFFFFFF
 
 	// timed is which legs have their packets' times taken: a pair of so many.
@@ -79,7 +83,7 @@ func newGenerator(legs int, music bool) (*generator, error) {
 		binary.BigEndian.PutUint16(l.packet[2:], uint16(rand.Uint32()))
 		binary.BigEndian.PutUint32(l.packet[4:], rand.Uint32())
 		binary.BigEndian.PutUint32(l.packet[8:], rand.Uint32())
-		binary.BigEndian.PutUint32(l.packet[12:], uint32(i))
+		binary.BigEndian.PutUint32(l.packet[mark:], uint32(i))
 	}
 	return g, nil
 }
@@ -149,8 +153,8 @@ func (l *farEnd) speak() {
 	binary.BigEndian.PutUint16(p[2:], binary.BigEndian.Uint16(p[2:])+1)
 	binary.BigEndian.PutUint32(p[4:], binary.BigEndian.Uint32(p[4:])+160)
 	l.sent++
-	binary.BigEndian.PutUint32(p[16:], l.sent)
-	binary.BigEndian.PutUint64(p[20:], uint64(now(unix.CLOCK_REALTIME)))
+	binary.BigEndian.PutUint32(p[mark+4:], l.sent)
+	binary.BigEndian.PutUint64(p[mark+8:], uint64(now(unix.CLOCK_REALTIME)))
 	sendTo(l.fd, p, nil)
 }
 
@@ -170,7 +174,7 @@ func (g *generator) listen(i int) {
 // hear notes one packet.
 func (g *generator) hear(i int, p []byte, at int64) {
 	l := &g.legs[i]
-	if !g.music && len(p) == packetSize && binary.BigEndian.Uint32(p[12:]) == silence {
+	if !g.music && len(p) == packetSize && binary.BigEndian.Uint32(p[mark:]) == silence {
 		l.filled++
 		return
 	}
@@ -191,17 +195,17 @@ func (g *generator) hear(i int, p []byte, at int64) {
 		l.last = at
 		return
 	}
-	if binary.BigEndian.Uint32(p[12:]) != uint32(i^1) {
+	if binary.BigEndian.Uint32(p[mark:]) != uint32(i^1) {
 		l.foreign++
 		return
 	}
-	number := binary.BigEndian.Uint32(p[16:])
+	number := binary.BigEndian.Uint32(p[mark+4:])
 	if number != l.newest+1 {
 		l.disordered++
 	}
 	l.newest = max(l.newest, number)
 	if i%timed < 2 {
-		g.times = append(g.times, time.Duration(at-int64(binary.BigEndian.Uint64(p[20:]))))
+		g.times = append(g.times, time.Duration(at-int64(binary.BigEndian.Uint64(p[mark+8:]))))
 	}
 }
 

@@ -74,6 +74,7 @@ func relayOwn(far, near []uint16, legs []int) (func(), error) {
 		c := newClock(limitBeat)
 		for turn := 0; ; turn = 1 - turn {
 			c.wait()
+			c.forgo()
 			for n := turn; n < len(legs); n += 2 {
 				leg := legs[n]
 				for i := range in.receive(fds[leg]) {
@@ -140,6 +141,7 @@ func relayShared(far, near []uint16, legs []int) (func(), error) {
 	return func() {
 		for c := newClock(limitBeat); ; {
 			c.wait()
+			c.forgo()
 			for beat() {
 			}
 		}

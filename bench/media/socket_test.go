@@ -154,6 +154,13 @@ func (c *clock) wait() {
 	c.next += c.every
 }
 
+// forgo lets go the beats that are overdue.
+func (c *clock) forgo() {
+	if late := monotonic() - c.next; late > 0 {
+		c.next += (late/c.every + 1) * c.every
+	}
+}
+
 func monotonic() int64 { return now(unix.CLOCK_MONOTONIC) }
 
 // now reads a clock in nanoseconds.
