@@ -12,7 +12,8 @@ import (
 // it is sent. Each packet lies where its timestamp puts it, so that jitter on
 // the way is not in the file; what was lost is silent, and so are keys while
 // they are hidden (Leg.HideKeys). The two sides lie within 30 ms of how they
-// were heard here, however long the call and whatever the far end's clock.
+// were heard here, 60 while somebody speaks without pause, however long the call
+// and whatever the far end's clock.
 type Recording struct {
 	taping
 }
@@ -37,11 +38,17 @@ const (
 	// stereoSettle is how many packets a stream's place may be corrected by what
 	// follows, with all that has been placed before: half of stereoLag.
 	stereoSettle = 12
-	// stereoWatch is after how many packets a stream's place is looked at.
-	stereoWatch = 50
+	// stereoWatch is after how many packets a stream's place is looked at: five
+	// seconds, in which at least one has come without delay.
+	stereoWatch = 250
 	// stereoOff is how far a stream may lie beside our clock: 30 ms, since packets
 	// are taken by turns of 20.
 	stereoOff = int64(frameSize * 3 / 2)
+	// stereoHush is the sample below which nothing is said.
+	stereoHush = 200
+	// stereoPause is how many such packets make a pause, in which one may be left
+	// out or put in.
+	stereoPause = 3
 	// stereoDrift is how far a stream's timestamps may lead or trail our clock
 	// before the stream is placed anew.
 	stereoDrift = 2 * stereoWindow / 5
@@ -70,22 +77,28 @@ type track struct {
 
 	packets int   // since it was placed
 	best    int64 // how early the earliest packet came since it was looked at last
+	off     int64 // what that was then
+	hushed  int   // packets in a row in which nothing was said
 }
 
-// early tells by how much a stream is placed too late, given how long before its
-// place a packet came; less than nothing is too early. At first that is known by any packet that comes before its place: the
-// first was late. Then it is looked at every second, for the far end's clock.
-func (t *track) early(lead int64) (by int64) {
+// early tells by how much a stream is to be placed earlier, given how long before
+// its place a packet came; less than nothing is later. At first that is known by
+// any packet that comes before its place: the first was late. Then it is looked
+// at every five seconds, for the far end's clock, and done where nothing is said
+// or when it is twice what it may be.
+func (t *track) early(lead int64, silent bool) (by int64) {
 	t.best = max(t.best, lead)
-	t.packets++
-	switch {
-	case t.packets <= stereoSettle && lead > 0:
-		by = lead
-	case t.packets > stereoSettle && t.packets%stereoWatch == 0:
-		if t.best > stereoOff || t.best < -stereoOff {
-			by = t.best
-		}
-		t.best = math.MinInt64
+	if t.hushed++; !silent {
+		t.hushed = 0
+	}
+	if t.packets++; t.packets <= stereoSettle {
+		return max(0, lead)
+	}
+	if t.packets%stereoWatch == 0 {
+		t.off, t.best = t.best, math.MinInt64
+	}
+	if off := max(t.off, -t.off); off > 2*stereoOff || off > stereoOff && t.hushed > stereoPause {
+		by, t.off = t.off, 0
 	}
 	return by
 }
@@ -120,13 +133,13 @@ func (w *stereoWriter) place(f *tapFrame) {
 	}
 	track := &w.tracks[f.side]
 	position := track.locate(f, now)
-	if by := track.early(position - now); by != 0 {
+	var pcm [tapFrameSize]int16
+	decode(pcm[:f.size], f.audio[:f.size], f.codec)
+	if by := track.early(position-now, loudest(pcm[:f.size]) < stereoHush); by != 0 {
 		position, now = w.replace(f.side, position, now, by)
 	}
 	w.newest = max(w.newest, position+int64(f.size), now)
 	w.flush(w.newest - stereoLag)
-	var pcm [tapFrameSize]int16
-	decode(pcm[:f.size], f.audio[:f.size], f.codec)
 	for i, sample := range pcm[:f.size] {
 		p := position + int64(i)
 		if p >= w.written && p < w.written+stereoWindow && (f.side == sent || !w.key.covers(p)) {

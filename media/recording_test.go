@@ -232,7 +232,7 @@ func TestRecordingKeepsTheSidesTogether(t *testing.T) {
 			}
 			for i, p := range heard {
 				n := 49 + 50*int(math.Round(float64(p-said[0])/(1-c.ppm*1e-6)/50/float64(frameSize)))
-				if off := int64(p) - (at(n) + int64(said[0]-49*frameSize)); off < -240-80 || off > 240+160 {
+				if off := int64(p) - (at(n) + int64(said[0]-49*frameSize)); off < -240-160 || off > 240+160 {
 					t.Fatalf("click %d lies %d samples from where it was heard", i, off)
 				}
 			}
