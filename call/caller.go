@@ -12,6 +12,9 @@ import (
 // An inbound call is the ivr.Phone of its flow.
 var _ ivr.Phone = (*inbound)(nil)
 
+// Media can be put on hold by signalling.
+var _ sip.Holder = (*media.Leg)(nil)
+
 // Play implements ivr.Phone.
 func (c *inbound) Play(prompts ...ivr.Prompt) { c.play = c.media.Play(c.clips(prompts)...) }
 

@@ -152,6 +152,9 @@ func completeVia(req *gosip.Request, c gosip.Connection) {
 	}
 }
 
+// lookupIP asks the DNS. Tests replace it: in virtual time there is no network.
+var lookupIP = net.DefaultResolver.LookupNetIP
+
 // resolve turns a URI into ip:port. Trunks are addresses; a name is looked up
 // once, for those who dial by hand.
 func resolve(ctx context.Context, u *gosip.Uri, network string) (string, error) {
@@ -173,7 +176,7 @@ func resolve(ctx context.Context, u *gosip.Uri, network string) (string, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
+	ips, err := lookupIP(ctx, "ip4", host)
 	if err != nil {
 		return "", fmt.Errorf("looking up %s: %w", host, err)
 	}

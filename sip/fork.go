@@ -62,7 +62,7 @@ func (l *Leg) win(res *gosip.Response) {
 }
 
 // lateBranch ends a branch that was answered after another; each repetition of
-// its 2xx is acknowledged again.
+// its 2xx is acknowledged again. l.mu is let go meanwhile.
 func (l *Leg) lateBranch(res *gosip.Response) {
 	f := l.fork(toTag(res), res)
 	if f == nil {
@@ -73,15 +73,14 @@ func (l *Leg) lateBranch(res *gosip.Response) {
 		f.dlg.accepted(res)
 		f.ack = l.ackIn(&f.dlg, nil)
 	}
-	d, ack, by := f.dlg, f.ack, End{By: ByLocal, Cause: Cause{"SIP", 200, "Call completed elsewhere"}}
-	l.s.spawn(func() {
-		l.write(&d, ack)
-		if first && !f.byed {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.ask(&f.dlg, l.byeFor(&f.dlg, by), func(*gosip.Response, error) {})
-		}
-	})
+	d, ack := f.dlg, f.ack
+	l.mu.Unlock()
+	l.write(&d, ack)
+	l.mu.Lock()
+	if first && !f.byed {
+		elsewhere := End{By: ByLocal, Cause: Cause{"SIP", 200, "Call completed elsewhere"}}
+		l.ask(&f.dlg, l.byeFor(&f.dlg, elsewhere), func(*gosip.Response, error) {})
+	}
 }
 
 // earlyAnswer takes a 1xx of a branch: its description, and its wish to be told that it

@@ -39,6 +39,8 @@ type Options struct {
 	// RingLimit is how long a call of ours may ring (Timer C of RFC 3261); default
 	// four minutes. It is the last resort: who dials hangs up before.
 	RingLimit time.Duration
+
+	minSE time.Duration // the smallest session interval taken; default defaultMinSE. Tests shorten it
 }
 
 // Server is one node's SIP endpoint.
@@ -124,7 +126,7 @@ func newServer(o Options) *Server {
 	}
 	s.sessionExpires = cmp.Or(o.SessionExpires, defaultSessionExpires)
 	s.ringLimit = cmp.Or(o.RingLimit, defaultRingLimit)
-	s.minSE = defaultMinSE
+	s.minSE = cmp.Or(o.minSE, defaultMinSE)
 	if s.maxCalls <= 0 {
 		s.maxCalls = 2000
 	}

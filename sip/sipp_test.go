@@ -238,7 +238,7 @@ func TestSippAnswers(t *testing.T) {
 				s := start(t, Options{Config: openConfig("udp"), T1: sippT1})
 				port := freePort(t, network)
 				done := sipp(t, network, c.name, c.steps, "-p", fmt.Sprint(port))
-				l := ring(t, s, fmt.Sprintf("sip:agent@127.0.0.1:%d;transport=%s", port, network))
+				l := ring(t, s, Target{URI: fmt.Sprintf("sip:agent@127.0.0.1:%d;transport=%s", port, network), From: "bugle"})
 				if c.act != nil {
 					c.act(t, l)
 				}
@@ -251,12 +251,12 @@ func TestSippAnswers(t *testing.T) {
 
 // ring calls a sipp that may not listen yet: over UDP the INVITE is repeated,
 // over TCP the call is tried again.
-func ring(t *testing.T, s *Server, uri string) *Leg {
+func ring(t *testing.T, s *Server, target Target) *Leg {
 	t.Helper()
 	deadline, again := time.After(patience), time.NewTicker(50*time.Millisecond)
 	defer again.Stop()
 	for {
-		l, err := s.Dial(Target{URI: uri, From: "bugle"}, &media{})
+		l, err := s.Dial(target, &media{})
 		if err != nil {
 			t.Fatal(err)
 		}

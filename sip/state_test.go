@@ -59,12 +59,7 @@ func TestRestore(t *testing.T) {
 				wait(t, "answered", l.Answered())
 				from, to, callID = field(invite, "To")+";tag=callee", field(invite, "From"), field(invite, "Call-ID")
 			}
-			eventually(t, func() string {
-				if _, err := l.State(); err != nil {
-					return err.Error()
-				}
-				return ""
-			})
+			eventually(t, func() string { return unsaved(l) })
 			state := saved(t, l)
 			cfg := openConfig("udp")
 			cfg.Listeners[0].Address = far.to
