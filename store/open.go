@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -117,4 +118,19 @@ func (s *Store) migrate(ctx context.Context) error {
 		return fmt.Errorf("%w: the tables are of version %d, this bugle knows %d: run a newer bugle", ErrRefused, has, known)
 	}
 	return nil
+}
+
+// needsHands tells whether trying again is of no use: the server is there and
+// says no, to the password, the database's name, a right, or a migration. The
+// classes are those of PostgreSQL's appendix A.
+func needsHands(err error) bool {
+	var said *pgconn.PgError
+	if !errors.As(err, &said) || len(said.Code) != 5 {
+		return false
+	}
+	switch said.Code[:2] {
+	case "08", "40", "53", "55", "57", "58": // connection, conflict, resources, locks, shutdown, the server's disk
+		return false
+	}
+	return true
 }

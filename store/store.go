@@ -120,6 +120,9 @@ func (s *Store) Ready(ctx context.Context) error {
 		err = s.recognise(ctx)
 	}
 	if err != nil {
+		if needsHands(err) {
+			err = fmt.Errorf("%w: %w", ErrRefused, err)
+		}
 		return fmt.Errorf("open store: %w", err)
 	}
 	s.known.Store(true)

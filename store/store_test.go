@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,6 +189,43 @@ func TestNodesMigrateTogether(t *testing.T) {
 	for range cap(errs) {
 		must(t, <-errs)
 	}
+}
+
+// A migration with a number below one that a database has already is refused
+// there: the next one takes the next number.
+func TestMigrationsHaveNoGaps(t *testing.T) {
+	files, err := migrations.ReadDir("migrations")
+	must(t, err)
+	for i, f := range files {
+		if want := fmt.Sprintf("%05d_", i+1); !strings.HasPrefix(f.Name(), want) {
+			t.Errorf("%s should begin with %s", f.Name(), want)
+		}
+	}
+}
+
+// A server that is there and says no is no server that is away.
+func TestRefusalsOfTheServerAreFinal(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		if d.config.Postgres == "" {
+			return // a file is never away
+		}
+		for name, change := range map[string]func(*url.URL){
+			"unknown database": func(u *url.URL) { u.Path = "/nobody-made-this" },
+			"unknown user":     func(u *url.URL) { u.User = url.UserPassword("nobody", "wrong") },
+		} {
+			at, err := url.Parse(d.config.Postgres)
+			must(t, err)
+			change(at)
+			_, err = Open(t.Context(), Options{Config: config.Store{Postgres: at.String()}, Sealer: d.sealer, Log: slog.New(slog.DiscardHandler)})
+			if !errors.Is(err, ErrRefused) {
+				t.Errorf("%s: %v, want it refused", name, err)
+			}
+		}
+		gone := Options{Config: config.Store{Postgres: "postgres://127.0.0.1:1/bugle"}, Sealer: d.sealer, Log: slog.New(slog.DiscardHandler)}
+		if _, err := Open(t.Context(), gone); err == nil || errors.Is(err, ErrRefused) {
+			t.Errorf("nobody listening: %v, want it to be away", err)
+		}
+	})
 }
 
 func TestNewerTablesAreRefused(t *testing.T) {
