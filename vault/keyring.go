@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
@@ -27,7 +28,8 @@ type Key struct {
 	Primary bool      // what is sealed now is sealed under it; the others only open
 }
 
-// keyring is a keyset ready for use. It never changes; a rotation makes another.
+// keyring is a keyset ready for use. It never changes, but for the count; a
+// rotation makes another.
 type keyring struct {
 	seal *keyset.Handle // AES-256-GCM keys, one of them primary
 	hash *keyset.Handle // the one HMAC-SHA-256 key for numbers
@@ -38,6 +40,7 @@ type keyring struct {
 	primary     uint32
 	keys        []Key
 	fingerprint string
+	sealed      *atomic.Uint64 // here under the primary key, by this process and those before
 }
 
 // document is a keyset as it stands in its source: two of Tink's cleartext
@@ -89,7 +92,7 @@ func (r *keyring) rotated(now time.Time) (*keyring, error) {
 
 // assemble checks that the keys are of the kind wanted and makes them usable.
 func assemble(seal, hash *keyset.Handle, made map[uint32]time.Time) (*keyring, error) {
-	r := &keyring{seal: seal, hash: hash, made: made}
+	r := &keyring{seal: seal, hash: hash, made: made, sealed: new(atomic.Uint64)}
 	if err := r.list(); err != nil {
 		return nil, err
 	}

@@ -181,6 +181,39 @@ func TestRunningNodesTakeItUp(t *testing.T) {
 	})
 }
 
+// A rotation that somebody else notices first is told of as well, and nothing that
+// was sealed under the old key is counted as sealed under the new one.
+func TestRotationNoticedElsewhereFirst(t *testing.T) {
+	for name, notice := range map[string]func(v, other *Vault){
+		"health": func(v, _ *Vault) { _ = v.Healthy(t.Context()) },
+		"reload": func(v, _ *Vault) { _ = v.Reload(t.Context()) },
+		"unseal": func(v, other *Vault) { mustUnseal(t, v, mustSeal(t, other, "new", "place"), "place", "new") },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			v, path := fresh(t)
+			for range 10 {
+				mustSeal(t, v, "x", "")
+			}
+			k, err := Rotate(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			notice(v, open(t, path))
+			if v.Keys()[0].ID != k.ID {
+				t.Fatalf("%s: the rotation was not noticed", name)
+			}
+			if n := v.Sealed(); n != 0 {
+				t.Errorf("%s: %d values are counted under the new key", name, n)
+			}
+			taken := watch(t, v, 0)
+			time.Sleep(time.Minute)
+			if len(taken) != 1 || (<-taken).ID != k.ID {
+				t.Errorf("%s: the new key was told of %d times, not once", name, len(taken))
+			}
+		})
+	}
+}
+
 // watch runs Watch until the test ends and gives the keys that it takes up.
 func watch(t *testing.T, v *Vault, refresh time.Duration) <-chan Key {
 	t.Helper()
@@ -259,7 +292,7 @@ func TestSealsAreCounted(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		v, _ := fresh(t)
-		v.seals.Store(Many)
+		v.ring.Load().sealed.Store(Many)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		told := 0

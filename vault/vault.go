@@ -46,11 +46,11 @@ var (
 type Vault struct {
 	source source
 	ring   atomic.Pointer[keyring]
-	dir    string        // data_dir; empty for tools
-	seals  atomic.Uint64 // sealed here under the primary key, by this process and those before
+	dir    string // data_dir; empty for tools
 	clean  func(number string) string
 
 	reading sync.Mutex // held while the source is read
+	told    uint32     // the primary key that Watch knows of; held by reading
 
 	mu     sync.Mutex
 	failed error // of the last reading; nil once one succeeded
@@ -72,7 +72,8 @@ func Open(ctx context.Context, c config.Vault, dataDir string) (*Vault, error) {
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
 	v.dir = dataDir
-	v.seals.Add(readCount(dataDir, v.ring.Load().primary))
+	ring := v.ring.Load()
+	ring.sealed.Add(readCount(dataDir, ring.primary))
 	return v, nil
 }
 
@@ -86,6 +87,7 @@ func Inspect(ctx context.Context, c config.Vault, dataDir string) (*Vault, error
 	if err := v.Reload(ctx); err != nil {
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
+	v.told = v.ring.Load().primary
 	if dataDir == "" {
 		return v, nil
 	}
@@ -98,8 +100,9 @@ func Inspect(ctx context.Context, c config.Vault, dataDir string) (*Vault, error
 // Seal gives plain sealed under the primary key and bound to associated, which
 // Unseal has to be given again. The result is 33 bytes longer than plain.
 func (v *Vault) Seal(plain, associated []byte) ([]byte, error) {
-	v.seals.Add(1)
-	sealed, err := v.ring.Load().aead.Encrypt(plain, associated)
+	ring := v.ring.Load()
+	ring.sealed.Add(1)
+	sealed, err := ring.aead.Encrypt(plain, associated)
 	if err != nil {
 		return nil, errors.New("seal: the value is too long") // the one thing that Encrypt refuses
 	}
@@ -202,6 +205,9 @@ func (v *Vault) fetch(ctx context.Context) (*keyring, error) {
 				ErrKeyset, fresh.fingerprint, old.fingerprint)
 		case !fresh.has(old.primary):
 			return nil, fmt.Errorf("%w: it lacks key %d, which this node seals with", ErrKeyset, old.primary)
+		}
+		if fresh.primary == old.primary {
+			fresh.sealed = old.sealed
 		}
 	}
 	return fresh, nil

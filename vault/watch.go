@@ -48,7 +48,7 @@ func (v *Vault) Watch(ctx context.Context, w Watcher) {
 			}
 		case <-count.C:
 			_ = v.writeCount() // on a full disk the next minute will do
-			if k, n := v.Keys()[0], v.seals.Load(); n >= Many && k.ID != worn && w.Worn != nil {
+			if k, n := v.Keys()[0], v.Sealed(); n >= Many && k.ID != worn && w.Worn != nil {
 				worn = k.ID
 				w.Worn(k, n)
 			}
@@ -57,18 +57,18 @@ func (v *Vault) Watch(ctx context.Context, w Watcher) {
 }
 
 // lookAgain reads the keyset if its source may have another, and reports whether
-// another key is the primary one now.
+// another key is the primary one than it has told of before: the keyset may have
+// been read by somebody else first, who missed a key.
 func (v *Vault) lookAgain(ctx context.Context, refresh time.Duration) (primary Key, taken bool) {
 	v.reading.Lock()
 	defer v.reading.Unlock()
-	before := v.ring.Load().primary
 	if v.source.changed() || v.source.due(refresh) {
 		_ = v.read(ctx) // Healthy tells
 	}
-	if primary = v.Keys()[0]; primary.ID == before {
+	if primary = v.Keys()[0]; primary.ID == v.told {
 		return primary, false
 	}
-	v.seals.Store(0)
+	v.told = primary.ID
 	return primary, true
 }
 
@@ -95,7 +95,8 @@ func (v *Vault) writeCount() error {
 	if v.dir == "" {
 		return nil
 	}
-	text := fmt.Appendf(nil, "%d %d\n", v.ring.Load().primary, v.seals.Load())
+	ring := v.ring.Load()
+	text := fmt.Appendf(nil, "%d %d\n", ring.primary, ring.sealed.Load())
 	if err := replaceFile(filepath.Join(v.dir, countFile), text, nil); err != nil {
 		return fmt.Errorf("keep count of what is sealed: %w", err)
 	}
@@ -103,7 +104,7 @@ func (v *Vault) writeCount() error {
 }
 
 // Sealed gives how many values this node has sealed under the primary key.
-func (v *Vault) Sealed() uint64 { return v.seals.Load() }
+func (v *Vault) Sealed() uint64 { return v.ring.Load().sealed.Load() }
 
 // Collectors gives the vault's metrics, to be registered with Prometheus.
 func (v *Vault) Collectors() []prometheus.Collector {
