@@ -21,7 +21,8 @@ var rooms = map[string][]string{
 	"event":  {},
 	"media":  {},
 	"ivr":    {},
-	"sip":    {},
+	"cert":   {},
+	"sip":    {"cert"},
 	"queue":  {},
 	"router": {"queue"},
 	"call":   {"sip", "media", "ivr", "router", "queue"},
@@ -29,7 +30,7 @@ var rooms = map[string][]string{
 	"vault":  {},
 	"store":  {"vault"},
 	"report": {"store"},
-	"web":    {"report", "store", "router", "call", "vault"},
+	"web":    {"report", "store", "router", "call", "vault", "cert"},
 
 	"deployments": {},
 }

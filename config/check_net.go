@@ -17,7 +17,8 @@ func (k *checker) sip() {
 	}
 	for i, l := range k.SIP.Listeners {
 		path := at("sip", "listeners", strconv.Itoa(i))
-		k.oneOf(l.Network, extend(path, "network"), "udp", "tcp")
+		k.oneOf(l.Network, extend(path, "network"), "udp", "tcp", "tls")
+		k.certificate(l, path)
 		k.concrete(l.Address.Addr(), extend(path, "address"))
 	}
 	k.host(k.SIP.Domain, at("sip", "domain"))
@@ -42,6 +43,21 @@ func (k *checker) srtp(degree string, path []string) {
 		k.odd(path, name(path)+" is offer, but no listener could tell the keys: no call will be encrypted", remedy)
 	case "require":
 		k.bad(path, name(path)+" is require, but no listener could tell the keys: no call could be taken", remedy)
+	}
+}
+
+// certificate checks that a listener has a certificate where it needs one.
+func (k *checker) certificate(l Listener, path []string) {
+	for _, f := range []struct{ name, value string }{{"certificate", l.Certificate}, {"key", l.Key}} {
+		switch {
+		case l.Network == "tls" && f.value == "":
+			k.bad(path, fmt.Sprintf("%s of network tls has no %s", name(path), f.name), "name its PEM file: "+f.name+": FILE")
+		case (l.Network == "udp" || l.Network == "tcp") && f.value != "":
+			k.bad(extend(path, f.name), fmt.Sprintf("%s has a %s, but %s is not encrypted", name(path), f.name, l.Network), "write network: tls, or remove it")
+		}
+	}
+	if (l.Network == "udp" || l.Network == "tcp") && l.ClientCA != "" {
+		k.bad(extend(path, "client_ca"), fmt.Sprintf("%s has a client_ca, but %s is not encrypted", name(path), l.Network), "write network: tls, or remove it")
 	}
 }
 
@@ -191,11 +207,11 @@ func (k *checker) ports() {
 		if !l.Address.IsValid() || l.Address.Port() == 0 {
 			continue
 		}
-		if j := slices.Index(k.SIP.Listeners, l); j < i {
+		if j := slices.IndexFunc(k.SIP.Listeners, func(o Listener) bool { return o.Address == l.Address && o.stream() == l.stream() }); j < i {
 			k.bad(path, fmt.Sprintf("%s %s is listened on twice", l.Network, l.Address), "remove one")
 		}
-		if l.Network == "tcp" && http.Port() == l.Address.Port() && sameHost(http.Addr(), l.Address.Addr()) {
-			k.bad(path, fmt.Sprintf("tcp %s is also http.address", l.Address), "give one of them another port")
+		if l.stream() && http.Port() == l.Address.Port() && sameHost(http.Addr(), l.Address.Addr()) {
+			k.bad(path, fmt.Sprintf("%s %s is also http.address", l.Network, l.Address), "give one of them another port")
 		}
 		if p := k.Media.Ports; l.Network == "udp" && p.First <= l.Address.Port() && l.Address.Port() <= p.Last &&
 			sameHost(k.Media.Address, l.Address.Addr()) {
@@ -203,6 +219,9 @@ func (k *checker) ports() {
 		}
 	}
 }
+
+// stream reports whether it is a TCP socket.
+func (l Listener) stream() bool { return l.Network == "tcp" || l.Network == "tls" }
 
 // addrPort is where the HTTP listener will be, as far as that can be known
 // without asking DNS; port 0 if it cannot.

@@ -85,6 +85,7 @@ type Vault struct {
 // SIP is the signalling side.
 type SIP struct {
 	Listeners       []Listener `yaml:"listeners"`
+	TrustedCA       string     `yaml:"trusted_ca"`        // PEM file of the authorities believed when we connect over TLS; default: the system's
 	Domain          string     `yaml:"domain"`            // host part of our agents' addresses and digest realm; default: the first listener's host
 	Digest          string     `yaml:"digest"`            // md5 (default), sha-256, both
 	Trunks          []Trunk    `yaml:"trunks"`            // who may send us calls
@@ -97,8 +98,13 @@ type SIP struct {
 
 // Listener is one socket that takes SIP.
 type Listener struct {
-	Network string         `yaml:"network"` // udp, tcp
+	Network string         `yaml:"network"` // udp, tcp, tls
 	Address netip.AddrPort `yaml:"address"` // concrete: 0.0.0.0 cannot stand in a Contact
+
+	// Of TLS: PEM files, which are looked at again while the node runs.
+	Certificate string `yaml:"certificate"` // the certificate, and behind it those that lead to its authority
+	Key         string `yaml:"key"`         // its private key
+	ClientCA    string `yaml:"client_ca"`   // authorities that must have signed the certificates of who connects; default: none is asked for
 }
 
 // Trunk is a carrier or SBC that sends us calls.

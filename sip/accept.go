@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -21,14 +22,15 @@ const acceptRetry = 50 * time.Millisecond
 // open files) and caps how many connections one address may hold.
 type acceptor struct {
 	net.Listener
+	tls *tls.Config // nil: connections are in the clear
 
 	mu    sync.Mutex
 	conns map[netip.Addr]int
 	total int
 }
 
-func newAcceptor(l net.Listener) *acceptor {
-	return &acceptor{Listener: l, conns: make(map[netip.Addr]int)}
+func newAcceptor(l net.Listener, server *tls.Config) *acceptor {
+	return &acceptor{Listener: l, tls: server, conns: make(map[netip.Addr]int)}
 }
 
 // Accept gives the next connection within the limits; others are closed.
@@ -47,7 +49,11 @@ func (a *acceptor) Accept() (net.Conn, error) {
 			_ = c.Close()
 			continue
 		}
-		return &countedConn{Conn: c, give: sync.OnceFunc(func() { a.give(ip) })}, nil
+		c = &countedConn{Conn: c, give: sync.OnceFunc(func() { a.give(ip) })}
+		if a.tls != nil {
+			c = tls.Server(c, a.tls) // its reader shakes hands
+		}
+		return c, nil
 	}
 }
 

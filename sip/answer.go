@@ -127,7 +127,7 @@ func sessionFault(err error) (code int, reason string) {
 // accept sends a 200 to an INVITE and sees to its repetition; l.mu is held.
 func (l *Leg) accept(tx *serverTx, req *gosip.Request, sdp []byte, offered bool) error {
 	res := response(req, tx.flow, 200, "OK", l.dlg.localTag)
-	res.AppendHeader(tx.flow.contact())
+	res.AppendHeader(tx.flow.contact(req.Recipient.Scheme))
 	res.AppendHeader(allowHeader)
 	res.AppendHeader(supportedHeader)
 	l.timer.grant(l, req, res)

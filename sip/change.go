@@ -170,7 +170,7 @@ func (l *Leg) sendChange(c *revision) {
 
 func (l *Leg) changeRequest(c *revision, sdp []byte) *gosip.Request {
 	req := l.dlg.request(c.method, 0)
-	req.AppendHeader(l.dlg.via.contact())
+	req.AppendHeader(l.dlg.via.contact(l.dlg.target.Scheme))
 	req.AppendHeader(allowHeader)
 	req.AppendHeader(againSupportedHeader)
 	l.timer.propose(l.s, req)

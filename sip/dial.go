@@ -112,8 +112,8 @@ func (t *Target) parse() (*gosip.Uri, []gosip.Uri, error) {
 	if err := gosip.ParseUri(text, &uri); err != nil {
 		return nil, nil, fmt.Errorf("%q: %w", text, err)
 	}
-	if uri.Scheme != "sip" || uri.Host == "" || !cleanURI(&uri) {
-		return nil, nil, fmt.Errorf("%q is not a sip: URI with a host", text)
+	if !isSIP(&uri) || uri.Host == "" || !cleanURI(&uri) {
+		return nil, nil, fmt.Errorf("%q is not a sip: or sips: URI with a host", text)
 	}
 	uri.Headers = nil
 	var routes []gosip.Uri
@@ -155,11 +155,12 @@ func (s *Server) wayTo(t Target, uri *gosip.Uri, routes []gosip.Uri) (*listener,
 		network = transportOf(&routes[0], "udp")
 	}
 	if b := t.Binding; b != nil {
-		if n, addr, ok := strings.Cut(b.Source, ":"); ok {
-			network, local = n, b.Local
-			if len(routes) == 0 {
-				dest = addr
-			}
+		n, addr, ok := strings.Cut(b.Source, ":")
+		switch {
+		case ok && len(routes) > 0: // the proxy is reached at its own address, from any node
+			network = transportOf(&routes[0], n)
+		case ok:
+			network, local, dest = n, b.Local, addr
 		}
 	}
 	ln := s.listenerFor(network, local)
@@ -239,7 +240,7 @@ func (l *Leg) start() {
 		return
 	}
 	l.dlg.via.remote = req.Destination()
-	req.AppendHeader(l.dlg.via.contact())
+	req.AppendHeader(l.dlg.via.contact(l.dlg.target.Scheme))
 	l.sendInvite(req, conn)
 }
 

@@ -186,9 +186,13 @@ func resolve(ctx context.Context, u *gosip.Uri, network string) (string, error) 
 	return net.JoinHostPort(ips[0].Unmap().String(), strconv.Itoa(port)), nil
 }
 
-// behindNAT reports whether a Contact names a private address that is not the
-// one the message came from: nobody answers there.
+// behindNAT reports whether nobody answers at a Contact: it names a private
+// address that is not the one the message came from, or, from who has no address
+// to be called at, a name that cannot be (RFC 7118 section 5.1).
 func behindNAT(contact *gosip.Uri, f flow) bool {
+	if strings.HasSuffix(strings.ToLower(contact.Host), ".invalid") || f.at.network == "ws" || f.at.network == "wss" {
+		return true
+	}
 	ip, err := netip.ParseAddr(strings.Trim(contact.Host, "[]"))
 	return err == nil && ip.IsPrivate() && ip != f.addr()
 }
@@ -203,11 +207,17 @@ func recordRoutes(m gosip.Message) []gosip.Uri {
 	return routes
 }
 
-// transportOf gives the transport a URI asks for: udp, tcp, or the fallback if it says nothing we have.
+// transportOf gives the transport a URI asks for, or the fallback if it says
+// nothing we have. sips: is TLS, or a WebSocket over it (RFC 3261 section 26.2.2,
+// RFC 7118 section 5.2).
 func transportOf(u *gosip.Uri, fallback string) string {
 	t, _ := u.UriParams.Get("transport")
-	switch t = strings.ToLower(t); t {
-	case "udp", "tcp":
+	switch t = strings.ToLower(t); {
+	case u.Scheme == "sips" && (t == "ws" || t == "wss"):
+		return "wss"
+	case u.Scheme == "sips":
+		return "tls"
+	case t == "udp" || t == "tcp" || t == "tls" || t == "ws" || t == "wss":
 		return t
 	}
 	return fallback

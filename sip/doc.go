@@ -1,8 +1,8 @@
 // Package sip is Bugle's signalling: listeners, trunks, the registrar, and
 // legs, each leg being one SIP dialog.
 //
-// Bytes, sockets and the grammar are sipgo's, and nothing outside this package
-// sees that library. Transactions, dialogs, digest and bindings are ours: the
+// The grammar and the reading of UDP are sipgo's, and nothing outside this package
+// sees that library. Connections, transactions, dialogs, digest and bindings are ours: the
 // races of RFC 5407 are decided by the order in which messages arrive, and
 // sipgo hands each message to a goroutine of its own. Here every message of one
 // Call-ID goes through one lane (lanes.go), so a leg hears them one after the

@@ -183,7 +183,7 @@ func TestStream(t *testing.T) {
 }
 
 func TestAcceptorCapsAddresses(t *testing.T) {
-	a := newAcceptor(nil)
+	a := newAcceptor(nil, nil)
 	one, two := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	for range maxConnsFromIP {
 		if !a.take(one) {

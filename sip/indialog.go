@@ -217,7 +217,7 @@ func (l *Leg) update(tx *serverTx, req *gosip.Request, tag string) {
 		return
 	}
 	res := response(req, tx.flow, 200, reasonOf(200), l.dlg.localTag)
-	res.AppendHeader(tx.flow.contact())
+	res.AppendHeader(tx.flow.contact(req.Recipient.Scheme))
 	res.AppendHeader(allowHeader)
 	if d := l.dialogOf(tag, req); d != nil {
 		d.refresh(req)

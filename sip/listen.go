@@ -2,6 +2,7 @@ package sip
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,11 +15,8 @@ import (
 )
 
 const (
-	udpReadBuffer   = 4 << 20          // a burst of INVITEs must fit while the reader is descheduled
-	tcpIdle         = 20 * time.Minute // longer than two refreshes of a registration
-	tcpWriteTimeout = 5 * time.Second
-	tcpDialTimeout  = 5 * time.Second
-	reopenDelay     = 100 * time.Millisecond
+	udpReadBuffer = 4 << 20 // a burst of INVITEs must fit while the reader is descheduled
+	reopenDelay   = 100 * time.Millisecond
 )
 
 var errFlowGone = errors.New("the connection is gone")
@@ -30,22 +28,28 @@ func init() {
 	gosip.UDPMTUSize = 65507 + 200
 }
 
-// listener is one socket that takes SIP, on a sipgo transport layer of its own:
-// so a message is known to have come by this socket, and what answers it leaves
-// by the same.
+// listener is one socket that takes SIP: a message is known to have come by it,
+// and what answers it leaves by the same. UDP is read by a sipgo transport layer
+// of its own; connections are ours (stream.go, websocket.go).
 type listener struct {
-	network string         // udp, tcp
-	addr    netip.AddrPort // bound to; invalid for the TCP side of a server that only dials
+	network string               // udp, tcp, tls, ws, wss
+	addr    netip.AddrPort       // bound to; invalid for one that only dials, and for WebSockets
+	own     *gosip.ContactHeader // our Contact there; nil for the same two
+
+	// of UDP
 	layer   *gosip.TransportLayer
 	packets *net.UDPConn
 	udp     *gosip.UDPConnection
-	accept  *acceptor
-	own     *gosip.ContactHeader // our Contact there
+
+	// of the others
+	conns  *connections
+	accept *acceptor   // nil for one that only dials, and for WebSockets
+	client *tls.Config // how TLS connections are opened
 }
 
 // listen binds a socket. Whatever arrives is given to receive, on the
-// goroutine that read it.
-func listen(network string, addr netip.AddrPort, log *slog.Logger, receive func(inbound)) (*listener, error) {
+// goroutine that read it. A network of tls needs how to serve it.
+func listen(network string, addr netip.AddrPort, server *tls.Config, log *slog.Logger, receive func(inbound)) (*listener, error) {
 	ln := newListener(network, log, receive)
 	switch network {
 	case "udp":
@@ -57,30 +61,36 @@ func listen(network string, addr netip.AddrPort, log *slog.Logger, receive func(
 		ln.packets = pc
 		ln.addr = pc.LocalAddr().(*net.UDPAddr).AddrPort()
 		ln.udp = &gosip.UDPConnection{PacketConn: pc, PacketAddr: pc.LocalAddr().String(), Listener: true}
-	case "tcp":
+	case "tcp", "tls":
 		l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
 		if err != nil {
 			return nil, err
 		}
-		ln.accept = newAcceptor(l)
+		ln.accept = newAcceptor(l, server)
 		ln.addr = l.Addr().(*net.TCPAddr).AddrPort()
 	default:
-		return nil, fmt.Errorf("network %q is not one of udp, tcp", network)
+		return nil, fmt.Errorf("network %q is not one of udp, tcp, tls", network)
 	}
 	ln.addr = netip.AddrPortFrom(ln.addr.Addr().Unmap(), ln.addr.Port())
 	ln.own = contactAt(network, ln.addr)
 	return ln, nil
 }
 
-// newListener makes the transport layer of a socket, without the socket.
+// newListener makes what a socket's messages pass, without the socket. A
+// listener of connections can dial without one.
 func newListener(network string, log *slog.Logger, receive func(inbound)) *listener {
 	ln := &listener{network: network}
+	if ln.reliable() {
+		ln.conns = newConnections(func(m gosip.Message, remote string) {
+			m.SetTransport(strings.ToUpper(network))
+			m.SetSource(remote)
+			receive(inbound{m, flow{ln, remote}})
+		})
+		return ln
+	}
 	ln.layer = gosip.NewTransportLayer(net.DefaultResolver, gosip.NewParser(), nil,
 		gosip.WithTransportLayerLogger(log),
-		gosip.WithTransportLayerReadFilter(filter),
-		gosip.WithTransportLayerTransports(gosip.TransportsConfig{
-			TCP: &gosip.TransportTCP{ReadTimeout: tcpIdle, WriteTimeout: tcpWriteTimeout},
-		}))
+		gosip.WithTransportLayerReadFilter(filter))
 	ln.layer.OnMessage(func(m gosip.Message) {
 		receive(inbound{m, flow{ln, m.Source()}})
 	})
@@ -89,7 +99,11 @@ func newListener(network string, log *slog.Logger, receive func(inbound)) *liste
 
 func contactAt(network string, addr netip.AddrPort) *gosip.ContactHeader {
 	uri := gosip.Uri{Scheme: "sip", User: "bugle", Host: addr.Addr().String(), Port: int(addr.Port())}
-	if network != "udp" {
+	switch network {
+	case "udp":
+	case "wss":
+		uri.UriParams = gosip.HeaderParams{{K: "transport", V: "ws"}} // RFC 7118 section 5.2 has no other
+	default:
 		uri.UriParams = gosip.HeaderParams{{K: "transport", V: network}}
 	}
 	return &gosip.ContactHeader{Address: uri}
@@ -103,7 +117,7 @@ func (ln *listener) serve(ctx context.Context) {
 		if ln.packets != nil {
 			err = ln.layer.ServeUDP(ln.packets)
 		} else {
-			err = ln.layer.ServeTCP(ln.accept)
+			err = ln.conns.serve(ln.accept)
 		}
 		if errors.Is(err, net.ErrClosed) {
 			return
@@ -123,7 +137,12 @@ func (ln *listener) close() {
 	if ln.accept != nil {
 		_ = ln.accept.Close()
 	}
-	_ = ln.layer.Close()
+	if ln.layer != nil {
+		_ = ln.layer.Close()
+	}
+	if ln.conns != nil {
+		ln.conns.close()
+	}
 }
 
 // name is how a binding remembers the socket.
@@ -156,42 +175,69 @@ func (f flow) conn() (gosip.Connection, error) {
 	if f.at.udp != nil {
 		return f.at.udp, nil
 	}
-	c, err := f.at.layer.GetConnection(f.at.network, f.remote)
-	if err != nil {
-		return nil, errFlowGone
+	if c := f.at.conns.get(f.remote); c != nil {
+		return c, nil
 	}
-	return f.verify(c)
+	return nil, errFlowGone
 }
 
-// verify makes sure that a connection leads to the flow's far end. sipgo finds
-// connections by their near end too, so that a Contact or Record-Route naming
-// an address of ours would lead to whoever connected to it last.
-func (f flow) verify(c gosip.Connection) (gosip.Connection, error) {
-	if peer, ok := c.(interface{ RemoteAddr() net.Addr }); ok && peer.RemoteAddr().String() != f.remote {
-		_, _ = c.TryClose()
-		return nil, fmt.Errorf("%s is our own address", f.remote)
-	}
-	return c, nil
-}
-
-// dial gives a connection to the flow's far end, opening one if there is none.
-// It needs the request because sipgo completes its Via from the connection.
-func (f flow) dial(ctx context.Context, req *gosip.Request) (gosip.Connection, error) {
-	if f.at.udp != nil {
+// dial gives a connection to the flow's far end, opening one if there is none,
+// and completes the request's Via from it.
+func (f flow) dial(ctx context.Context, req *gosip.Request) (c gosip.Connection, err error) {
+	switch f.at.network {
+	case "udp":
 		return f.at.udp, nil
+	case "tcp":
+		c, err = f.at.conns.dial(ctx, f.remote, nil)
+	case "tls":
+		c, err = f.at.conns.dial(ctx, f.remote, named(f.at.client, hopOf(req).Host))
+	default:
+		return nil, errFlowGone // a browser cannot be called back
 	}
-	ctx, cancel := context.WithTimeout(ctx, tcpDialTimeout)
-	defer cancel()
-	c, err := f.at.layer.ClientRequestConnection(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	return f.verify(c)
+	completeVia(req, c)
+	return c, nil
 }
 
-// contact gives our Contact for messages over the flow: the listener's, or, if
-// we only dialled, our end of the connection.
-func (f flow) contact() *gosip.ContactHeader {
+// hopOf gives the URI a finished request goes to: its first Route, unless that
+// is a strict router's, which stands in the Request-URI.
+func hopOf(req *gosip.Request) *gosip.Uri {
+	if r := req.Route(); r != nil && r.Address.UriParams.Has("lr") {
+		return &r.Address
+	}
+	return &req.Recipient
+}
+
+// named gives a client's configuration for a far end that must have a
+// certificate for that name or address.
+func named(c *tls.Config, host string) *tls.Config {
+	if c == nil {
+		c = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	c = c.Clone()
+	c.ServerName = strings.Trim(host, "[]")
+	return c
+}
+
+// contact gives our Contact for messages over the flow to a URI of that scheme:
+// the listener's, or, if we only dialled, our end of the connection. To sips it is
+// sips (RFC 3261 section 12.1).
+func (f flow) contact(scheme string) *gosip.ContactHeader {
+	c := f.ownContact()
+	if scheme != "sips" {
+		return c
+	}
+	uri := c.Address
+	uri.Scheme = "sips"
+	if f.at.network == "tls" {
+		uri.UriParams = nil // of sips, TLS is the transport
+	}
+	return &gosip.ContactHeader{Address: uri}
+}
+
+func (f flow) ownContact() *gosip.ContactHeader {
 	if f.at.own != nil {
 		return f.at.own
 	}
@@ -217,10 +263,7 @@ func (f flow) send(m gosip.Message) error {
 
 // filter drops, before sipgo parses it or remembers its source, what cannot be
 // SIP. It returns no error: sipgo would end the listener.
-func filter(p gosip.TransportReadProps, data []byte) ([]byte, error) {
-	if p.Transport != "UDP" {
-		return data, nil // a piece of a stream; validate sees the whole message
-	}
+func filter(_ gosip.TransportReadProps, data []byte) ([]byte, error) {
 	if !plausible(data) {
 		return nil, nil
 	}

@@ -129,7 +129,7 @@ func (r *Refer) Accept() error {
 		return err
 	}
 	res := response(r.req, r.tx.flow, 202, reasonOf(202), r.l.dlg.localTag)
-	res.AppendHeader(r.tx.flow.contact())
+	res.AppendHeader(r.tx.flow.contact(r.req.Recipient.Scheme))
 	if r.quiet {
 		res.AppendHeader(gosip.NewHeader("Refer-Sub", "false"))
 		res.AppendHeader(gosip.NewHeader("Supported", "norefersub"))
@@ -209,7 +209,7 @@ func (r *Refer) next() {
 	r.queue = r.queue[1:]
 	r.flying = true
 	req := r.l.dlg.request(gosip.NOTIFY, 0)
-	req.AppendHeader(r.l.dlg.via.contact())
+	req.AppendHeader(r.l.dlg.via.contact(r.l.dlg.target.Scheme))
 	req.AppendHeader(gosip.NewHeader("Event", r.event))
 	state := "active;expires=" + strconv.Itoa(referExpires)
 	if f.code >= 200 {

@@ -57,7 +57,7 @@ func (l *Leg) Refer(to ReferTo) (*Referral, error) {
 	r := &Referral{steps: make(chan ReferStep, 17)}
 	l.sent = r
 	req := l.dlg.request(gosip.REFER, 0)
-	req.AppendHeader(l.dlg.via.contact())
+	req.AppendHeader(l.dlg.via.contact(l.dlg.target.Scheme))
 	req.AppendHeader(allowHeader)
 	req.AppendHeader(gosip.NewHeader("Refer-To", value))
 	req.AppendHeader(gosip.NewHeader("Referred-By", "<"+l.dlg.from.Address.String()+">"))

@@ -159,7 +159,7 @@ func (reg *Registered) try(ctx context.Context, expires time.Duration, proof gos
 	if err != nil {
 		return nil, err
 	}
-	contact := f.contact().Address
+	contact := f.contact(reg.uri.Scheme).Address
 	contact.User = escapeUser(reg.r.User)
 	req.AppendHeader(gosip.NewHeader("Contact", "<"+contact.String()+">"))
 	req.AppendHeader(gosip.NewHeader("Expires", strconv.Itoa(int(expires/time.Second))))

@@ -116,7 +116,7 @@ func (l *Leg) takesReliable() bool {
 // provisional sends a provisional answer; l.mu is held.
 func (l *Leg) provisional(code int, sdp []byte) error {
 	res := response(l.invite, l.tx.flow, code, reasonOf(code), l.dlg.localTag)
-	res.AppendHeader(l.tx.flow.contact())
+	res.AppendHeader(l.tx.flow.contact(l.invite.Recipient.Scheme))
 	res.AppendHeader(allowHeader)
 	withSDP(res, sdp)
 	l.in.code = code

@@ -3,15 +3,18 @@ package sip
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/bugle-voice/bugle/cert"
 	"github.com/bugle-voice/bugle/config"
 	gosip "github.com/emiago/sipgo/sip"
 )
@@ -25,13 +28,14 @@ func init() {
 // Options is what a Server is made of. A server that only dials needs nothing
 // but Config.Listeners, with one of port 0.
 type Options struct {
-	Config      config.SIP
-	Node        string        // this node's name, kept in bindings
-	Handler     Handler       // nil: calls are refused with 404
-	Credentials Credentials   // nil: there are no agents
-	Bindings    Bindings      // nil: in memory
-	Log         *slog.Logger  // nil: none
-	T1          time.Duration // RFC 3261's estimate of a round trip; default 500ms. Tests shorten it
+	Config       config.SIP
+	Node         string        // this node's name, kept in bindings
+	Handler      Handler       // nil: calls are refused with 404
+	Credentials  Credentials   // nil: there are no agents
+	Bindings     Bindings      // nil: in memory
+	Certificates *cert.Store   // of TLS listeners; nil: read once
+	Log          *slog.Logger  // nil: none
+	T1           time.Duration // RFC 3261's estimate of a round trip; default 500ms. Tests shorten it
 
 	// SessionExpires is the interval within which the ends of a call assure each
 	// other that they are there (RFC 4028); default 30 minutes, none if negative.
@@ -65,7 +69,8 @@ type Server struct {
 	sessionExpires, ringLimit time.Duration
 
 	listeners []*listener
-	dialer    *listener // TCP without a listener
+	dialers   []*listener // TCP and TLS without a listener
+	tlsClient *tls.Config // how we open TLS connections
 
 	lanes     *lanes
 	serverTxs txStore[*serverTx]
@@ -92,8 +97,14 @@ const closeGrace = time.Second
 // names the listener that could not be bound.
 func New(o Options) (*Server, error) {
 	s := newServer(o)
+	if o.Config.TrustedCA != "" {
+		var err error
+		if s.tlsClient.RootCAs, err = cert.Authorities(o.Config.TrustedCA); err != nil {
+			return nil, fmt.Errorf("sip.trusted_ca: %w", err)
+		}
+	}
 	for _, l := range o.Config.Listeners {
-		ln, err := listen(l.Network, l.Address, slog.New(slog.DiscardHandler), s.arrived)
+		ln, err := s.listen(l, o.Certificates)
 		if err != nil {
 			s.closeSockets()
 			return nil, fmt.Errorf("SIP listener %s %s: %w", l.Network, l.Address, err)
@@ -106,10 +117,36 @@ func New(o Options) (*Server, error) {
 	}
 	s.hosts[strings.ToLower(s.domain)] = true
 	s.guard = newGuard(o.Credentials, s.domain, s.cfg.Digest)
-	if s.listenerFor("tcp", "") == nil {
-		s.dialer = newListener("tcp", slog.New(slog.DiscardHandler), s.arrived)
+	for _, network := range []string{"tcp", "tls"} {
+		if s.listenerFor(network, "") == nil {
+			ln := newListener(network, slog.New(slog.DiscardHandler), s.arrived)
+			ln.client = s.tlsClient
+			s.dialers = append(s.dialers, ln)
+		}
 	}
 	return s, nil
+}
+
+// listen binds one listener of the configuration.
+func (s *Server) listen(l config.Listener, certificates *cert.Store) (*listener, error) {
+	quiet := slog.New(slog.DiscardHandler)
+	if l.Network != "tls" {
+		return listen(l.Network, l.Address, nil, quiet, s.arrived)
+	}
+	if certificates == nil {
+		certificates = &cert.Store{Log: s.log}
+	}
+	kept, err := certificates.Open(cert.Files{Certificate: l.Certificate, Key: l.Key, ClientCA: l.ClientCA})
+	if err != nil {
+		return nil, err
+	}
+	ln, err := listen(l.Network, l.Address, kept.Server(), quiet, s.arrived)
+	if err != nil {
+		return nil, err
+	}
+	ln.client = s.tlsClient.Clone()
+	ln.client.GetClientCertificate = kept.Own
+	return ln, nil
 }
 
 func newServer(o Options) *Server {
@@ -117,6 +154,7 @@ func newServer(o Options) *Server {
 		cfg: o.Config, node: o.Node, domain: o.Config.Domain, handler: o.Handler, log: o.Log, t1: o.T1,
 		trunks: o.Config.Trunks, maxCalls: o.Config.MaxCalls,
 		tagger: tagger{maphash.MakeSeed()}, hosts: make(map[string]bool),
+		tlsClient: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -167,7 +205,7 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // Addr is a listener's transport and the address it is bound to.
 type Addr struct {
-	Network string // udp, tcp
+	Network string // udp, tcp, tls
 	Address netip.AddrPort
 }
 
@@ -223,16 +261,16 @@ func (s *Server) closeSockets() {
 	for _, ln := range s.listeners {
 		ln.close()
 	}
-	if s.dialer != nil {
-		s.dialer.close()
+	for _, ln := range s.dialers {
+		ln.close()
 	}
 }
 
 // listenerFor gives the listener of that name, else the first one of the
-// network, else, for TCP, the one that only dials.
+// network, else, for TCP and TLS, the one that only dials.
 func (s *Server) listenerFor(network, name string) *listener {
 	var first *listener
-	for _, ln := range s.listeners {
+	for _, ln := range slices.Concat(s.listeners, s.dialers) {
 		if ln.network != network {
 			continue
 		}
@@ -242,9 +280,6 @@ func (s *Server) listenerFor(network, name string) *listener {
 		if first == nil {
 			first = ln
 		}
-	}
-	if first == nil && network == "tcp" {
-		return s.dialer
 	}
 	return first
 }

@@ -147,7 +147,7 @@ func startIn(t testing.TB, e *ether, o Options) *Server {
 	s.listeners = []*listener{ln}
 	s.domain = "127.0.0.1"
 	s.guard = newGuard(nil, s.domain, "")
-	s.dialer = newListener("tcp", slog.New(slog.DiscardHandler), s.arrived)
+	s.dialers = []*listener{newListener("tcp", slog.New(slog.DiscardHandler), s.arrived)}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }

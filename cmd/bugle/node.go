@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bugle-voice/bugle/call"
+	"github.com/bugle-voice/bugle/cert"
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/media"
@@ -37,6 +38,7 @@ type node struct {
 	log     *slog.Logger
 	secrets *HA1File
 	vault   *vault.Vault
+	certs   *cert.Store
 	events  *event.Log
 	figures *report.Figures
 	archive *archive
@@ -56,7 +58,7 @@ type node struct {
 
 // newNode opens every room of a site: sockets are bound, nothing is served yet.
 func newNode(site *site, log *slog.Logger) (*node, error) {
-	n := &node{log: log, failed: make(chan error, 2)}
+	n := &node{log: log, failed: make(chan error, 2), certs: &cert.Store{Log: log}}
 	if err := n.open(site); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -120,10 +122,12 @@ func (n *node) open(site *site) (err error) {
 		Private: n.private, Full: n.events.Full, Estimate: n.figures.Estimate,
 	})
 	if n.sip, err = sip.New(sip.Options{
-		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: credentials{n.secrets, n.roster}, Bindings: phones, Log: log,
+		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: credentials{n.secrets, n.roster}, Bindings: phones,
+		Certificates: n.certs, Log: log,
 	}); err != nil {
 		return err
 	}
+	n.background(func(ctx context.Context) error { n.certs.Watch(ctx); return nil })
 	n.undo = append(n.undo, n.sip.Close)
 	reporter := &report.Reporter{Source: n.store, Queues: c.Queues, Zone: c.Zone(), Workers: 1}
 	resolution := report.NewResolution(reporter)
@@ -201,7 +205,7 @@ func (n *node) close() (err error) {
 // registry gathers the figures of every room.
 func (n *node) registry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n.figures)
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n.figures, n.certs)
 	for _, room := range [][]prometheus.Collector{
 		n.vault.Collectors(), n.events.Collectors(), n.store.Collectors(), n.queue.Collectors(), n.media.Collectors(), n.sip.Collectors(),
 	} {

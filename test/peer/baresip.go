@@ -37,7 +37,8 @@ type BaresipEvent struct {
 type Phone struct {
 	User, Password string
 	Server         string // host:port of Bugle
-	Transport      string // udp (default), tcp
+	Transport      string // udp (default), tcp, tls
+	CA             string // file of the authority it believes over TLS
 	Tone           int    // Hz, what it says; default 440
 	Codec          string // PCMU (default), PCMA, or "PCMU,PCMA"
 	Manual         bool   // it doesn't answer by itself
@@ -84,6 +85,9 @@ func StartBaresip(t testing.TB, phone Phone) *Baresip {
 		rtp -= 1000
 	}
 	config := fmt.Sprintf(baresipConfig, FreePort(t), phone.Tone, rtp, rtp+20, control, dir)
+	if phone.CA != "" {
+		config += "sip_cafile " + phone.CA + "\nsip_verify_server yes\n"
+	}
 	write(t, filepath.Join(dir, "config"), config)
 	write(t, filepath.Join(dir, "accounts"), phone.account())
 	write(t, filepath.Join(dir, "contacts"), "")

@@ -1,0 +1,249 @@
+package sip
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+)
+
+// Time limits of connections.
+const (
+	streamFirst  = 15 * time.Second // for the handshake and the first message
+	streamRest   = 30 * time.Second // for the rest of a message
+	streamIdle   = 20 * time.Minute // between messages; longer than two refreshes of a registration
+	writeTimeout = 5 * time.Second
+	dialTimeout  = 5 * time.Second
+	streamBuffer = 4 << 10
+)
+
+// connections are a listener's, by the address of their far end. sipgo's pool is
+// not used: it finds a connection by its near end too, opens one without a word
+// when it is gone, and verifies certificates for addresses only.
+type connections struct {
+	receive func(m gosip.Message, remote string)
+	parser  *gosip.Parser
+
+	mu     sync.Mutex
+	m      map[string]gosip.Connection
+	closed bool
+	wg     sync.WaitGroup // readers
+}
+
+func newConnections(receive func(gosip.Message, string)) *connections {
+	return &connections{receive: receive, parser: gosip.NewParser(), m: make(map[string]gosip.Connection)}
+}
+
+// serve takes connections until their listener is closed.
+func (cs *connections) serve(l net.Listener) error {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		s := &stream{Conn: c, remote: c.RemoteAddr().String()}
+		if !cs.add(s.remote, s, func() { s.read(cs) }) {
+			_ = c.Close()
+		}
+	}
+}
+
+// add keeps a connection for as long as read runs, which is a goroutine of its
+// own, and reports false if everything is closed.
+func (cs *connections) add(remote string, c gosip.Connection, read func()) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.closed {
+		return false
+	}
+	cs.m[remote] = c
+	cs.wg.Go(func() {
+		defer cs.drop(remote, c)
+		read()
+	})
+	return true
+}
+
+// drop closes a connection and forgets it, unless another has taken its place.
+func (cs *connections) drop(remote string, c gosip.Connection) {
+	cs.mu.Lock()
+	if cs.m[remote] == c {
+		delete(cs.m, remote)
+	}
+	cs.mu.Unlock()
+	_ = c.Close()
+}
+
+// get gives the connection to a far end, or nil.
+func (cs *connections) get(remote string) gosip.Connection {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.m[remote] // a missing one is nil
+}
+
+// dial gives a connection to a far end, opening one if there is none. With a
+// client's configuration it is one of TLS, and the far end's certificate is good
+// for the name in it, also when the connection was there already.
+func (cs *connections) dial(ctx context.Context, remote string, client *tls.Config) (gosip.Connection, error) {
+	if c := cs.get(remote); c != nil {
+		return c, verified(c, client)
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	var dialer interface {
+		DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+	} = &net.Dialer{}
+	if client != nil {
+		dialer = &tls.Dialer{Config: client}
+	}
+	c, err := dialer.DialContext(ctx, "tcp", remote)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", remote, err)
+	}
+	if before := cs.get(remote); before != nil { // somebody else was quicker
+		_ = c.Close()
+		return before, verified(before, client)
+	}
+	s := &stream{Conn: c, remote: remote, dialled: true}
+	if !cs.add(remote, s, func() { s.read(cs) }) {
+		_ = c.Close()
+		return nil, ErrClosed
+	}
+	return s, nil
+}
+
+// verified makes sure that the far end of a connection has a certificate for the
+// name that is asked for.
+func verified(c gosip.Connection, client *tls.Config) error {
+	s, ok := c.(*stream)
+	if client == nil || !ok {
+		return nil
+	}
+	secure, ok := s.Conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	shown := secure.ConnectionState().PeerCertificates
+	if len(shown) == 0 {
+		return fmt.Errorf("%s has shown no certificate", s.remote)
+	}
+	return shown[0].VerifyHostname(client.ServerName)
+}
+
+// close closes every connection and waits for their readers.
+func (cs *connections) close() {
+	cs.mu.Lock()
+	cs.closed = true
+	for _, c := range cs.m {
+		_ = c.Close()
+	}
+	cs.mu.Unlock()
+	cs.wg.Wait()
+}
+
+// stream is a connection of TCP or TLS: a gosip.Connection.
+type stream struct {
+	net.Conn
+	remote  string // as it is known by
+	dialled bool   // by us
+	half    bool   // of a ping has come
+}
+
+// Ref does nothing: who sends is no reason for a connection to stand, or to end.
+func (s *stream) Ref(int) int { return 1 }
+
+// TryClose does nothing, see Ref.
+func (s *stream) TryClose() (int, error) { return 1, nil }
+
+// WriteMsg sends a message. One that was not sent in full ends the connection.
+func (s *stream) WriteMsg(m gosip.Message) error {
+	var b bytes.Buffer
+	m.StringWrite(&b)
+	return s.send(b.Bytes())
+}
+
+func (s *stream) send(b []byte) error {
+	_ = s.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := s.Write(b); err != nil {
+		_ = s.Close()
+		return fmt.Errorf("sending to %s: %w", s.remote, err)
+	}
+	return nil
+}
+
+// read takes messages until the connection ends, breaks the rules or is too
+// slow. What is no SIP has no end that could be found, so it ends the connection.
+func (s *stream) read(cs *connections) {
+	parser := cs.parser.NewSIPStream()
+	defer parser.Close()
+	buf := make([]byte, streamBuffer)
+	deadline := time.Now().Add(streamFirst)
+	if s.dialled {
+		deadline = time.Now().Add(streamIdle)
+	}
+	spoken, between := s.dialled, true
+	for {
+		if s.SetReadDeadline(deadline) != nil {
+			return
+		}
+		n, err := s.Conn.Read(buf)
+		if err != nil {
+			return
+		}
+		_, _ = parser.Write(buf[:n])
+		before := between
+		got := 0
+		for {
+			if between && s.keepAlive(parser.Buffer()) != nil {
+				return
+			}
+			if rest := parser.Buffer().Bytes(); between && (len(rest) == 0 || string(rest) == "\r") {
+				break
+			}
+			m, _, err := parser.ParseNext()
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				between = false
+				break
+			}
+			if err != nil {
+				return
+			}
+			between = true
+			got++
+			cs.receive(m, s.remote)
+		}
+		spoken = spoken || got > 0
+		switch {
+		case between && spoken:
+			deadline = time.Now().Add(streamIdle)
+		case !between && spoken && (before || got > 0):
+			deadline = time.Now().Add(streamRest)
+		}
+	}
+}
+
+// keepAlive takes the line ends off that stand before a message (RFC 3261 section
+// 7.5). Two in a row are a ping, and are answered with one (RFC 5626 section
+// 3.5.1); where we have dialled, the pings are ours and one is the answer.
+func (s *stream) keepAlive(b *bytes.Buffer) error {
+	for bytes.HasPrefix(b.Bytes(), []byte("\r\n")) {
+		b.Next(2)
+		if s.half && !s.dialled {
+			if err := s.send([]byte("\r\n")); err != nil {
+				return err
+			}
+		}
+		s.half = !s.half
+	}
+	if b.Len() > 0 && b.Bytes()[0] != '\r' {
+		s.half = false
+	}
+	return nil
+}
