@@ -43,8 +43,8 @@ func (e End) explain(req *gosip.Request) {
 }
 
 // causeOf reads the first cause a message gives by a protocol we know.
-func causeOf(m gosip.Message) Cause {
-	for _, h := range m.GetHeaders("reason") {
+func causeOf(m headed) Cause {
+	for _, h := range headersOf(m, "reason", "") {
 		for _, v := range splitOutsideQuotes(h.Value(), ',') {
 			if c, ok := parseCause(v); ok {
 				return c

@@ -31,7 +31,7 @@ func (r *registrar) readChange(user string, req *gosip.Request, f flow) (*change
 	if fault != nil {
 		return nil, fault
 	}
-	for _, h := range req.GetHeaders("contact") {
+	for _, h := range headersOf(req, "contact", "m") {
 		contact, ok := h.(*gosip.ContactHeader)
 		if !ok {
 			return nil, refusal(400)
@@ -118,7 +118,7 @@ func (c *change) touches(contact string) bool {
 // readPath gives the proxies a REGISTER passed, nearest to us first (RFC 3327).
 func readPath(req *gosip.Request) ([]string, *fault) {
 	var path []string
-	for _, h := range req.GetHeaders("path") {
+	for _, h := range headersOf(req, "path", "") {
 		for _, hop := range splitAddresses(h.Value()) {
 			var uri gosip.Uri
 			if _, err := gosip.ParseAddressValue(hop, &uri, nil); err != nil || !isSIP(&uri) {

@@ -197,9 +197,9 @@ func behindNAT(contact *gosip.Uri, f flow) bool {
 	return err == nil && ip.IsPrivate() && ip != f.addr()
 }
 
-func recordRoutes(m gosip.Message) []gosip.Uri {
+func recordRoutes(m headed) []gosip.Uri {
 	var routes []gosip.Uri
-	for _, h := range m.GetHeaders("record-route") {
+	for _, h := range headersOf(m, "record-route", "") {
 		if rr, ok := h.(*gosip.RecordRouteHeader); ok {
 			routes = append(routes, rr.Address)
 		}

@@ -133,7 +133,7 @@ func prove(res *gosip.Response, method gosip.RequestMethod, uri string, auth Aut
 		ask, give = "proxy-authenticate", "Proxy-Authorization"
 	}
 	var best digestParams
-	for _, h := range res.GetHeaders(ask) {
+	for _, h := range headersOf(res, ask, "") {
 		p, err := parseDigest(h.Value())
 		if err != nil {
 			continue

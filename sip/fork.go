@@ -146,7 +146,7 @@ func (l *Leg) take(sdp []byte, answer bool) ([]byte, error) {
 
 // readRSeq gives the number of a provisional answer that is sent reliably.
 func readRSeq(res *gosip.Response) (uint32, bool) {
-	if !lists(res, "require", "100rel") {
+	if !lists(res, "require", "", "100rel") {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(strings.TrimSpace(header(res, "rseq", "")), 10, 32)
@@ -156,19 +156,4 @@ func readRSeq(res *gosip.Response) (uint32, bool) {
 func toTag(res *gosip.Response) string {
 	tag, _ := res.To().Params.Get("tag")
 	return tag
-}
-
-// lists reports whether a header that is a list of tokens has one of them.
-func lists(m headed, name, token string) bool {
-	if m.GetHeader(name) == nil {
-		return false
-	}
-	for _, h := range m.GetHeaders(name) {
-		for t := range strings.SplitSeq(h.Value(), ",") {
-			if strings.EqualFold(strings.TrimSpace(t), token) {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -118,7 +118,7 @@ func (g *guard) check(req *gosip.Request) (user string, v verdict) {
 
 // proof finds the answer to a challenge of our realm.
 func (g *guard) proof(req *gosip.Request) digestParams {
-	for _, h := range req.GetHeaders("authorization") {
+	for _, h := range headersOf(req, "authorization", "") {
 		if p, err := parseDigest(h.Value()); err == nil && p["realm"] == g.realm {
 			return p
 		}

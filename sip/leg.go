@@ -163,7 +163,7 @@ func (b *Binding) Encrypted() bool {
 func (l *Leg) Header(name string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return header(l.invite, gosip.HeaderToLower(name), "")
+	return header(l.invite, name, "")
 }
 
 // Progress is closed when an outbound leg's far end rings (18x).

@@ -118,7 +118,10 @@ func withSDP(m gosip.Message, sdp []byte) {
 }
 
 // sdpOf gives the session description a message carries, or nil.
-func sdpOf(m gosip.Message) []byte {
+func sdpOf(m interface {
+	headed
+	Body() []byte
+}) []byte {
 	if len(m.Body()) == 0 || mediaType(m) != sdpType {
 		return nil
 	}
@@ -126,18 +129,8 @@ func sdpOf(m gosip.Message) []byte {
 }
 
 // mediaType gives a message's Content-Type, lower-case, without parameters.
-func mediaType(m gosip.Message) string {
-	var h gosip.Header
-	switch m := m.(type) {
-	case *gosip.Request:
-		h = m.GetHeader("content-type")
-	case *gosip.Response:
-		h = m.GetHeader("content-type")
-	}
-	if h == nil {
-		return ""
-	}
-	t, _, _ := strings.Cut(h.Value(), ";")
+func mediaType(m headed) string {
+	t, _, _ := strings.Cut(header(m, "content-type", "c"), ";")
 	return strings.ToLower(strings.TrimSpace(t))
 }
 
@@ -164,7 +157,7 @@ func cancelOf(invite *gosip.Request) *gosip.Request {
 func sameHop(method gosip.RequestMethod, invite *gosip.Request) *gosip.Request {
 	req := gosip.NewRequest(method, invite.Recipient)
 	req.AppendHeader(invite.Via())
-	for _, h := range invite.GetHeaders("route") {
+	for _, h := range headersOf(invite, "route", "") {
 		req.AppendHeader(h)
 	}
 	mf := maxForwards
@@ -212,21 +205,48 @@ func (t tagger) tag(req *gosip.Request) string {
 }
 
 // headed is a request or a response.
-type headed interface {
-	gosip.Message
-	GetHeader(name string) gosip.Header
+type headed interface{ Headers() []gosip.Header }
+
+// headersOf gives the headers of a name or its compact form, whatever their case.
+// sipgo's own ways of asking make a string of each header they pass.
+func headersOf(m headed, name, compact string) []gosip.Header {
+	var found []gosip.Header
+	for _, h := range m.Headers() {
+		if isNamed(h, name, compact) {
+			found = append(found, h)
+		}
+	}
+	return found
 }
 
-// header gives the value of a header by its name or compact form, lower-case.
+func isNamed(h gosip.Header, name, compact string) bool {
+	n := h.Name()
+	return len(n) == len(name) && strings.EqualFold(n, name) || compact != "" && strings.EqualFold(n, compact)
+}
+
+// header gives the value of a header by its name or compact form.
 func header(m headed, name, compact string) string {
-	h := m.GetHeader(name)
-	if h == nil && compact != "" {
-		h = m.GetHeader(compact)
+	for _, h := range m.Headers() {
+		if isNamed(h, name, compact) {
+			return h.Value()
+		}
 	}
-	if h == nil {
-		return ""
+	return ""
+}
+
+// lists reports whether a header that is a list of tokens has one of them.
+func lists(m headed, name, compact, token string) bool {
+	for _, h := range m.Headers() {
+		if !isNamed(h, name, compact) {
+			continue
+		}
+		for t := range strings.SplitSeq(h.Value(), ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
 	}
-	return h.Value()
+	return false
 }
 
 // uriUser gives the user part of a URI as people write it: without parameters

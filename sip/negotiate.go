@@ -63,7 +63,7 @@ func (l *Leg) earlySettled(tag string) bool {
 
 // learn notes what the far end can do, by its Allow.
 func (l *Leg) learn(m headed) {
-	if m.GetHeader("allow") != nil {
-		l.updates = lists(m, "allow", string(gosip.UPDATE))
+	if header(m, "allow", "") != "" {
+		l.updates = lists(m, "allow", "", string(gosip.UPDATE))
 	}
 }

@@ -89,7 +89,7 @@ func (l *Leg) referred(tx *serverTx, req *gosip.Request) {
 
 // readRefer reads a REFER: one Refer-To, to be called by INVITE (RFC 3515 section 2).
 func readRefer(req *gosip.Request) (*Refer, *fault) {
-	tos := append(req.GetHeaders("refer-to"), req.GetHeaders("r")...)
+	tos := headersOf(req, "refer-to", "r")
 	if len(tos) != 1 || len(tos[0].Value()) > maxReferTo {
 		return nil, refusal(400)
 	}

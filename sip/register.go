@@ -177,7 +177,7 @@ func grantedBy(res *gosip.Response, asked time.Duration) time.Duration {
 		}
 	}
 	take(header(res, "expires", ""))
-	for _, h := range res.GetHeaders("contact") {
+	for _, h := range headersOf(res, "contact", "m") {
 		if c, ok := h.(*gosip.ContactHeader); ok {
 			if v, ok := param(c.Params, "expires"); ok {
 				take(v)

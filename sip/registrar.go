@@ -83,7 +83,7 @@ func (r *registrar) answer(ctx context.Context, user string, req *gosip.Request,
 	switch {
 	case fault == nil:
 		listBindings(res, bindings)
-		for _, h := range req.GetHeaders("path") {
+		for _, h := range headersOf(req, "path", "") {
 			res.AppendHeader(h)
 		}
 	case fault.extra != nil:

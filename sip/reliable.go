@@ -110,19 +110,21 @@ func (l *Leg) offered() error {
 
 // takesReliable reports whether the caller acknowledges provisional answers.
 func (l *Leg) takesReliable() bool {
-	return lists(l.invite, "supported", "100rel") || lists(l.invite, "k", "100rel") || lists(l.invite, "require", "100rel")
+	return lists(l.invite, "supported", "k", "100rel") || lists(l.invite, "require", "", "100rel")
 }
 
 // provisional sends a provisional answer; l.mu is held.
 func (l *Leg) provisional(code int, sdp []byte) error {
 	res := response(l.invite, l.tx.flow, code, reasonOf(code), l.dlg.localTag)
 	res.AppendHeader(l.tx.flow.contact(l.invite.Recipient.Scheme))
-	res.AppendHeader(allowHeader)
+	if sdp != nil {
+		res.AppendHeader(allowHeader) // whether UPDATE may follow
+	}
 	withSDP(res, sdp)
 	l.in.code = code
 	stop(l.in.again)
 	l.in.again = l.s.after(everyMinute, l.stillRinging)
-	if !(sdp != nil && l.takesReliable() || lists(l.invite, "require", "100rel")) {
+	if !(sdp != nil && l.takesReliable() || lists(l.invite, "require", "", "100rel")) {
 		return l.tx.respond(res)
 	}
 	if l.in.rseq == 0 {

@@ -110,7 +110,7 @@ func (s *Server) Find(r Replaces) *Leg {
 
 // replaced finds the leg that a new INVITE wants to replace (RFC 3891 section 3).
 func (s *Server) replaced(req *gosip.Request) (*Leg, *fault) {
-	hs := req.GetHeaders("replaces")
+	hs := headersOf(req, "replaces", "")
 	if len(hs) == 0 {
 		return nil, nil
 	}

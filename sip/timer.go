@@ -61,7 +61,7 @@ func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second 
 
 // takesTimer reports whether who sent a message knows session timers.
 func takesTimer(m headed) bool {
-	return lists(m, "supported", "timer") || lists(m, "k", "timer") || lists(m, "require", "timer")
+	return lists(m, "supported", "k", "timer") || lists(m, "require", "", "timer")
 }
 
 // timerFault refuses an interval smaller than ours, if the far end will understand

@@ -149,7 +149,7 @@ var supported = map[string]bool{"path": true, "100rel": true, "timer": true, "re
 // unsupported gives the extensions a request requires and we lack, comma-separated.
 func unsupported(req *gosip.Request) string {
 	var lacking []string
-	for _, h := range req.GetHeaders("require") {
+	for _, h := range headersOf(req, "require", "") {
 		for ext := range strings.SplitSeq(h.Value(), ",") {
 			if ext = strings.TrimSpace(ext); ext != "" && !supported[strings.ToLower(ext)] {
 				lacking = append(lacking, ext)
