@@ -1,9 +1,10 @@
 // Package number brings telephone numbers into one form: the international one
 // of E.164, where it can be known which that is.
 //
-// A carrier may write one caller as "+49301234567", "0049301234567" or
-// "030 1234567"; only who knows the country can tell that they are the same. The
-// package owns that knowledge, which is libphonenumber's. It does not own what is
+// A carrier may write one caller as "+49301234567", "0049301234567",
+// "49301234567" or "030 1234567"; only who knows the country can tell that they
+// are the same. The package owns that knowledge, which is libphonenumber's, and
+// the rule by which a number is taken for a national one. It does not own what is
 // done with a number: room vault hashes it, and a trunk may want it on the wire.
 //
 // All of it is in this file.
@@ -23,17 +24,65 @@ func Known(country string) bool { return phonenumbers.GetCountryCodeForRegion(co
 // dialled in a country. What can't be made out, such as a name, a short code, a
 // local number without its area, or anything without a country, comes back as it
 // was.
+//
+// A number with "+" or 00, or with what is dialled in the country before foreign
+// numbers (011 in the USA), is international. Of the others the country decides,
+// since "18005550100" could be of Germany or of America:
+//
+//   - Where national numbers are written with a 0 that is dropped from abroad
+//     (Germany, the United Kingdom), one that begins with 0 is national. One that
+//     doesn't is international, with the "+" left out, if that makes a valid
+//     number; else it is national, if that does.
+//   - Where they are written without (the USA, Italy, Norway), it is the other way
+//     round: first national, if that makes a valid number, then international.
 func International(number, country string) string {
 	if country == "" || strings.Trim(number, "+0123456789 ()./-\t") != "" {
 		return number
 	}
-	text := number
-	if digits, ok := strings.CutPrefix(strings.TrimSpace(number), "00"); ok {
-		text = "+" + digits // carriers send it so in any country, whatever people dial there
+	text := strings.TrimSpace(number)
+	if strings.HasPrefix(text, "+") {
+		return first(number, possible(text, country))
 	}
+	if digits, ok := strings.CutPrefix(text, "00"); ok { // carriers send it so in any country
+		if n := possible("+"+digits, country); n != "" {
+			return n
+		}
+	}
+	abroad, national := valid("+"+text, country), valid(text, country)
+	switch {
+	case !strings.HasPrefix(phonenumbers.GetNddPrefixForRegion(country, true), "0"):
+		return first(number, national, abroad)
+	case strings.HasPrefix(strings.TrimLeft(text, "("), "0"):
+		return first(number, possible(text, country))
+	}
+	return first(number, abroad, national)
+}
+
+// first gives the first form that a number has, or itself.
+func first(number string, forms ...string) string {
+	for _, form := range forms {
+		if form != "" {
+			return form
+		}
+	}
+	return number
+}
+
+// possible reads what is at least as long as numbers of its country are: plans
+// grow, and a caller must not become another one when this package learns of it.
+func possible(text, country string) string {
 	n, err := phonenumbers.Parse(text, country)
 	if err != nil || phonenumbers.IsPossibleNumberWithReason(n) != phonenumbers.IS_POSSIBLE {
-		return number
+		return ""
+	}
+	return phonenumbers.Format(n, phonenumbers.E164)
+}
+
+// valid reads what is in a range that its country gives out.
+func valid(text, country string) string {
+	n, err := phonenumbers.Parse(text, country)
+	if err != nil || !phonenumbers.IsValidNumber(n) {
+		return ""
 	}
 	return phonenumbers.Format(n, phonenumbers.E164)
 }

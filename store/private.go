@@ -58,22 +58,48 @@ func (noSealer) Fingerprint() string                { return "" }
 // errOtherVault is a database in which nothing of ours could be found.
 var errOtherVault = errors.New("the database was filled with another vault's keys: give every node that uses it the same keyset")
 
-// recognise holds the vault against the one the database was filled with; the
-// first to come decides.
+// errOtherCountry is a database in which a caller with a national number would be
+// another one than before.
+var errOtherCountry = errors.New("callers would not be known again")
+
+// recognise holds vault and country against those the database was filled with,
+// since the hash of a number depends on both; the first to come decides.
 func (s *Store) recognise(ctx context.Context) error {
 	ours := s.sealer.Fingerprint()
 	if ours == "" {
 		return nil
 	}
-	var theirs string
+	var vault, country string
 	err := s.transact(ctx, "recognise the vault", func(t *tx) error {
-		return t.row(ctx, `INSERT INTO traits (name, value) VALUES ('vault', $1)
-			ON CONFLICT (name) DO UPDATE SET value = traits.value RETURNING value`, []any{ours}, &theirs)
+		if err := t.trait(ctx, "vault", ours, &vault); err != nil || vault != ours {
+			return err // an unknown vault's country decides nothing
+		}
+		return t.trait(ctx, "country", s.country, &country)
 	})
-	if err == nil && theirs != ours {
-		err = fmt.Errorf("%w: %w", ErrRefused, errOtherVault)
+	switch {
+	case err != nil:
+		return err
+	case vault != ours:
+		return fmt.Errorf("%w: %w", ErrRefused, errOtherVault)
+	case country != s.country:
+		return fmt.Errorf("%w: %w: the database was filled with %s, and here is %s: set country as it was, on every node that uses the database",
+			ErrRefused, errOtherCountry, countrySet(country), countrySet(s.country))
 	}
-	return err
+	return nil
+}
+
+// trait reads what the database was filled with, and writes it if nothing is.
+func (t *tx) trait(ctx context.Context, name, ours string, theirs *string) error {
+	return t.row(ctx, `INSERT INTO traits (name, value) VALUES ($1, $2)
+		ON CONFLICT (name) DO UPDATE SET value = traits.value RETURNING value`, []any{name, ours}, theirs)
+}
+
+// countrySet is a configuration's country for people.
+func countrySet(c string) string {
+	if c == "" {
+		return "no country"
+	}
+	return "country: " + c
 }
 
 // seal gives nil for nothing.

@@ -35,6 +35,7 @@ type Options struct {
 	DataDir string       // where the SQLite file is, if Config names no PostgreSQL
 	Node    string       // whose chain audit entries go into
 	Sealer  Sealer       // nil only where nothing personal is stored: tests, tools
+	Country string       // config.Config.Country, by which Sealer brings numbers into one form
 	Log     *slog.Logger // default: slog.Default()
 }
 
@@ -50,6 +51,7 @@ type Store struct {
 	dialect dialect
 	node    string
 	sealer  Sealer
+	country string
 	log     *slog.Logger
 	metrics *metrics
 }
@@ -66,8 +68,8 @@ const (
 const fileName = "bugle.db"
 
 // Open opens the database and brings its tables up to date. A database that a
-// newer version of Bugle has changed, or that was filled with another vault, is
-// refused: ErrRefused.
+// newer version of Bugle has changed, or that was filled with another vault or for
+// another country, is refused: ErrRefused.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s, err := Later(o)
 	if err != nil {
@@ -82,7 +84,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // Later gives a database that may be away: until Ready has succeeded every method
 // gives ErrAway. ErrRefused.
 func Later(o Options) (*Store, error) {
-	s := &Store{node: o.Node, sealer: o.Sealer, log: o.Log, metrics: newMetrics()}
+	s := &Store{node: o.Node, sealer: o.Sealer, country: o.Country, log: o.Log, metrics: newMetrics()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -112,7 +114,7 @@ var (
 	ErrRefused = errors.New("refused")
 )
 
-// Ready brings the tables up to date and holds the vault against the database's,
+// Ready brings the tables up to date and holds vault and country against the database's,
 // after which the other methods work. It may be tried again. ErrRefused.
 func (s *Store) Ready(ctx context.Context) error {
 	err := s.migrate(ctx)

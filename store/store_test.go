@@ -311,6 +311,34 @@ func TestPrivateIsNotPrinted(t *testing.T) {
 }
 
 // Without a vault nothing is stored in the clear instead.
+// Nodes that read national numbers in two ways would not know each other's callers.
+func TestAnotherCountryIsRefused(t *testing.T) {
+	for _, test := range []struct {
+		filled, here string
+		says         string // "": not refused
+	}{
+		{"DE", "DE", ""},
+		{"", "", ""},
+		{"DE", "US", "filled with country: DE, and here is country: US: set country as it was"},
+		{"", "DE", "filled with no country, and here is country: DE: set country as it was"},
+		{"DE", "", "filled with country: DE, and here is no country: set country as it was"},
+	} {
+		onBoth(t, func(t *testing.T, d site) {
+			for i, country := range []string{test.filled, test.filled, test.here} {
+				s, err := Open(t.Context(), Options{Config: d.config, DataDir: d.dir, Node: "n1", Sealer: d.sealer, Country: country, Log: slog.New(slog.DiscardHandler)})
+				if err == nil {
+					err = s.Close()
+				}
+				if i < 2 || test.says == "" {
+					must(t, err)
+				} else if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), test.says) {
+					t.Errorf("after %q, %q: %v, want it refused: %s", test.filled, test.here, err, test.says)
+				}
+			}
+		})
+	}
+}
+
 func TestNothingPersonalWithoutVault(t *testing.T) {
 	s, err := Open(t.Context(), Options{DataDir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	must(t, err)

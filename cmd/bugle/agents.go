@@ -155,7 +155,7 @@ func withStore(env environment, path string, do func(context.Context, *config.Co
 	if err != nil {
 		return err
 	}
-	s, err := store.Open(opening, store.Options{Config: c.Store, DataDir: c.DataDir, Node: c.Node, Sealer: v, Log: toolLog(env.err, false)})
+	s, err := store.Open(opening, store.Options{Config: c.Store, DataDir: c.DataDir, Node: c.Node, Country: c.Country, Sealer: v, Log: toolLog(env.err, false)})
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 // the agents, whose truth it is. While a PostgreSQL is away at the start, the agents
 // are those that were last known, and the history begins when it is back.
 func (n *node) openStore(ctx context.Context, c *config.Config) (err error) {
-	if n.store, err = store.Later(store.Options{Config: c.Store, DataDir: c.DataDir, Node: c.Node, Sealer: n.vault, Log: n.log}); err != nil {
+	if n.store, err = store.Later(store.Options{Config: c.Store, DataDir: c.DataDir, Node: c.Node, Country: c.Country, Sealer: n.vault, Log: n.log}); err != nil {
 		return err
 	}
 	n.undo = append(n.undo, n.store.Close)
