@@ -216,7 +216,9 @@ func TestOurRefer(t *testing.T) {
 					w.request("NOTIFY", 2+i, n...)
 					w.recv("SIP/2.0 200")
 				}
-				if len(c.news) == 0 && !c.over {
+				if c.over {
+					<-l.Done()
+				} else if len(c.news) == 0 {
 					synctest.Wait()
 					w.request("BYE", 5)
 					wantEnd(t, l, 200, ByRemote)
