@@ -172,8 +172,9 @@ func sippArgs(transport string, port int) []string {
 	if transport == "tcp" {
 		mode = "t1"
 	}
+	// Its watchdog ends a sipp that was slow too often, in an hour on any busy machine.
 	return []string{"-t", mode, "-i", "127.0.0.1", "-ci", "127.0.0.1", "-mi", "127.0.0.1", "-p", strconv.Itoa(port),
-		"-nostdin", "-buff_size", "4194304"}
+		"-nostdin", "-buff_size", "4194304", "-watchdog_interval", "0"}
 }
 
 // rtpShim builds the preload that makes sipp press keys as a phone does.
