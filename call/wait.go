@@ -167,7 +167,7 @@ func (c *inbound) ring(o router.Offer) (*ring, error) {
 // errNoPhone is an agent without a phone, though the router thought him ready.
 var errNoPhone = errors.New("no phone is registered")
 
-// phoneOf gives the phone an agent registered last.
+// phoneOf gives the phone to ring an agent at.
 func (c *inbound) phoneOf(agent string) (sip.Binding, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, 2*time.Second)
 	defer cancel()
@@ -175,16 +175,10 @@ func (c *inbound) phoneOf(agent string) (sip.Binding, error) {
 	if err != nil {
 		return sip.Binding{}, fmt.Errorf("look up the phone of %s: %w", agent, err)
 	}
-	var latest sip.Binding
-	for _, b := range all {
-		if b.Expires.After(latest.Expires) {
-			latest = b
-		}
-	}
-	if latest.Contact == "" {
+	if len(all) == 0 {
 		return sip.Binding{}, errNoPhone
 	}
-	return latest, nil
+	return sip.Prefer(all, c.Config.Node)[0], nil
 }
 
 // sourceOf gives the address a phone's signalling comes from, where its sound

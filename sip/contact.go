@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +45,10 @@ func (r *registrar) readChange(user string, req *gosip.Request, f flow) (*change
 		if fault != nil {
 			return nil, fault
 		}
+		q, ok := readQ(contact)
+		if !ok {
+			return nil, refusal(400)
+		}
 		uri := contact.Address.String()
 		if len(uri) > maxContactLen || contact.Address.Host == "" || !isSIP(&contact.Address) {
 			return nil, refusal(400)
@@ -54,6 +59,7 @@ func (r *registrar) readChange(user string, req *gosip.Request, f flow) (*change
 		}
 		c.put = append(c.put, Binding{
 			User: user, Contact: uri, Source: f.String(), Local: f.at.name(), Path: path,
+			Q: q, Instance: readInstance(contact),
 			UserAgent: shorten(header(req, "user-agent", ""), 128),
 			CallID:    c.callID, CSeq: c.seq, Expires: time.Now().Add(expires), Node: r.node,
 		})
@@ -86,15 +92,45 @@ func (r *registrar) expires(contact *gosip.ContactHeader, req *gosip.Request) (t
 	return min(d, r.longest), nil
 }
 
+// readQ gives a contact's preference in thousandths (RFC 3261 section 20.10). None
+// is 1000; 0 becomes 1, so that it can be told from none.
+func readQ(contact *gosip.ContactHeader) (int, bool) {
+	text, ok := param(contact.Params, "q")
+	if !ok {
+		return 1000, true
+	}
+	q, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(q >= 0 && q <= 1) {
+		return 0, false
+	}
+	return max(1, int(q*1000+0.5)), true
+}
+
+// readInstance tells which phone a contact is of, and which of its connections,
+// if it says both (RFC 5626 section 4.2).
+func readInstance(contact *gosip.ContactHeader) string {
+	instance, _ := param(contact.Params, "+sip.instance")
+	id, _ := param(contact.Params, "reg-id")
+	if instance == "" || id == "" || len(instance) > maxContactLen || len(id) > 10 {
+		return ""
+	}
+	return instance + ";" + id
+}
+
 // against checks a change against what is bound and completes it: a request
 // of the same phone that is older than what it asked last changes nothing, and
 // nobody binds more phones than he can answer.
 func (c *change) against(before []Binding) *fault {
-	bound := make(map[string]bool)
+	bound, phones := make(map[string]bool), make(map[string]bool)
 	for _, b := range c.put {
 		bound[b.Contact] = true
+		phones[b.Instance] = b.Instance != ""
 	}
 	for _, b := range before {
+		if phones[b.Instance] && !c.touches(b.Contact) {
+			c.drop = append(c.drop, b.Contact) // it has another address now (RFC 5626 section 6)
+			continue
+		}
 		bound[b.Contact] = true
 		if c.all {
 			c.drop = append(c.drop, b.Contact)
@@ -160,9 +196,39 @@ func listBindings(res *gosip.Response, bindings []Binding) {
 	for _, b := range bindings {
 		left := int(b.Expires.Sub(now).Round(time.Second) / time.Second)
 		if left > 0 {
-			res.AppendHeader(gosip.NewHeader("Contact", "<"+b.Contact+">;expires="+strconv.Itoa(left)))
+			res.AppendHeader(gosip.NewHeader("Contact", "<"+b.Contact+">"+preference(b.Q)+";expires="+strconv.Itoa(left)))
 		}
 	}
+}
+
+// preference writes a q that is not 1.
+func preference(q int) string {
+	if q == 0 || q == 1000 {
+		return ""
+	}
+	return ";q=" + strconv.FormatFloat(float64(q)/1000, 'f', -1, 64)
+}
+
+// Prefer orders the phones of an agent in which a node should ring them: first
+// those it can reach, of them those preferred most (RFC 3261 section 20.10), of
+// them the one registered last. A phone without a Path that is connected to another
+// node cannot be reached.
+func Prefer(all []Binding, node string) []Binding {
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b Binding) int {
+		return cmp.Or(cmp.Compare(b.reach(node), a.reach(node)), cmp.Compare(b.q(), a.q()), b.Expires.Compare(a.Expires))
+	})
+	return all
+}
+
+func (b *Binding) q() int { return cmp.Or(b.Q, 1000) }
+
+// reach is 1 if a node can send to the phone, else 0.
+func (b *Binding) reach(node string) int {
+	if len(b.Path) > 0 || b.Node == node || strings.HasPrefix(b.Source, "udp:") {
+		return 1
+	}
+	return 0
 }
 
 func isSIP(u *gosip.Uri) bool { return u.Scheme == "sip" || u.Scheme == "sips" }

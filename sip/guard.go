@@ -98,7 +98,10 @@ func (g *guard) check(req *gosip.Request) (user string, v verdict) {
 	}
 	user = p["username"]
 	alg, ok := algorithmOf(p)
-	if !ok || !g.asks(alg) || p["qop"] != "" && p["qop"] != "auth" {
+	switch {
+	case p["qop"] == "auth-int":
+		return user, proofNone // we did not offer it: it is told again what we did
+	case !ok || !g.asks(alg) || p["qop"] != "" && p["qop"] != "auth":
 		return user, proofWrong
 	}
 	ha1, known := g.ha1(user, alg)

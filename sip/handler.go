@@ -62,6 +62,8 @@ type Binding struct {
 	Source    string    `json:"source"`               // the flow it registered over: "udp:192.0.2.7:5062"
 	Local     string    `json:"local"`                // our socket that flow ends at: "udp:198.51.100.1:5060"
 	Path      []string  `json:"path,omitempty"`       // the proxies to pass, nearest first
+	Q         int       `json:"q,omitempty"`          // how much it is preferred, in thousandths: 1 to 1000. 0, of an older node: 1000
+	Instance  string    `json:"instance,omitempty"`   // which phone it is, whatever its address (RFC 5626): with reg-id, if it has given both
 	UserAgent string    `json:"user_agent,omitempty"` // what the phone calls itself
 	CallID    string    `json:"call_id"`              // of the REGISTER, with CSeq: tells old from new
 	CSeq      uint32    `json:"cseq"`

@@ -76,6 +76,13 @@ func listen(network string, addr netip.AddrPort, server *tls.Config, log *slog.L
 	return ln, nil
 }
 
+// whenGone has f called with each flow whose connection ends.
+func (ln *listener) whenGone(f func(flow)) {
+	if ln.conns != nil {
+		ln.conns.gone = func(remote string) { f(flow{ln, remote}) }
+	}
+}
+
 // newListener makes what a socket's messages pass, without the socket. A
 // listener of connections can dial without one.
 func newListener(network string, log *slog.Logger, receive func(inbound)) *listener {
@@ -248,6 +255,13 @@ func (f flow) ownContact() *gosip.ContactHeader {
 		}
 	}
 	return contactAt(f.at.network, f.at.addr)
+}
+
+// keepOpen sends what keeps a NAT from forgetting a phone behind it.
+func (f flow) keepOpen() {
+	if to, err := netip.ParseAddrPort(f.remote); err == nil && f.at.packets != nil {
+		_, _ = f.at.packets.WriteToUDPAddrPort([]byte("\r\n\r\n"), to)
+	}
 }
 
 // send writes one message whose destination is set.

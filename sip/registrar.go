@@ -3,6 +3,8 @@ package sip
 import (
 	"context"
 	"hash/maphash"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +17,8 @@ const (
 	maxContacts    = 10               // phones of one agent
 	storeTimeout   = 3 * time.Second
 	sweepEvery     = time.Second
+	flowGrace      = 20 * time.Second // for a phone to come back whose connection broke
+	natOpen        = 25 * time.Second // NATs forget UDP after 30 s at the earliest (RFC 4787 has 2 minutes)
 )
 
 // registrar keeps agents' bindings (RFC 3261 section 10). Bindings is the truth
@@ -39,6 +43,8 @@ type registrar struct {
 type heldHere struct {
 	flow    string // "" if a proxy is between
 	expires time.Time
+	lost    bool // the connection is gone
+	nat     flow // to be kept open by us; zero if it need not be
 }
 
 func newRegistrar(store Bindings, node string, longest time.Duration, put func(string, Binding), gone func(string)) *registrar {
@@ -83,6 +89,9 @@ func (r *registrar) answer(ctx context.Context, user string, req *gosip.Request,
 	switch {
 	case fault == nil:
 		listBindings(res, bindings)
+		if lists(req, "supported", "k", "outbound") && slices.ContainsFunc(bindings, func(b Binding) bool { return b.Instance != "" }) {
+			res.AppendHeader(gosip.NewHeader("Require", "outbound"))
+		}
 		for _, h := range headersOf(req, "path", "") {
 			res.AppendHeader(h)
 		}
@@ -115,7 +124,7 @@ func (r *registrar) apply(ctx context.Context, user string, req *gosip.Request, 
 		return nil, refusal(503)
 	}
 	for _, b := range c.put {
-		r.hold(b)
+		r.hold(b, f)
 		r.put(user, b)
 	}
 	for _, contact := range c.drop {
@@ -170,7 +179,7 @@ func (r *registrar) lock(user string) *sync.Mutex {
 }
 
 // hold remembers a binding of this node's.
-func (r *registrar) hold(b Binding) {
+func (r *registrar) hold(b Binding, f flow) {
 	r.release(b.User, b.Contact)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -180,6 +189,9 @@ func (r *registrar) hold(b Binding) {
 	held := heldHere{expires: b.Expires}
 	if len(b.Path) == 0 { // else a proxy is at the flow's far end, with callers behind it too
 		held.flow = b.Source
+		if f.at.network == "udp" && !strings.Contains(b.Contact, f.remote) {
+			held.nat = f
+		}
 		r.flows[held.flow]++
 	}
 	r.mine[b.User][b.Contact] = held
@@ -221,15 +233,56 @@ func (r *registrar) count() int {
 	return n
 }
 
-// sweep ends bindings that were not refreshed, until ctx ends.
+// lost notes that a connection is gone, and with it the phones at its far end
+// (RFC 5626 section 6) unless they come back by another within a while.
+func (r *registrar) lost(f flow) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.flows[f.String()] == 0 {
+		return
+	}
+	until := time.Now().Add(flowGrace)
+	for _, contacts := range r.mine {
+		for contact, held := range contacts {
+			if held.flow == f.String() {
+				held.lost = true
+				if until.Before(held.expires) {
+					held.expires = until
+				}
+				contacts[contact] = held
+			}
+		}
+	}
+}
+
+// keepOpen sends a keep-alive to the phones that are reached through a NAT by UDP,
+// which would forget them; phones ignore it (RFC 3261 section 7.5).
+func (r *registrar) keepOpen() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, contacts := range r.mine {
+		for _, held := range contacts {
+			if held.nat.at != nil {
+				held.nat.keepOpen()
+			}
+		}
+	}
+}
+
+// sweep ends bindings that were not refreshed, and keeps NATs open, until ctx ends.
 func (r *registrar) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	kept := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
+			if now.Sub(kept) >= natOpen {
+				kept = now
+				r.keepOpen()
+			}
 			for user, contacts := range r.expired(now) {
 				r.expire(ctx, user, contacts)
 			}
@@ -267,6 +320,9 @@ func (r *registrar) expire(ctx context.Context, user string, contacts []string) 
 	}
 	fresh := make(map[string]bool, len(alive))
 	for _, b := range alive {
+		if r.isLost(b) {
+			continue
+		}
 		fresh[b.Contact] = true
 	}
 	for _, contact := range contacts {
@@ -279,9 +335,17 @@ func (r *registrar) expire(ctx context.Context, user string, contacts []string) 
 		}
 		r.release(user, contact)
 	}
-	if len(alive) == 0 {
+	if len(fresh) == 0 {
 		r.gone(user)
 	}
+}
+
+// isLost reports whether a binding is by a connection of ours that is gone.
+func (r *registrar) isLost(b Binding) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	held, ok := r.mine[b.User][b.Contact]
+	return ok && held.lost && held.flow == b.Source && b.Node == r.node
 }
 
 // forgetExpired releases a binding another node now holds, unless it was

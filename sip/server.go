@@ -109,6 +109,7 @@ func New(o Options) (*Server, error) {
 			s.closeSockets()
 			return nil, fmt.Errorf("SIP listener %s %s: %w", l.Network, l.Address, err)
 		}
+		ln.whenGone(s.registrar.lost)
 		s.listeners = append(s.listeners, ln)
 		s.hosts[ln.addr.Addr().String()] = true
 	}
@@ -121,6 +122,7 @@ func New(o Options) (*Server, error) {
 		if s.listenerFor(network, "") == nil {
 			ln := newListener(network, slog.New(slog.DiscardHandler), s.arrived)
 			ln.client = s.tlsClient
+			ln.whenGone(s.registrar.lost)
 			s.dialers = append(s.dialers, ln)
 		}
 	}

@@ -29,6 +29,7 @@ const (
 // when it is gone, and verifies certificates for addresses only.
 type connections struct {
 	receive func(m gosip.Message, remote string)
+	gone    func(remote string) // told of each that ends; may be nil
 	parser  *gosip.Parser
 
 	mu     sync.Mutex
@@ -74,11 +75,15 @@ func (cs *connections) add(remote string, c gosip.Connection, read func()) bool 
 // drop closes a connection and forgets it, unless another has taken its place.
 func (cs *connections) drop(remote string, c gosip.Connection) {
 	cs.mu.Lock()
-	if cs.m[remote] == c {
+	last := cs.m[remote] == c
+	if last {
 		delete(cs.m, remote)
 	}
 	cs.mu.Unlock()
 	_ = c.Close()
+	if last && cs.gone != nil {
+		cs.gone(remote)
+	}
 }
 
 // get gives the connection to a far end, or nil.

@@ -144,7 +144,7 @@ func cleanParams(ps gosip.HeaderParams) bool {
 }
 
 // supported are the extensions a request may require (RFC 3261 section 8.2.2.3).
-var supported = map[string]bool{"path": true, "100rel": true, "timer": true, "replaces": true, "norefersub": true}
+var supported = map[string]bool{"path": true, "outbound": true, "100rel": true, "timer": true, "replaces": true, "norefersub": true}
 
 // unsupported gives the extensions a request requires and we lack, comma-separated.
 func unsupported(req *gosip.Request) string {
