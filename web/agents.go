@@ -90,18 +90,24 @@ func (a *agentAPI) list(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *agentAPI) show(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	agents, err := a.agents.Agents(r.Context())
+	agent, err := a.find(r.Context(), r.PathValue("id"))
 	if err != nil {
-		fail(w, a.explain(err, id))
+		fail(w, err)
 		return
+	}
+	reply(w, http.StatusOK, agent)
+}
+
+func (a *agentAPI) find(ctx context.Context, id string) (Agent, *apiError) {
+	agents, err := a.agents.Agents(ctx)
+	if err != nil {
+		return Agent{}, a.explain(err, id)
 	}
 	at := slices.IndexFunc(agents, func(a Agent) bool { return a.ID == id })
 	if at < 0 {
-		fail(w, a.explain(ErrUnknownAgent, id))
-		return
+		return Agent{}, a.explain(ErrUnknownAgent, id)
 	}
-	reply(w, http.StatusOK, agents[at])
+	return agents[at], nil
 }
 
 // put answers 204 once the agent is stored; running nodes take him up within
@@ -153,9 +159,20 @@ func (a *agentAPI) setState(w http.ResponseWriter, r *http.Request) {
 		fail(w, &apiError{http.StatusBadRequest, "bad_reason", fmt.Sprintf("a reason is at most %d printable characters", maxReason)})
 		return
 	}
+	switch change.State {
+	case stateReady, statePaused, stateWrapUpDone:
+	default:
+		fail(w, &apiError{http.StatusBadRequest, "bad_state", "state is ready, paused or wrapup_done"})
+		return
+	}
 	id := r.PathValue("id")
 	if own, only := callerOf(r).onlyOf(store.RoleSupervisor); only && own != id {
 		fail(w, &apiError{http.StatusForbidden, "forbidden", "an agent changes his own state only"})
+		return
+	}
+	// The audit can't be made to forget: what stands in it is known to be an agent.
+	if _, err := a.find(r.Context(), id); err != nil {
+		fail(w, err)
 		return
 	}
 	if !a.audit.tell(r, "agent.state", "agent "+id, change.State) {
@@ -181,8 +198,6 @@ func (a *agentAPI) change(ctx context.Context, id, state, reason string) *apiErr
 		err = a.agents.SetState(ctx, id, state, reason)
 	case stateWrapUpDone:
 		err = a.agents.WrapUpDone(ctx, id)
-	default:
-		return &apiError{http.StatusBadRequest, "bad_state", "state is ready, paused or wrapup_done"}
 	}
 	if err != nil {
 		return a.explain(err, id)
@@ -202,7 +217,7 @@ func (a *agentAPI) explain(err error, id string) *apiError {
 	case errors.Is(err, ErrNotNow):
 		return &apiError{http.StatusConflict, "not_now", err.Error()}
 	default:
-		a.log.Error("API request about agents failed", "agent", id, "err", err)
+		a.log.Error("API request about agents failed", "err", err)
 		return &apiError{http.StatusServiceUnavailable, "unavailable", "agents can't be reached now"}
 	}
 }

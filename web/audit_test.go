@@ -37,6 +37,23 @@ func TestAuditIsToldWhoDidWhatFromWhere(t *testing.T) {
 	}
 }
 
+// Free text of who asks never stands in the audit.
+func TestTheAuditNamesAgentsAndStatesAlone(t *testing.T) {
+	to := &audited{}
+	s := serve(t, Options{Audit: to})
+	for path, body := range map[string]string{
+		"/api/v1/agents/15550100999/state": `{"state":"ready"}`,
+		"/api/v1/agents/anna/state":        `{"state":"called 15550100999"}`,
+	} {
+		if a := ask(t, s, "POST", path, body, "Content-Type", "application/json"); a.status/100 != 4 {
+			t.Errorf("%s %s: %d", path, body, a.status)
+		}
+	}
+	if len(to.acts) != 0 {
+		t.Errorf("the audit has %+v", to.acts)
+	}
+}
+
 // What the audit can't be told of is not done.
 func TestNothingIsDoneBehindTheAudit(t *testing.T) {
 	d := &desk{}

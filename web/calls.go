@@ -6,9 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/bugle-voice/bugle/call"
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/report"
 	"github.com/bugle-voice/bugle/store"
@@ -88,20 +91,69 @@ const (
 )
 
 type callAPI struct {
-	calls Calls
-	audit *auditing
-	zone  *time.Location
-	log   *slog.Logger
+	calls   Calls
+	hash    func(number string) string
+	numbers []string // ours
+	audit   *auditing
+	zone    *time.Location
+	log     *slog.Logger
 }
 
 // search answers {"calls": […], "next": "…"}; next, given back as after, asks
 // for the page that follows.
 func (a *callAPI) search(w http.ResponseWriter, r *http.Request) {
+	get, bad := parameters(r.URL.RawQuery, "from", "to", "caller_hash", "number", "agent", "queue", "result", "termination", "limit", "after")
+	if bad != nil {
+		fail(w, bad)
+		return
+	}
+	a.answer(w, r, get)
+}
+
+// searchCaller is search for the calls of a telephone number. That is private: it
+// comes in the body, since addresses are logged on their way, and goes no further
+// than its hash.
+func (a *callAPI) searchCaller(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Caller      string `json:"caller"`
+		From        string `json:"from"`
+		To          string `json:"to"`
+		Number      string `json:"number"`
+		Agent       string `json:"agent"`
+		Queue       string `json:"queue"`
+		Result      string `json:"result"`
+		Termination string `json:"termination"`
+		Limit       int    `json:"limit"`
+		After       string `json:"after"`
+	}
+	if bad := readJSON(r, &body); bad != nil {
+		fail(w, bad)
+		return
+	}
+	conditions := map[string]string{
+		"from": body.From, "to": body.To, "number": body.Number, "agent": body.Agent, "queue": body.Queue,
+		"result": body.Result, "termination": body.Termination, "after": body.After,
+	}
+	if body.Limit != 0 {
+		conditions["limit"] = strconv.Itoa(body.Limit)
+	}
+	if a.hash != nil {
+		conditions["caller_hash"] = a.hash(body.Caller)
+	}
+	if conditions["caller_hash"] == "" {
+		fail(w, &apiError{http.StatusBadRequest, "bad_caller", "caller is the telephone number to look for"})
+		return
+	}
+	a.answer(w, r, func(name string) string { return conditions[name] })
+}
+
+// answer tells the audit of a search, and carries it out.
+func (a *callAPI) answer(w http.ResponseWriter, r *http.Request, get func(name string) string) {
 	if a.calls == nil {
 		fail(w, errNoStore)
 		return
 	}
-	search, bad := a.read(r.URL.RawQuery)
+	search, bad := a.read(get)
 	if bad != nil {
 		fail(w, bad)
 		return
@@ -155,14 +207,29 @@ func conditions(s store.CallSearch) string {
 
 // read reads the conditions. Without times it is all that is kept: a repeated
 // caller is looked for by hash alone.
-func (a *callAPI) read(raw string) (store.CallSearch, *apiError) {
-	get, bad := parameters(raw, "from", "to", "caller_hash", "number", "agent", "queue", "result", "termination", "limit", "after")
-	if bad != nil {
-		return store.CallSearch{}, bad
-	}
+//
+// What is looked for is written into the audit, which can't be made to forget: so
+// nothing is taken that a caller's number, or other words about a person, could
+// stand in by mistake.
+func (a *callAPI) read(get func(name string) string) (store.CallSearch, *apiError) {
 	s := store.CallSearch{
 		CallerHash: get("caller_hash"), Number: get("number"), Agent: get("agent"), Queue: get("queue"),
 		Result: event.VisitResult(get("result")), Termination: get("termination"), After: get("after"),
+	}
+	switch {
+	case s.CallerHash != "" && !hashForm.MatchString(s.CallerHash):
+		return s, &apiError{http.StatusBadRequest, "bad_caller_hash", "caller_hash is 32 hex digits; to look for a number, POST it to /api/v1/calls/search"}
+	case s.Number != "" && !slices.Contains(a.numbers, s.Number):
+		return s, &apiError{http.StatusBadRequest, "bad_number", "number is one of ours, as the configuration has it"}
+	case !isName(s.Agent):
+		return s, &apiError{http.StatusBadRequest, "bad_agent", "agent is an agent's id"}
+	case !isName(s.Queue):
+		return s, &apiError{http.StatusBadRequest, "bad_queue", "queue is a queue's name"}
+	}
+	switch call.Class(s.Termination) {
+	case "", call.Completed, call.Abandoned, call.Finished, call.Refused, call.Failed:
+	default:
+		return s, &apiError{http.StatusBadRequest, "bad_termination", "termination is completed, abandoned, finished, refused or failed"}
 	}
 	switch s.Result {
 	case "", event.Answered, event.Abandoned, event.FlowedOut, event.CallBack:
@@ -190,4 +257,23 @@ func (a *callAPI) read(raw string) (store.CallSearch, *apiError) {
 		return s, &apiError{http.StatusBadRequest, "bad_request", err.Error()}
 	}
 	return s, nil
+}
+
+// hashForm is that of vault.Hash; nameForm that of agents' ids and queues' names.
+var (
+	hashForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+)
+
+// isName reports whether a condition is a name, or none. Who has left, and a queue
+// that is no more, can be looked for, so they need not be known; what could be a
+// telephone number is refused.
+func isName(s string) bool {
+	digits := 0
+	for _, r := range s {
+		if r >= '0' && r <= '9' {
+			digits++
+		}
+	}
+	return s == "" || nameForm.MatchString(s) && digits < 7
 }

@@ -87,7 +87,7 @@ func (c *cabinet) Settle(_ context.Context, by By, id string, result store.Follo
 // Who may do what: each role against each kind of route.
 func TestRoles(t *testing.T) {
 	files := &cabinet{}
-	s := serve(t, Options{Config: config.HTTP{Token: "sesame"}, Users: everybody, Staff: files, FollowUps: files})
+	s := serve(t, Options{Config: config.HTTP{Token: "sesame"}, Users: everybody, Agents: &desk{more: []Agent{{ID: "cleo"}}}, Staff: files, FollowUps: files})
 	const good = `{"name":"A","languages":{"en":5}}`
 	for _, test := range []struct {
 		method, path, body string

@@ -18,6 +18,7 @@
 //	POST /api/v1/followups/{id}/claim   {"for": "30m"}: take one, and be given the number
 //	POST /api/v1/followups/{id}/settle  {"result": "done"}, "failed" or "dropped"
 //	GET  /api/v1/calls               search: ?from&to&caller_hash&number&agent&queue&result&termination&limit&after
+//	POST /api/v1/calls/search        {"caller": "+1…"}: search by a caller's number; the other conditions as above
 //
 // Start with this file; guard.go says who may use the API.
 package web
@@ -53,6 +54,10 @@ type Options struct {
 	FollowUps FollowUps
 	Users     Users
 	Audit     Auditor
+
+	// What a search for calls may name.
+	Hash    func(number string) string // of a caller's number, "" if it is none; nil: callers can't be looked for by number
+	Numbers []string                   // ours, as the configuration has them
 
 	Zone *time.Location // of the site, in which times without an offset are read; default UTC
 	Log  *slog.Logger   // default: slog.Default()
@@ -156,7 +161,7 @@ func (s *Server) routes(o Options) http.Handler {
 	audit := &auditing{to: o.Audit, log: s.log}
 	agents := &agentAPI{agents: o.Agents, staff: o.Staff, audit: audit, log: s.log}
 	owed := &followUpAPI{o.FollowUps, s.log}
-	calls := &callAPI{calls: o.Calls, audit: audit, zone: o.zone(), log: s.log}
+	calls := &callAPI{calls: o.Calls, hash: o.Hash, numbers: o.Numbers, audit: audit, zone: o.zone(), log: s.log}
 	const agent, supervisor, quality = store.RoleAgent, store.RoleSupervisor, store.RoleQuality
 
 	mux := http.NewServeMux()
@@ -172,6 +177,7 @@ func (s *Server) routes(o Options) http.Handler {
 	route("/api/v1/queues", methods{"GET": g.protect(queueAPI{o.Figures}.list, agent, supervisor, quality)})
 	route("/api/v1/report", methods{"GET": g.protect(newReportAPI(o, s.log).show, supervisor, quality)})
 	route("/api/v1/calls", methods{"GET": g.protect(calls.search, supervisor, quality)})
+	route("/api/v1/calls/search", methods{"POST": g.protect(calls.searchCaller, supervisor, quality)})
 	route("/api/v1/followups", methods{"GET": g.protect(owed.list, supervisor)})
 	route("/api/v1/followups/{id}/claim", methods{"POST": g.protect(owed.claim, supervisor)})
 	route("/api/v1/followups/{id}/settle", methods{"POST": g.protect(owed.settle, supervisor)})

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -138,7 +140,7 @@ func (n *node) open(site *site) (err error) {
 		Config: c.HTTP, Metrics: metrics, Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures,
 		Reports: reporter,
 		Calls:   n.store, Staff: rosterAPI{n.store, store.VocabularyOf(c), n.roster}, FollowUps: owed{n.store, n.events}, Users: n.store,
-		Audit: auditor{n.events}, Zone: c.Zone(), Log: log,
+		Audit: auditor{n.events}, Hash: n.vault.Hash, Numbers: slices.Sorted(maps.Keys(c.Numbers)), Zone: c.Zone(), Log: log,
 	}); err != nil {
 		return err
 	}
