@@ -27,7 +27,34 @@ func (k *checker) sip() {
 	k.lasting(k.SIP.RegisterExpires, shortestExpiry, longestExpiry, at("sip", "register_expires"))
 	k.srtp(k.SIP.SRTP, at("sip", "srtp"))
 	k.trunks()
+	k.limits()
 }
+
+// mostRate is beyond what any node can read.
+const mostRate = 1 << 20
+
+func (k *checker) limits() {
+	l := k.SIP.Limits
+	k.between(l.Source, 0, mostRate, at("sip", "limits", "source"))
+	k.between(l.Total, 0, mostRate, at("sip", "limits", "total"))
+	k.between(l.Calls, 0, mostRate, at("sip", "limits", "calls"))
+	k.between(l.Failures, 0, mostRate, at("sip", "limits", "failures"))
+	k.lasting(l.Ban, time.Second, longestBan, at("sip", "limits", "ban"))
+	k.lasting(l.LongestBan, time.Second, longestBan, at("sip", "limits", "longest_ban"))
+	if l.LongestBan < l.Ban {
+		k.bad(at("sip", "limits", "longest_ban"), fmt.Sprintf("sip.limits.longest_ban is %s, shorter than the first ban of %s", l.LongestBan, l.Ban),
+			"make it at least as long")
+	}
+	for i, p := range l.Trusted {
+		if p.IsValid() && p.Bits() < widestTrunk {
+			k.odd(at("sip", "limits", "trusted", strconv.Itoa(i)), fmt.Sprintf("%s is trusted: nearly anyone could flood this node or guess passwords", p),
+				"name the networks of your own proxies and offices")
+		}
+	}
+}
+
+// longestBan bounds bans: addresses change hands.
+const longestBan = 7 * 24 * time.Hour
 
 // srtp checks how RTP is to be encrypted. Its keys travel in the signalling: where
 // that is encrypted nowhere, no call would have them.

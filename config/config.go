@@ -90,10 +90,23 @@ type SIP struct {
 	Digest          string     `yaml:"digest"`            // md5 (default), sha-256, both
 	Trunks          []Trunk    `yaml:"trunks"`            // who may send us calls
 	MaxCalls        int        `yaml:"max_calls"`         // callers at once on this node; past it 503. Default 2000
+	Limits          Limits     `yaml:"limits"`            // what strangers may send
 	RegisterExpires Duration   `yaml:"register_expires"`  // longest registration granted, 10s to 24h; default 10m
 	ReadyOnRegister bool       `yaml:"ready_on_register"` // a registering agent is ready at once instead of paused
 	SRTP            string     `yaml:"srtp"`              // encryption of RTP with agents' phones: off (default), offer, require
 	SRTPInClear     bool       `yaml:"srtp_in_clear"`     // its keys may be told over UDP and TCP, too, where others can read them
+}
+
+// Limits is what may be sent to a node. Those of messages and failures are for
+// whoever is neither a trunk nor trusted; zero is no limit.
+type Limits struct {
+	Source     int            `yaml:"source"`      // messages a second from one address; default 200
+	Total      int            `yaml:"total"`       // messages a second from all of them; default 5000
+	Calls      int            `yaml:"calls"`       // new calls a second on this node; past it 503. Default 200
+	Failures   int            `yaml:"failures"`    // failures in a minute for which a source is banned; default 20
+	Ban        Duration       `yaml:"ban"`         // the first ban of a source; each further one is twice as long. Default 1m
+	LongestBan Duration       `yaml:"longest_ban"` // and none longer; default 24h
+	Trusted    []netip.Prefix `yaml:"trusted"`     // sources besides the trunks that are neither limited nor banned
 }
 
 // Listener is one socket that takes SIP.

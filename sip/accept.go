@@ -22,15 +22,16 @@ const acceptRetry = 50 * time.Millisecond
 // open files) and caps how many connections one address may hold.
 type acceptor struct {
 	net.Listener
-	tls *tls.Config // nil: connections are in the clear
+	tls  *tls.Config // nil: connections are in the clear
+	edge *edge
 
 	mu    sync.Mutex
 	conns map[netip.Addr]int
 	total int
 }
 
-func newAcceptor(l net.Listener, server *tls.Config) *acceptor {
-	return &acceptor{Listener: l, tls: server, conns: make(map[netip.Addr]int)}
+func newAcceptor(l net.Listener, server *tls.Config, edge *edge) *acceptor {
+	return &acceptor{Listener: l, tls: server, edge: edge, conns: make(map[netip.Addr]int)}
 }
 
 // Accept gives the next connection within the limits; others are closed.
@@ -44,17 +45,25 @@ func (a *acceptor) Accept() (net.Conn, error) {
 			time.Sleep(acceptRetry)
 			continue
 		}
-		ip := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
-		if !a.take(ip) {
+		from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
+		ip := from.Addr().Unmap()
+		if a.edge.banned(ip) || !a.take(ip) {
 			_ = c.Close()
 			continue
 		}
-		c = &countedConn{Conn: c, give: sync.OnceFunc(func() { a.give(ip) })}
+		c = &countedConn{Conn: c, edge: a.edge, from: from, network: a.network(), give: sync.OnceFunc(func() { a.give(ip) })}
 		if a.tls != nil {
 			c = tls.Server(c, a.tls) // its reader shakes hands
 		}
 		return c, nil
 	}
+}
+
+func (a *acceptor) network() string {
+	if a.tls != nil {
+		return "tls"
+	}
+	return "tcp"
 }
 
 func (a *acceptor) take(ip netip.Addr) bool {
@@ -77,10 +86,22 @@ func (a *acceptor) give(ip netip.Addr) {
 	}
 }
 
-// countedConn gives its place back when it is closed.
+// countedConn gives its place back when it is closed. It ends with the ban of
+// its far end.
 type countedConn struct {
 	net.Conn
-	give func()
+	edge    *edge
+	from    netip.AddrPort
+	network string
+	give    func()
+}
+
+func (c *countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && c.edge.cuts(c.from, c.network) {
+		return 0, net.ErrClosed
+	}
+	return n, err
 }
 
 func (c *countedConn) Close() error {

@@ -28,11 +28,14 @@ func (s *Server) invite(req *gosip.Request, f flow) {
 		switch {
 		case verdict == proofRight && agent == user:
 			who.agent = agent
+			s.edge.proved(f.addr())
 		case verdict == proofNone || verdict == proofStale:
+			s.edge.failed(f.addr(), offenceNoAnswer)
 			s.reply(req, f, 401, reasonOf(401), s.guard.challenges(verdict == proofStale)...)
 			return
 		default:
 			s.metrics.rejected.WithLabelValues(refusedProof).Inc()
+			s.edge.failed(f.addr(), offenceProof)
 			s.reply(req, f, 403, reasonOf(403))
 			return
 		}
@@ -103,6 +106,8 @@ func (s *Server) full(req *gosip.Request, f flow) bool {
 		reason = refusedDraining
 	case s.legs.calling() >= s.maxCalls:
 		reason = refusedCapacity
+	case !s.edge.takesCall():
+		reason = refusedRate
 	default:
 		return false
 	}

@@ -119,24 +119,6 @@ func TestUnsupportedIsNamed(t *testing.T) {
 	c.resend("ACK", 1, 1)
 }
 
-// TestGarbageLeavesNothing holds that what is no SIP costs no memory of its
-// source: sipgo would keep one for each.
-func TestGarbageLeavesNothing(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp"), Handler: newDesk(nil)})
-	for range 50 {
-		w := newWire(t, s)
-		w.raw("GET / HTTP/1.1\r\nHost: a b c d e f\r\n\r\n")
-		w.raw("OPTIONS sip:x SIP/2.0\r\nSubject: a\nVia: b\r\n\r\n")
-		_ = w.conn.Close()
-	}
-	c := newCaller(t, s, "after")
-	c.request("OPTIONS", 1)
-	c.recv("SIP/2.0 200")
-	if got := s.listeners[0].layer.Pool("udp").Size(); got > 2 { // the listener and the last one
-		t.Errorf("%d addresses remembered", got)
-	}
-}
-
 func TestStream(t *testing.T) {
 	s := start(t, Options{Config: openConfig("tcp"), Handler: newDesk(nil)})
 	conn, err := net.Dial("tcp", s.Addrs()[0].Address.String())
@@ -183,7 +165,7 @@ func TestStream(t *testing.T) {
 }
 
 func TestAcceptorCapsAddresses(t *testing.T) {
-	a := newAcceptor(nil, nil)
+	a := newAcceptor(nil, nil, nil)
 	one, two := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	for range maxConnsFromIP {
 		if !a.take(one) {

@@ -22,7 +22,7 @@ func (l *Leg) info(tx *serverTx, req *gosip.Request) {
 	select {
 	case l.infos <- Info{mediaType(req), req.Body()}:
 	default:
-		l.s.metrics.dropped.Inc()
+		l.s.metrics.drop(dropBusy)
 	}
 }
 

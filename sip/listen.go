@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -29,17 +28,18 @@ func init() {
 }
 
 // listener is one socket that takes SIP: a message is known to have come by it,
-// and what answers it leaves by the same. UDP is read by a sipgo transport layer
-// of its own; connections are ours (stream.go, websocket.go).
+// and what answers it leaves by the same. Datagrams are read in datagram.go,
+// connections in stream.go and websocket.go.
 type listener struct {
 	network string               // udp, tcp, tls, ws, wss
 	addr    netip.AddrPort       // bound to; invalid for one that only dials, and for WebSockets
 	own     *gosip.ContactHeader // our Contact there; nil for the same two
+	edge    *edge                // who may send there
 
 	// of UDP
-	layer   *gosip.TransportLayer
 	packets *net.UDPConn
 	udp     *gosip.UDPConnection
+	receive func(inbound)
 
 	// of the others
 	conns  *connections
@@ -47,10 +47,10 @@ type listener struct {
 	client *tls.Config // how TLS connections are opened
 }
 
-// listen binds a socket. Whatever arrives is given to receive, on the
-// goroutine that read it. A network of tls needs how to serve it.
-func listen(network string, addr netip.AddrPort, server *tls.Config, log *slog.Logger, receive func(inbound)) (*listener, error) {
-	ln := newListener(network, log, receive)
+// listen binds a socket. Whatever arrives from whom the edge lets in is given to
+// receive, on the goroutine that read it. A network of tls needs how to serve it.
+func listen(network string, addr netip.AddrPort, server *tls.Config, edge *edge, receive func(inbound)) (*listener, error) {
+	ln := newListener(network, edge, receive)
 	switch network {
 	case "udp":
 		pc, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
@@ -66,7 +66,7 @@ func listen(network string, addr netip.AddrPort, server *tls.Config, log *slog.L
 		if err != nil {
 			return nil, err
 		}
-		ln.accept = newAcceptor(l, server)
+		ln.accept = newAcceptor(l, server, edge)
 		ln.addr = l.Addr().(*net.TCPAddr).AddrPort()
 	default:
 		return nil, fmt.Errorf("network %q is not one of udp, tcp, tls", network)
@@ -85,8 +85,8 @@ func (ln *listener) whenGone(f func(flow)) {
 
 // newListener makes what a socket's messages pass, without the socket. A
 // listener of connections can dial without one.
-func newListener(network string, log *slog.Logger, receive func(inbound)) *listener {
-	ln := &listener{network: network}
+func newListener(network string, edge *edge, receive func(inbound)) *listener {
+	ln := &listener{network: network, edge: edge}
 	if ln.reliable() {
 		ln.conns = newConnections(func(m gosip.Message, remote string) {
 			m.SetTransport(strings.ToUpper(network))
@@ -95,12 +95,7 @@ func newListener(network string, log *slog.Logger, receive func(inbound)) *liste
 		})
 		return ln
 	}
-	ln.layer = gosip.NewTransportLayer(net.DefaultResolver, gosip.NewParser(), nil,
-		gosip.WithTransportLayerLogger(log),
-		gosip.WithTransportLayerReadFilter(filter))
-	ln.layer.OnMessage(func(m gosip.Message) {
-		receive(inbound{m, flow{ln, m.Source()}})
-	})
+	ln.receive = receive
 	return ln
 }
 
@@ -122,7 +117,7 @@ func (ln *listener) serve(ctx context.Context) {
 	for ctx.Err() == nil {
 		var err error
 		if ln.packets != nil {
-			err = ln.layer.ServeUDP(ln.packets)
+			err = ln.readPackets()
 		} else {
 			err = ln.conns.serve(ln.accept)
 		}
@@ -143,9 +138,6 @@ func (ln *listener) close() {
 	}
 	if ln.accept != nil {
 		_ = ln.accept.Close()
-	}
-	if ln.layer != nil {
-		_ = ln.layer.Close()
 	}
 	if ln.conns != nil {
 		ln.conns.close()
@@ -273,15 +265,6 @@ func (f flow) send(m gosip.Message) error {
 	err = c.WriteMsg(m)
 	_, _ = c.TryClose()
 	return err
-}
-
-// filter drops, before sipgo parses it or remembers its source, what cannot be
-// SIP. It returns no error: sipgo would end the listener.
-func filter(_ gosip.TransportReadProps, data []byte) ([]byte, error) {
-	if !plausible(data) {
-		return nil, nil
-	}
-	return data, nil
 }
 
 // plausible reports whether a datagram begins like a SIP message and its head

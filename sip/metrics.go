@@ -13,7 +13,9 @@ type metrics struct {
 	rejected      *prometheus.CounterVec
 	retransmitted prometheus.Counter
 	sendFailed    prometheus.Counter
-	dropped       prometheus.Counter
+	dropped       *prometheus.CounterVec
+	bans          *prometheus.CounterVec
+	banned        prometheus.GaugeFunc
 	panics        prometheus.Counter
 	registrations prometheus.GaugeFunc
 	legs          prometheus.GaugeFunc
@@ -28,6 +30,7 @@ const (
 	refusedCapacity  = "capacity"
 	refusedDraining  = "draining"
 	refusedProof     = "wrong_proof"
+	refusedRate      = "rate" // of new calls
 )
 
 func newMetrics(s *Server) *metrics {
@@ -47,7 +50,9 @@ func newMetrics(s *Server) *metrics {
 		rejected:      vec("rejected_total", "Requests refused at the door.", "reason"),
 		retransmitted: counter("retransmissions_total", "Requests and 2xx answers sent again."),
 		sendFailed:    counter("send_failures_total", "Messages that could not be sent."),
-		dropped:       counter("dropped_total", "Messages dropped: unanswerable, or too many at once."),
+		dropped:       vec("dropped_total", "Messages dropped without an answer.", "reason"),
+		bans:          vec("bans_total", "Sources banned, by the last of what they did.", "reason"),
+		banned:        gauge("banned_sources", "Sources that are banned.", func() float64 { return float64(s.edge.bannedNow()) }),
 		panics:        counter("panics_total", "Panics caught; each ended one call."),
 		registrations: gauge("registrations", "Bindings registered over this node.", func() float64 { return float64(s.registrar.count()) }),
 		legs:          gauge("legs", "Dialogs that are not over.", func() float64 { return float64(s.legs.count()) }),
@@ -59,11 +64,19 @@ func newMetrics(s *Server) *metrics {
 	for i, class := range []string{"1xx", "2xx", "3xx", "4xx", "5xx", "6xx"} {
 		m.byClass[i+1] = m.responses.WithLabelValues(class)
 	}
-	for _, reason := range []string{refusedMalformed, refusedCapacity, refusedDraining, refusedProof} {
+	for _, reason := range []string{refusedMalformed, refusedCapacity, refusedDraining, refusedProof, refusedRate} {
 		m.rejected.WithLabelValues(reason)
+	}
+	for _, reason := range []string{dropBanned, dropRate, dropTotal, dropImplausib, dropUnparsable, dropUnanswered, dropBusy} {
+		m.dropped.WithLabelValues(reason)
+	}
+	for _, o := range []offence{offenceMalformed, offenceMethod, offenceProof, offenceNoAnswer, banShared} {
+		m.bans.WithLabelValues(string(o))
 	}
 	return m
 }
+
+func (m *metrics) drop(reason string) { m.dropped.WithLabelValues(reason).Inc() }
 
 func (m *metrics) request(method gosip.RequestMethod) {
 	if c, ok := m.byMethod[method]; ok {
@@ -83,6 +96,6 @@ func (m *metrics) response(res *gosip.Response) {
 func (s *Server) Collectors() []prometheus.Collector {
 	m := s.metrics
 	return []prometheus.Collector{
-		m.requests, m.responses, m.rejected, m.retransmitted, m.sendFailed, m.dropped, m.panics, m.registrations, m.legs,
+		m.requests, m.responses, m.rejected, m.retransmitted, m.sendFailed, m.dropped, m.bans, m.banned, m.panics, m.registrations, m.legs,
 	}
 }

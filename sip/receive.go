@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -17,14 +18,29 @@ import (
 // the process with it.
 func (s *Server) arrived(in inbound) {
 	defer s.recovered("reader", nil)
+	if in.flow.at.reliable() && !s.admitted(in.flow) {
+		return // of a datagram that was asked before it was read
+	}
 	id := in.msg.CallID()
 	if id == nil || in.msg.Via() == nil || in.msg.CSeq() == nil {
-		s.metrics.dropped.Inc()
+		s.unanswerable(in.flow)
 		return
 	}
 	if !s.lanes.put(id.Value(), in) {
-		s.metrics.dropped.Inc()
+		s.metrics.drop(dropBusy)
 	}
+}
+
+// admitted asks the edge about a message of a stream.
+func (s *Server) admitted(f flow) bool {
+	from, err := netip.ParseAddrPort(f.remote)
+	return err != nil || s.edge.admit(from, f.at.network)
+}
+
+// unanswerable drops a message that lacks what an answer needs.
+func (s *Server) unanswerable(f flow) {
+	s.metrics.drop(dropUnanswered)
+	s.edge.failed(f.addr(), offenceMalformed)
 }
 
 // handle takes a message from its lane.
@@ -54,11 +70,14 @@ func (s *Server) apologise(req *gosip.Request, f flow) {
 
 func (s *Server) handleRequest(req *gosip.Request, f flow) {
 	if !answerable(req) {
-		s.metrics.dropped.Inc()
+		s.unanswerable(f)
 		return
 	}
 	if fault := validate(req); fault != nil {
 		s.metrics.rejected.WithLabelValues(refusedMalformed).Inc()
+		if o := fault.offence(); o != "" {
+			s.edge.failed(f.addr(), o)
+		}
 		s.reply(req, f, fault.code, fault.reason, fault.extra)
 		return
 	}

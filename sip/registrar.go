@@ -3,6 +3,7 @@ package sip
 import (
 	"context"
 	"hash/maphash"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -63,13 +64,16 @@ func (s *Server) register(req *gosip.Request, f flow) {
 	user, verdict := s.guard.check(req)
 	switch {
 	case verdict == proofNone || verdict == proofStale:
+		s.edge.failed(f.addr(), offenceNoAnswer)
 		s.reply(req, f, 401, reasonOf(401), s.guard.challenges(verdict == proofStale)...)
 		return
 	case verdict != proofRight || user != uriUser(&req.To().Address):
 		s.metrics.rejected.WithLabelValues(refusedProof).Inc()
+		s.edge.failed(f.addr(), offenceProof)
 		s.reply(req, f, 403, reasonOf(403))
 		return
 	}
+	s.edge.proved(f.addr())
 	tx := s.begin(req, f, nil)
 	res := s.registrar.answer(s.ctx, user, req, f, s.tagger.tag(req))
 	if err := tx.respond(res); err != nil {
@@ -217,10 +221,17 @@ func (r *registrar) release(user, contact string) {
 }
 
 // holds reports whether a registered phone is at the far end of a flow.
-func (r *registrar) holds(f flow) bool {
+func (r *registrar) holds(f flow) bool { return r.holdsFlow(f.String()) }
+
+// holdsAt is holds for a message that has not been read yet.
+func (r *registrar) holdsAt(from netip.AddrPort, network string) bool {
+	return r.holdsFlow(network + ":" + netip.AddrPortFrom(from.Addr().Unmap(), from.Port()).String())
+}
+
+func (r *registrar) holdsFlow(flow string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.flows) > 0 && r.flows[f.String()] > 0
+	return r.flows[flow] > 0
 }
 
 func (r *registrar) count() int {

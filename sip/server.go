@@ -33,6 +33,7 @@ type Options struct {
 	Handler      Handler       // nil: calls are refused with 404
 	Credentials  Credentials   // nil: there are no agents
 	Bindings     Bindings      // nil: in memory
+	Bans         Bans          // nil: each node bans for itself
 	Certificates *cert.Store   // of TLS listeners; nil: read once
 	Log          *slog.Logger  // nil: none
 	T1           time.Duration // RFC 3261's estimate of a round trip; default 500ms. Tests shorten it
@@ -77,6 +78,7 @@ type Server struct {
 	clientTxs txStore[*clientTx]
 	legs      legTable
 	orphans   orphans
+	edge      *edge
 	guard     *guard
 	registrar *registrar
 
@@ -120,7 +122,7 @@ func New(o Options) (*Server, error) {
 	s.guard = newGuard(o.Credentials, s.domain, s.cfg.Digest)
 	for _, network := range []string{"tcp", "tls"} {
 		if s.listenerFor(network, "") == nil {
-			ln := newListener(network, slog.New(slog.DiscardHandler), s.arrived)
+			ln := newListener(network, s.edge, s.arrived)
 			ln.client = s.tlsClient
 			ln.whenGone(s.registrar.lost)
 			s.dialers = append(s.dialers, ln)
@@ -131,9 +133,8 @@ func New(o Options) (*Server, error) {
 
 // listen binds one listener of the configuration.
 func (s *Server) listen(l config.Listener, certificates *cert.Store) (*listener, error) {
-	quiet := slog.New(slog.DiscardHandler)
 	if l.Network != "tls" {
-		return listen(l.Network, l.Address, nil, quiet, s.arrived)
+		return listen(l.Network, l.Address, nil, s.edge, s.arrived)
 	}
 	if certificates == nil {
 		certificates = &cert.Store{Log: s.log}
@@ -142,7 +143,7 @@ func (s *Server) listen(l config.Listener, certificates *cert.Store) (*listener,
 	if err != nil {
 		return nil, err
 	}
-	ln, err := listen(l.Network, l.Address, kept.Server(), quiet, s.arrived)
+	ln, err := listen(l.Network, l.Address, kept.Server(), s.edge, s.arrived)
 	if err != nil {
 		return nil, err
 	}
@@ -180,6 +181,7 @@ func newServer(o Options) *Server {
 	s.lanes = newLanes(s.handle)
 	s.registrar = newRegistrar(bindings, s.node, s.cfg.RegisterExpires.D(), s.registered, s.unregistered)
 	s.metrics = newMetrics(s)
+	s.edge = newEdge(s.cfg, o.Bans, s.metrics, s.registrar.holdsAt)
 	return s
 }
 
@@ -195,7 +197,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			return ErrClosed
 		}
 	}
-	if !s.spawn(func() { s.registrar.sweep(s.ctx) }) {
+	if !s.spawn(func() { s.registrar.sweep(s.ctx) }) || !s.spawn(func() { s.edge.share(s.ctx) }) {
 		return ErrClosed
 	}
 	select {

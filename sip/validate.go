@@ -15,6 +15,18 @@ type fault struct {
 
 func (f *fault) Error() string { return f.reason }
 
+// offence is what the request is held against its source as, "" if it is only
+// one that we cannot serve.
+func (f *fault) offence() offence {
+	switch f.code {
+	case 400, 416, 505:
+		return offenceMalformed
+	case 501:
+		return offenceMethod
+	}
+	return ""
+}
+
 // knownMethods are those SIP has: one of them that is not handled gets 405, an
 // unheard-of one 501.
 var knownMethods = map[gosip.RequestMethod]bool{

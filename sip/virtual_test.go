@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -131,15 +130,10 @@ func startIn(t testing.TB, e *ether, o Options) *Server {
 	t.Helper()
 	o.Config = openConfig()
 	s := newServer(o)
-	ln := newListener("udp", slog.New(slog.DiscardHandler), s.arrived)
+	ln := newListener("udp", s.edge, s.arrived)
 	parser := gosip.NewParser()
 	conn := e.listen(func(from netip.AddrPort, p []byte) {
-		if !plausible(p) {
-			return
-		}
-		if m, err := parser.ParseSIP(p); err == nil {
-			s.arrived(inbound{m, flow{ln, from.String()}})
-		}
+		ln.datagram(parser, from, p)
 	})
 	ln.addr = conn.addr
 	ln.udp = &gosip.UDPConnection{PacketConn: conn, PacketAddr: conn.addr.String(), Listener: true}
@@ -147,7 +141,7 @@ func startIn(t testing.TB, e *ether, o Options) *Server {
 	s.listeners = []*listener{ln}
 	s.domain = "127.0.0.1"
 	s.guard = newGuard(nil, s.domain, "")
-	s.dialers = []*listener{newListener("tcp", slog.New(slog.DiscardHandler), s.arrived)}
+	s.dialers = []*listener{newListener("tcp", s.edge, s.arrived)}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }

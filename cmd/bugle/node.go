@@ -125,7 +125,7 @@ func (n *node) open(site *site) (err error) {
 	})
 	if n.sip, err = sip.New(sip.Options{
 		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: credentials{n.secrets, n.roster}, Bindings: phones,
-		Certificates: n.certs, Log: log,
+		Bans: n.queue, Certificates: n.certs, Log: log,
 	}); err != nil {
 		return err
 	}

@@ -1,0 +1,56 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/queue/queuetest"
+)
+
+func TestBans(t *testing.T) {
+	queuetest.Each(t, func(t *testing.T, cfg config.Redis) {
+		ctx := context.Background()
+		clock := time.UnixMilli(1_000_000)
+		q, err := openAt(ctx, cfg, "test", "n1", testLog, func() time.Time { return clock })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		put := func(source string, d time.Duration) {
+			t.Helper()
+			if err := q.PutBan(ctx, source, d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expect := func(when string, want map[string]time.Duration) {
+			t.Helper()
+			got, err := q.Bans(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", when, diff)
+			}
+		}
+		expect("at first", map[string]time.Duration{})
+		put("192.0.2.1", time.Minute)
+		put("2001:db8::", time.Hour)
+		expect("two", map[string]time.Duration{"192.0.2.1": time.Minute, "2001:db8::": time.Hour})
+		put("192.0.2.1", time.Second)
+		expect("a longer one stays", map[string]time.Duration{"192.0.2.1": time.Minute, "2001:db8::": time.Hour})
+		clock = clock.Add(time.Minute)
+		expect("one is over", map[string]time.Duration{"2001:db8::": 59 * time.Minute})
+		for i := range maxBans {
+			put(fmt.Sprintf("198.18.%d.%d", i>>8, i&255), time.Minute)
+		}
+		got, err := q.Bans(ctx)
+		if err != nil || len(got) != maxBans || got["2001:db8::"] == 0 {
+			t.Errorf("%d bans, %v, want %d with the longest among them", len(got), err, maxBans)
+		}
+	})
+}

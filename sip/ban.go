@@ -1,0 +1,290 @@
+package sip
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+)
+
+// Bans is where nodes tell each other which sources are banned. What is lost
+// there costs the other nodes one more round of failures, nothing else.
+type Bans interface {
+	// PutBan tells that a source is banned for so long.
+	PutBan(ctx context.Context, source string, d time.Duration) error
+	// Bans gives the sources that are banned now, with what is left of it.
+	Bans(ctx context.Context) (map[string]time.Duration, error)
+}
+
+// offence is what brings a source nearer to a ban.
+type offence string
+
+const (
+	offenceMalformed offence = "malformed"
+	offenceMethod    offence = "unknown_method"
+	offenceProof     offence = "wrong_proof"
+	offenceNoAnswer  offence = "no_proof" // challenged; a right proof takes it back
+	banShared        offence = "shared"   // another node's
+)
+
+// challengeWeight is what a challenge counts until it is answered: a phone that
+// registers is challenged first, and an office has many phones behind one address.
+const challengeWeight = 0.1
+
+// reasons a message is dropped.
+const (
+	dropBanned     = "banned"
+	dropRate       = "rate"       // more than one source may send
+	dropTotal      = "total_rate" // more than all strangers may send together
+	dropImplausib  = "implausible"
+	dropUnparsable = "unparsable"
+	dropUnanswered = "unanswerable"
+	dropBusy       = "busy" // too many at once
+)
+
+const (
+	shareEvery = 2 * time.Second // how soon a ban is known to the other nodes
+	shareQueue = 256
+	failWindow = time.Minute // in which failures leak away
+)
+
+// edge judges where a message comes from, before the message is read: trunks and
+// trusted networks pass, other sources pass within their rate unless banned. A
+// source is banned for repeated failures, each time twice as long.
+//
+// A ban is of an address, whoever else is behind it; but the flow of a registered
+// phone passes, so that nobody takes an agent off the air by misbehaving in his
+// name or in his office.
+type edge struct {
+	limits  config.Limits
+	trusted []netip.Prefix
+	phone   func(from netip.AddrPort, network string) bool
+	metrics *metrics
+	bans    Bans
+	born    time.Time
+	toShare chan newBan
+
+	mu      sync.Mutex
+	sources *sources
+	total   bucket
+	calls   bucket
+}
+
+type newBan struct {
+	source netip.Addr
+	d      time.Duration
+}
+
+func newEdge(c config.SIP, bans Bans, m *metrics, phone func(netip.AddrPort, string) bool) *edge {
+	e := &edge{
+		limits: c.Limits, trusted: c.Limits.Trusted, phone: phone, metrics: m, bans: bans, born: time.Now(),
+		toShare: make(chan newBan, shareQueue),
+		sources: newSources(sourceSets),
+	}
+	e.total.tokens = float64(c.Limits.Total)
+	e.calls.tokens = float64(c.Limits.Calls)
+	for _, t := range c.Trunks {
+		e.trusted = append(e.trusted[:len(e.trusted):len(e.trusted)], t.Addresses...)
+	}
+	return e
+}
+
+func (e *edge) now() time.Duration { return time.Since(e.born) }
+
+// trusts reports whether a source is neither limited nor banned.
+func (e *edge) trusts(a netip.Addr) bool {
+	for _, p := range e.trusted {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// admit reports whether a message from there may be read, and counts one that
+// may not.
+func (e *edge) admit(from netip.AddrPort, network string) bool {
+	a := from.Addr().Unmap()
+	if e.trusts(a) {
+		return true
+	}
+	reason := e.judge(sourceOf(a))
+	if reason == "" || e.phone(from, network) {
+		return true
+	}
+	e.metrics.drop(reason)
+	return false
+}
+
+// judge takes a message's tokens, or says why there are none.
+func (e *edge) judge(a netip.Addr) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now, rate := e.now(), float64(e.limits.Source)
+	s := e.sources.get(a, now, rate)
+	switch {
+	case s.banned(now):
+		return dropBanned
+	case rate > 0 && !s.bucket.take(now, rate):
+		return dropRate
+	case e.limits.Total > 0 && !e.total.take(now, float64(e.limits.Total)):
+		return dropTotal
+	}
+	return ""
+}
+
+// banned reports whether nothing from an address is taken.
+func (e *edge) banned(a netip.Addr) bool {
+	a = a.Unmap()
+	if e.trusts(a) {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.sources.find(sourceOf(a))
+	return s != nil && s.banned(e.now())
+}
+
+// cuts reports whether a connection is to be cut: its far end is banned, and no
+// phone is registered over it.
+func (e *edge) cuts(from netip.AddrPort, network string) bool {
+	return e.banned(from.Addr()) && !e.phone(from, network)
+}
+
+// failed counts a failure of a source and bans it when there are too many.
+func (e *edge) failed(a netip.Addr, what offence) {
+	weight := 1.0
+	if what == offenceNoAnswer {
+		weight = challengeWeight
+	}
+	e.count(a, weight, what)
+}
+
+// proved takes back what the challenge before has counted. It forgives nothing
+// else: who has one right password may be guessing others.
+func (e *edge) proved(a netip.Addr) { e.count(a, -challengeWeight, "") }
+
+func (e *edge) count(a netip.Addr, weight float64, what offence) {
+	a = a.Unmap()
+	if e.limits.Failures <= 0 || !a.IsValid() || e.trusts(a) {
+		return
+	}
+	a = sourceOf(a)
+	e.mu.Lock()
+	now, limit := e.now(), float64(e.limits.Failures)
+	s := e.sources.get(a, now, float64(e.limits.Source))
+	s.failures = max(0, s.failures-limit*(now-s.failed).Seconds()/failWindow.Seconds())
+	s.failures, s.failed = max(0, s.failures+weight), now
+	var d time.Duration
+	if s.failures >= limit && s != &e.sources.crowd && !s.banned(now) {
+		d = e.ban(s, now)
+	}
+	e.mu.Unlock()
+	if d == 0 {
+		return
+	}
+	e.metrics.bans.WithLabelValues(string(what)).Inc()
+	select {
+	case e.toShare <- newBan{a, d}:
+	default: // the other nodes will find out by themselves
+	}
+}
+
+// ban bans a source, twice as long as the last time; e.mu is held.
+func (e *edge) ban(s *source, now time.Duration) time.Duration {
+	if now >= s.forgiven {
+		s.bans = 0
+	}
+	longest := e.limits.LongestBan.D()
+	d := min(e.limits.Ban.D()<<min(s.bans, 20), longest)
+	s.bans++
+	s.failures = 0
+	s.until = now + d
+	s.forgiven = s.until + longest
+	return d
+}
+
+// adopt bans a source as another node does, for no longer than we would.
+func (e *edge) adopt(a netip.Addr, d time.Duration) {
+	if a = a.Unmap(); !a.IsValid() || d <= 0 || e.trusts(a) {
+		return
+	}
+	a = sourceOf(a)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.now()
+	s := e.sources.get(a, now, float64(e.limits.Source))
+	if s == &e.sources.crowd || s.banned(now) {
+		return
+	}
+	s.until = now + min(d, e.limits.LongestBan.D())
+	s.bans = max(s.bans, 1)
+	s.forgiven = s.until + e.limits.LongestBan.D()
+	e.metrics.bans.WithLabelValues(string(banShared)).Inc()
+}
+
+// takesCall reports whether one more new call fits into this second.
+func (e *edge) takesCall() bool {
+	if e.limits.Calls <= 0 {
+		return true
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.calls.take(e.now(), float64(e.limits.Calls))
+}
+
+// bannedNow counts the sources that are banned.
+func (e *edge) bannedNow() (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.now()
+	for i := range e.sources.sets {
+		for j := range e.sources.sets[i] {
+			if e.sources.sets[i][j].banned(now) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// share tells the other nodes of bans and takes up theirs, until ctx ends.
+func (e *edge) share(ctx context.Context) {
+	if e.bans == nil || e.limits.Failures <= 0 {
+		return
+	}
+	tick := time.NewTicker(shareEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case b := <-e.toShare:
+			e.tell(ctx, b)
+		case <-tick.C:
+			e.ask(ctx)
+		}
+	}
+}
+
+func (e *edge) tell(ctx context.Context, b newBan) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	_ = e.bans.PutBan(ctx, b.source.String(), b.d) // without the store each node bans for itself
+}
+
+func (e *edge) ask(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	all, err := e.bans.Bans(ctx)
+	if err != nil {
+		return
+	}
+	for s, d := range all {
+		if a, err := netip.ParseAddr(s); err == nil {
+			e.adopt(a, d)
+		}
+	}
+}

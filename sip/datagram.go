@@ -1,0 +1,64 @@
+package sip
+
+import (
+	"net/netip"
+
+	gosip "github.com/emiago/sipgo/sip"
+)
+
+// readPackets reads a UDP socket until it fails. It is ours rather than sipgo's,
+// which remembers every address it ever heard from, and lets nobody look at a
+// datagram before it has made a string of where that came from.
+func (ln *listener) readPackets() error {
+	buf := make([]byte, 65535)
+	parser := gosip.NewParser()
+	for {
+		n, from, err := ln.packets.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return err
+		}
+		if data := buf[:n]; !keepAlive(data) {
+			ln.datagram(parser, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), data)
+		}
+	}
+}
+
+// datagram takes one datagram, if its source may send one and it looks like SIP.
+func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []byte) {
+	if !ln.edge.admit(from, ln.network) {
+		return
+	}
+	if !plausible(data) {
+		ln.edge.garbage(from, dropImplausib)
+		return
+	}
+	m, err := parser.ParseSIP(data)
+	if err != nil {
+		ln.edge.garbage(from, dropUnparsable)
+		return
+	}
+	remote := from.String()
+	m.SetTransport("UDP")
+	m.SetSource(remote)
+	ln.receive(inbound{m, flow{ln, remote}})
+}
+
+// garbage counts what could not be read, and holds it against its source.
+func (e *edge) garbage(from netip.AddrPort, reason string) {
+	e.metrics.drop(reason)
+	e.failed(from.Addr(), offenceMalformed)
+}
+
+// keepAlive reports whether a datagram is empty lines or zeros, which phones send
+// to keep a NAT open (RFC 5626 section 3.5.1).
+func keepAlive(data []byte) bool {
+	if len(data) > 4 {
+		return false
+	}
+	for _, c := range data {
+		if c != '\r' && c != '\n' && c != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,121 @@
+package sip
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"time"
+)
+
+// bucket is a token bucket: it fills at a rate and holds one second's worth, so
+// that what was not used yesterday is no credit for a flood.
+type bucket struct {
+	tokens float64
+	at     time.Duration // when tokens was true, on its owner's clock
+}
+
+// take takes a token, if there is one; rate is tokens a second.
+func (b *bucket) take(now time.Duration, rate float64) bool {
+	b.tokens = min(rate, b.tokens+rate*(now-b.at).Seconds())
+	b.at = now
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// source is what is remembered of an address.
+type source struct {
+	addr     netip.Addr
+	bucket   bucket
+	failures float64       // leaks away; at the limit the source is banned
+	failed   time.Duration // when failures was true
+	bans     int           // in a row: each is longer than the last
+	until    time.Duration // end of the ban
+	forgiven time.Duration // when the bans in a row are forgotten
+}
+
+func (s *source) banned(now time.Duration) bool { return now < s.until }
+
+// worth is how much would be lost if the source were forgotten.
+func (s *source) worth(now time.Duration) float64 {
+	w := s.failures
+	if now < s.forgiven {
+		w += 1000 * float64(s.bans)
+	}
+	if s.banned(now) {
+		w += 1e9
+	}
+	return w
+}
+
+const (
+	sourceWays = 8
+	sourceSets = 4096 // with sourceWays about 3 MB
+)
+
+// sources remembers addresses in a table of fixed size. An address has its place
+// in one small set, chosen by a hash nobody outside can compute. Where the set is
+// full, the newcomer takes the place of the one that has done least, and never
+// that of a banned one: so nobody frees himself by sending from many addresses.
+// Whoever finds only banned ones shares one bucket with the others to whom that happens.
+type sources struct {
+	seed  maphash.Seed
+	sets  [][sourceWays]source
+	crowd source
+}
+
+func newSources(sets int) *sources {
+	return &sources{seed: maphash.MakeSeed(), sets: make([][sourceWays]source, sets)}
+}
+
+// sourceOf is the address under which one is remembered: of IPv6 the network,
+// since a host there has as many addresses as it likes.
+func sourceOf(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return a
+}
+
+func (t *sources) set(a netip.Addr) *[sourceWays]source {
+	return &t.sets[maphash.Comparable(t.seed, a)%uint64(len(t.sets))]
+}
+
+// find gives what is known of an address, nil if nothing is.
+func (t *sources) find(a netip.Addr) *source {
+	set := t.set(a)
+	for i := range set {
+		if set[i].addr == a {
+			return &set[i]
+		}
+	}
+	return nil
+}
+
+// get gives the place of an address, making one.
+func (t *sources) get(a netip.Addr, now time.Duration, rate float64) *source {
+	if s := t.find(a); s != nil {
+		return s
+	}
+	set := t.set(a)
+	least := &set[0]
+	for i := range set {
+		s := &set[i]
+		if !s.addr.IsValid() {
+			least = s
+			break
+		}
+		if w, lw := s.worth(now), least.worth(now); w < lw || w == lw && s.bucket.at < least.bucket.at {
+			least = s
+		}
+	}
+	if least.banned(now) {
+		return &t.crowd
+	}
+	*least = source{addr: a, bucket: bucket{tokens: rate, at: now}}
+	return least
+}
