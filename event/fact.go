@@ -57,6 +57,7 @@ type VisitJoined struct {
 	Goal     time.Duration `json:"goal_ns,omitempty"`     // an answer within it is in time
 	Short    time.Duration `json:"short_ns,omitempty"`    // leaving within it is too soon to be answered
 	Estimate time.Duration `json:"estimate_ns,omitempty"` // of the wait, made at joining; 0 if none could be made
+	Class    string        `json:"class,omitempty"`       // subject class of the queue: routine, clinical
 }
 
 // VisitEnded is the one end of a queue visit.
@@ -153,6 +154,9 @@ type RecordingMade struct {
 	Name      string        `json:"name"`      // which one of the call, as the flow calls it
 	Length    time.Duration `json:"length_ns"` // of the audio
 	Bytes     int64         `json:"bytes"`     // of the sealed file
+
+	// When it was made, if that is told of later: after a crash. Zero: just now.
+	Made time.Time `json:"made,omitzero"`
 }
 
 // SurveyAnswered is a caller's answer to a question about a visit of his.

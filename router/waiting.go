@@ -95,7 +95,7 @@ func (w *Waiting) begin() {
 	q := w.r.queues[v.Queue]
 	w.r.events.Emit(v.Call, event.VisitJoined{
 		Visit: v.ID, Queue: v.Queue, Language: v.Language, Requires: v.Requires,
-		Goal: q.Goal.D(), Short: q.ShortAbandon.D(), Estimate: v.Estimate,
+		Goal: q.Goal.D(), Short: q.ShortAbandon.D(), Estimate: v.Estimate, Class: q.Class,
 	})
 	w.joined = true
 	if w.early != nil {

@@ -93,14 +93,38 @@ func (s *Store) Staff(ctx context.Context) (map[string]config.Agent, error) {
 // PutAgent adds an agent or changes one; who had left is back. Whether he fits
 // the configuration is to be looked at before (Vocabulary.Check).
 func (s *Store) PutAgent(ctx context.Context, by By, id string, a config.Agent) error {
-	return s.inTx(ctx, "put agent", func(t *tx) error {
-		if err := putAgent(ctx, t, id, a); err != nil {
+	return s.inTx(ctx, "put agent", func(t *tx) error { return s.putAgent(ctx, t, by, id, a) })
+}
+
+func (s *Store) putAgent(ctx context.Context, t *tx, by By, id string, a config.Agent) error {
+	if err := putAgent(ctx, t, id, a); err != nil {
+		return err
+	}
+	if err := staffChanged(ctx, t); err != nil {
+		return err
+	}
+	return s.note(ctx, t, by.entry("agent.put", "agent "+id, ""))
+}
+
+// ChangeAgent changes an agent as change says, or adds one: known is false then, as
+// it is for one who had left. Nobody changes him between its reading and writing;
+// it may be run again. An error of change ends it.
+func (s *Store) ChangeAgent(ctx context.Context, by By, id string, change func(a *config.Agent, known bool) error) error {
+	return s.inTx(ctx, "change agent", func(t *tx) error {
+		// A write first: it keeps others who change him waiting. Who is new has left so far.
+		if _, err := t.exec(ctx, `INSERT INTO agents (id, name, tier, changed_at, left_at) VALUES ($1, '', 1, $2, $2)
+			ON CONFLICT (id) DO UPDATE SET tier = agents.tier`, id, time.Now().UnixMilli()); err != nil {
 			return err
 		}
-		if err := staffChanged(ctx, t); err != nil {
+		all, err := agentsIn(ctx, t)
+		if err != nil {
 			return err
 		}
-		return s.note(ctx, t, by.entry("agent.put", "agent "+id, ""))
+		a, known := all[id]
+		if err := change(&a.Agent, known); err != nil {
+			return err
+		}
+		return s.putAgent(ctx, t, by, id, a.Agent)
 	})
 }
 

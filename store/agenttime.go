@@ -37,7 +37,7 @@ func (w *writer) agentChanged(ctx context.Context, c stateChange) error {
 	// Logs are taken in side by side: another node may have told what came later.
 	if err := w.exec(ctx, `INSERT INTO agent_now (agent, node, at, state, reason) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (agent) DO UPDATE SET node = excluded.node, at = excluded.at, state = excluded.state, reason = excluded.reason
-		WHERE agent_now.at <= excluded.at`, agent, w.from.Node, c.At.UnixMilli(), state, text(c.Reason)); err != nil {
+		WHERE agent_now.at <= excluded.at`, agent, w.node, c.At.UnixMilli(), state, text(c.Reason)); err != nil {
 		return err
 	}
 	to := c.At.UnixMilli() * int64(time.Millisecond)

@@ -18,6 +18,7 @@ import (
 type writer struct {
 	t      *tx
 	from   Origin
+	node   string // as the log's events call it; before the first that does, as from
 	queues map[string]config.Queue
 	born   time.Time // when the node's life began that the events are of
 	last   time.Time // of the event before; the zero time if none is known
@@ -27,7 +28,7 @@ type writer struct {
 func (w *writer) write(ctx context.Context, ev event.Event) error {
 	switch f := ev.Fact.(type) {
 	case event.NodeStarted:
-		return w.nodeStarted(ctx, ev)
+		return w.nodeStarted(ctx, ev, f)
 	case event.CallStarted:
 		return w.callStarted(ctx, ev, f)
 	case event.CallAnswered:
@@ -87,7 +88,7 @@ func (w *writer) callStarted(ctx context.Context, ev event.Event, f event.CallSt
 	}
 	return w.exec(ctx, `INSERT INTO calls (id, node, number, trunk, caller, caller_hash, caller_sealed, flow, step, language, started_at, class, reason, duration_ns, erased_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', '', $8, '', '', 0, $9) ON CONFLICT (id) DO NOTHING`,
-		ev.Call, w.from.Node, text(f.Number), text(f.Trunk), caller, hash, sealed, ev.At.UnixMilli(), erased)
+		ev.Call, w.node, text(f.Number), text(f.Trunk), caller, hash, sealed, ev.At.UnixMilli(), erased)
 }
 
 func (w *writer) callEnded(ctx context.Context, ev event.Event, f event.CallEnded) error {
@@ -95,7 +96,7 @@ func (w *writer) callEnded(ctx context.Context, ev event.Event, f event.CallEnde
 		VALUES ($1, $2, '', '', '', '', '', '', '', $3, $4, $5, $6, $7)
 		ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, class = excluded.class, reason = excluded.reason, duration_ns = excluded.duration_ns
 		WHERE calls.ended_at IS NULL`,
-		ev.Call, w.from.Node, before(ev.At, f.Duration), ev.At.UnixMilli(), text(f.Class), text(f.Reason), int64(f.Duration))
+		ev.Call, w.node, before(ev.At, f.Duration), ev.At.UnixMilli(), text(f.Class), text(f.Reason), int64(f.Duration))
 }
 
 func (w *writer) visitJoined(ctx context.Context, ev event.Event, f event.VisitJoined) error {
@@ -103,13 +104,17 @@ func (w *writer) visitJoined(ctx context.Context, ev event.Event, f event.VisitJ
 	if err != nil {
 		return err
 	}
+	class := f.Class
+	if class == "" {
+		class = w.queues[f.Queue].Class // older versions do not tell it
+	}
 	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, result, waited_ns, agent, tier,
 			goal_ns, short_ns, estimate_ns)
 		VALUES ($1, $2, $3, `+ofItsCall+`, $4, $5, $6, $7, $8, '', 0, '', 0, $9, $10, $11)
 		ON CONFLICT (id) DO UPDATE SET `+fillStub+`, requires = excluded.requires,
 			goal_ns = excluded.goal_ns, short_ns = excluded.short_ns, estimate_ns = excluded.estimate_ns
 		WHERE visits.node = ''`,
-		text(f.Visit), ev.Call, w.from.Node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, requires, ev.At.UnixMilli(),
+		text(f.Visit), ev.Call, w.node, text(f.Queue), text(f.Language), text(class), requires, ev.At.UnixMilli(),
 		int64(f.Goal), int64(f.Short), int64(f.Estimate))
 }
 
@@ -135,7 +140,7 @@ func (w *writer) visitEnded(ctx context.Context, ev event.Event, f event.VisitEn
 		ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, result = excluded.result, reason = excluded.reason, agent = excluded.agent,
 			tier = excluded.tier, waited_ns = excluded.waited_ns, `+fillStub+`
 		WHERE visits.ended_at IS NULL`,
-		text(f.Visit), ev.Call, w.from.Node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, before(ev.At, f.Waited),
+		text(f.Visit), ev.Call, w.node, text(f.Queue), text(f.Language), w.queues[f.Queue].Class, before(ev.At, f.Waited),
 		ev.At.UnixMilli(), text(string(f.Result)), int64(f.Waited), text(f.Agent), int64(f.Tier), text(f.Reason))
 }
 
@@ -152,9 +157,13 @@ func (w *writer) wrapUpEnded(ctx context.Context, ev event.Event, f event.WrapUp
 
 // recordingMade condemns what an erased caller said.
 func (w *writer) recordingMade(ctx context.Context, ev event.Event, f event.RecordingMade) error {
+	made := ev.At
+	if !f.Made.IsZero() {
+		made = f.Made
+	}
 	return w.exec(ctx, `INSERT INTO recordings (id, call_id, node, name, length_ns, bytes, made_at, condemned_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT erased_at FROM calls WHERE id = $2)) ON CONFLICT (id) DO NOTHING`,
-		text(f.Recording), ev.Call, w.from.Node, text(f.Name), int64(f.Length), f.Bytes, ev.At.UnixMilli())
+		text(f.Recording), ev.Call, w.node, text(f.Name), int64(f.Length), f.Bytes, made.UnixMilli())
 }
 
 func (w *writer) offerMade(ctx context.Context, ev event.Event, f event.OfferMade) error {

@@ -7,9 +7,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/test/peer"
 	"github.com/google/go-cmp/cmp"
@@ -279,4 +281,45 @@ func TestRunOnARealLog(t *testing.T) {
 			must(t, log.Close())
 		}
 	})
+}
+
+// Two nodes whose events touch the same agents in another order each want a row that
+// the other has. PostgreSQL ends one of the two transactions: it is begun again and
+// nothing has failed.
+func TestTransactionsThatWantEachOthersRows(t *testing.T) {
+	d := site{config: config.Store{Postgres: server.Database(t)}, sealer: newSealer()}
+	nodes := []*Store{d.open(t, "n1"), d.open(t, "n2")}
+	agents := []string{"anna", "ben"}
+	var both, done sync.WaitGroup
+	both.Add(2)
+	var tries atomic.Int32
+	for i, s := range nodes {
+		done.Go(func() {
+			var met sync.Once
+			err := s.inTx(t.Context(), "meet", func(tx *tx) error {
+				tries.Add(1)
+				w := writer{t: tx, node: s.node, from: Origin{s.node, s.node}}
+				for turn := range 2 {
+					c := StateChange{Agent: agents[(i+turn)%2], State: "ready", At: after(turn), Previous: "talking", After: time.Second}
+					if err := w.agentChanged(t.Context(), stateChange{s.node, uint64(turn + 1), c}); err != nil {
+						return err
+					}
+					met.Do(func() { both.Done(); both.Wait() }) // each has the first
+				}
+				return nil
+			})
+			if err != nil {
+				t.Errorf("%s: %v", s.node, err)
+			}
+		})
+	}
+	done.Wait()
+	if tries.Load() < 3 {
+		t.Errorf("%d tries: the two did not meet", tries.Load())
+	}
+	for _, agent := range agents {
+		if spent := spentBy(t, nodes[0], agent); spent["talking"] != 2*time.Second {
+			t.Errorf("%s talked for %v", agent, spent)
+		}
+	}
 }

@@ -60,11 +60,23 @@ var ErrNotHeld = errors.New("the follow-up is held by somebody else, or settled"
 var ErrUnknownFollowUp = errors.New("no such follow-up")
 
 // AddFollowUp writes down a call we owe, and reports whether it was not there
-// yet. Once it returns, the promise can be made: the disk has it.
+// yet. Once it returns, the promise can be made: the disk has it. It reports false
+// too if the caller has been erased since the call it comes from began: he is owed
+// nothing.
 func (s *Store) AddFollowUp(ctx context.Context, f FollowUp) (added bool, err error) {
+	err = s.inTx(ctx, "add follow-up", func(t *tx) (err error) {
+		if err = s.besideErasures(ctx, t); err == nil {
+			added, err = s.addFollowUp(ctx, t, f)
+		}
+		return err
+	})
+	return added && err == nil, err
+}
+
+func (s *Store) addFollowUp(ctx context.Context, t *tx, f FollowUp) (added bool, err error) {
 	sealed, err := s.seal(f.Caller, followUpPlace(f.ID))
 	if err != nil {
-		return false, fmt.Errorf("store: seal a follow-up's number: %w", err)
+		return false, fmt.Errorf("seal its number: %w", err)
 	}
 	hash := ""
 	if f.Caller != "" {
@@ -72,38 +84,47 @@ func (s *Store) AddFollowUp(ctx context.Context, f FollowUp) (added bool, err er
 	}
 	requires, err := levels(f.Requires)
 	if err != nil {
-		return false, fmt.Errorf("store: add follow-up: %w", err)
+		return false, err
 	}
-	err = s.inTx(ctx, "add follow-up", func(t *tx) error {
-		n, err := t.exec(ctx, `INSERT INTO follow_ups (id, kind, call_id, visit, queue, language, requires, caller_hash, caller_sealed,
-			place_at, due_from, due_to, created_at, attempts, holder, held_to, result)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, '', 0, '') ON CONFLICT (id) DO NOTHING`,
-			f.ID, string(f.Kind), f.Call, f.Visit, f.Queue, f.Language, requires, hash, sealed,
-			f.Place.UnixMilli(), f.DueFrom.UnixMilli(), f.DueTo.UnixMilli(), time.Now().UnixMilli())
-		added = n == 1
+	var erased int // by his call, or before the history has it by his number
+	if err := t.row(ctx, `SELECT (SELECT COUNT(*) FROM calls WHERE id = $1 AND erased_at IS NOT NULL)
+		+ (SELECT COUNT(*) FROM erasures WHERE caller_hash = $2 AND at >= $3)`, []any{f.Call, hash, f.Place.UnixMilli()}, &erased); erased > 0 || err != nil {
+		return false, err
+	}
+	n, err := t.exec(ctx, `INSERT INTO follow_ups (id, kind, call_id, visit, queue, language, requires, caller_hash, caller_sealed,
+		place_at, due_from, due_to, created_at, attempts, holder, held_to, result)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, '', 0, '') ON CONFLICT (id) DO NOTHING`,
+		f.ID, string(f.Kind), f.Call, f.Visit, f.Queue, f.Language, requires, hash, sealed,
+		f.Place.UnixMilli(), f.DueFrom.UnixMilli(), f.DueTo.UnixMilli(), time.Now().UnixMilli())
+	return n == 1, err
+}
+
+// CallBack owes the caller of a visit a call, due within so long from now and
+// with the visit's place in line. It reports false if that is owed already, or
+// if nobody knows the caller's number (any more).
+func (s *Store) CallBack(ctx context.Context, kind FollowUpKind, v Visit, within time.Duration) (added bool, err error) {
+	err = s.inTx(ctx, "add callback", func(t *tx) error {
+		added = false
+		if err := s.besideErasures(ctx, t); err != nil {
+			return err
+		}
+		number, err := s.callerOf(ctx, t, v.Call)
+		if err != nil || number == "" {
+			return err
+		}
+		now := time.Now()
+		added, err = s.addFollowUp(ctx, t, FollowUp{
+			ID: v.ID, Kind: kind, Call: v.Call, Visit: v.ID, Queue: v.Queue, Language: v.Language, Requires: v.Requires,
+			Caller: number, Place: v.Joined, DueFrom: now, DueTo: now.Add(within),
+		})
 		return err
 	})
 	return added && err == nil, err
 }
 
-// CallBack owes the caller of a visit a call, due within so long from now and
-// with the visit's place in line. It reports false if that is owed already, or
-// if nobody knows the caller's number.
-func (s *Store) CallBack(ctx context.Context, kind FollowUpKind, v Visit, within time.Duration) (added bool, err error) {
-	number, err := s.callerOf(ctx, v.Call)
-	if err != nil || number == "" {
-		return false, err
-	}
-	now := time.Now()
-	return s.AddFollowUp(ctx, FollowUp{
-		ID: v.ID, Kind: kind, Call: v.Call, Visit: v.ID, Queue: v.Queue, Language: v.Language, Requires: v.Requires,
-		Caller: number, Place: v.Joined, DueFrom: now, DueTo: now.Add(within),
-	})
-}
-
 // callerOf opens a call's caller number for our own use; nobody is shown it.
-func (s *Store) callerOf(ctx context.Context, call string) (Private, error) {
-	for number, err := range rows(ctx, s.read, "read a caller's number", `SELECT caller_sealed FROM calls WHERE id = $1`, []any{call},
+func (s *Store) callerOf(ctx context.Context, q querier, call string) (Private, error) {
+	for number, err := range rows(ctx, q, "read a caller's number", `SELECT caller_sealed FROM calls WHERE id = $1`, []any{call},
 		func(row scanner) (Private, error) {
 			var sealed []byte
 			if err := row.Scan(&sealed); err != nil {
@@ -175,10 +196,11 @@ func (s *Store) ClaimFollowUps(ctx context.Context, max int, hold time.Duration)
 	return claimed, err
 }
 
-// SettleFollowUp says how a follow-up that this node holds ended. ErrNotHeld.
+// SettleFollowUp says how a follow-up that this node holds ended. Saying the same
+// again changes nothing, for who does not know whether it was taken down. ErrNotHeld.
 func (s *Store) SettleFollowUp(ctx context.Context, id string, result FollowUpResult) error {
-	return s.changeHeld(ctx, "settle follow-up", `UPDATE follow_ups SET settled_at = $3, result = $4
-		WHERE id = $1 AND holder = $2 AND settled_at IS NULL`, id, s.node, time.Now().UnixMilli(), string(result))
+	return s.changeHeld(ctx, "settle follow-up", `UPDATE follow_ups SET settled_at = COALESCE(settled_at, $3), result = $4
+		WHERE id = $1 AND holder = $2 AND (settled_at IS NULL OR result = $4)`, id, s.node, time.Now().UnixMilli(), string(result))
 }
 
 // ReturnFollowUp gives a follow-up that this node holds back, to be tried

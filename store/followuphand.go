@@ -13,12 +13,12 @@ func (r FollowUpResult) ByHand() bool {
 
 // TakeFollowUp gives a person one of the calls we owe, with the number to call,
 // for so long: meanwhile neither a node nor anybody else gets it. Who has it
-// already gets it again. It is audited, as a number is shown. ErrNotHeld,
+// gets it again, which is no other attempt. It is audited, as a number is shown. ErrNotHeld,
 // ErrUnknownFollowUp.
 func (s *Store) TakeFollowUp(ctx context.Context, by By, id string, hold time.Duration) (f FollowUp, err error) {
 	now := time.Now()
 	err = s.inTx(ctx, "take follow-up", func(t *tx) error {
-		taken, err := collect(rows(ctx, t, "take follow-up", `UPDATE follow_ups SET holder = $2, held_to = $3, attempts = attempts + 1
+		taken, err := collect(rows(ctx, t, "take follow-up", `UPDATE follow_ups SET holder = $2, held_to = $3, attempts = attempts + CASE WHEN held_to > $4 THEN 0 ELSE 1 END
 			WHERE id = $1 AND settled_at IS NULL AND (held_to <= $4 OR holder = $2) RETURNING `+followUpColumns,
 			[]any{id, by.Actor, now.Add(hold).UnixMilli(), now.UnixMilli()}, s.scanFollowUp))
 		if err != nil {
@@ -37,7 +37,8 @@ func (s *Store) TakeFollowUp(ctx context.Context, by By, id string, hold time.Du
 }
 
 // CloseFollowUp says how one of the calls we owe ended, by who has taken it, or
-// if nobody has it now. It is audited. ErrNotHeld, ErrUnknownFollowUp.
+// if nobody has it now. It is audited. The same from the same person again, who
+// perhaps got no answer, changes nothing. ErrNotHeld, ErrUnknownFollowUp.
 func (s *Store) CloseFollowUp(ctx context.Context, by By, id string, result FollowUpResult) error {
 	now := time.Now().UnixMilli()
 	return s.inTx(ctx, "settle follow-up", func(t *tx) error {
@@ -47,7 +48,13 @@ func (s *Store) CloseFollowUp(ctx context.Context, by By, id string, result Foll
 			return err
 		}
 		if n == 0 {
-			return whyNot(ctx, t, id)
+			var so int
+			err := t.row(ctx, `SELECT COUNT(*) FROM follow_ups WHERE id = $1 AND settled_at IS NOT NULL AND holder = $2 AND result = $3`,
+				[]any{id, by.Actor, string(result)}, &so)
+			if err == nil && so == 0 {
+				err = whyNot(ctx, t, id)
+			}
+			return err
 		}
 		return s.note(ctx, t, by.entry("followup.settle", "follow-up "+id, string(result)))
 	})

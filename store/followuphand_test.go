@@ -21,11 +21,11 @@ func TestFollowUpByHand(t *testing.T) {
 		if f.Caller.Reveal() != "+15550100" || f.Holder != "user:sue" || f.Attempts != 1 {
 			t.Errorf("got %+v", f)
 		}
-		if f, err = s.TakeFollowUp(ctx, sue, "f1", -time.Second); err != nil || f.Attempts != 2 {
+		if f, err = s.TakeFollowUp(ctx, sue, "f1", -time.Second); err != nil || f.Attempts != 1 {
 			t.Errorf("again: %+v, %v", f, err)
 		}
-		if _, err := s.TakeFollowUp(ctx, tom, "f1", time.Hour); err != nil {
-			t.Errorf("when her time is over: %v", err)
+		if f, err = s.TakeFollowUp(ctx, tom, "f1", time.Hour); err != nil || f.Attempts != 2 {
+			t.Errorf("when her time is over: %+v, %v", f, err)
 		}
 		for name, got := range map[string]error{
 			"take another's":  func() error { _, err := s.TakeFollowUp(ctx, sue, "f1", time.Hour); return err }(),
@@ -39,9 +39,11 @@ func TestFollowUpByHand(t *testing.T) {
 			t.Errorf("the node got %v, %v", claimed, err)
 		}
 		must(t, s.CloseFollowUp(ctx, tom, "f1", FollowUpDone))
+		must(t, s.CloseFollowUp(ctx, tom, "f1", FollowUpDone)) // he got no answer
 		for name, got := range map[string]error{
-			"close twice": s.CloseFollowUp(ctx, tom, "f1", FollowUpFailed),
-			"take closed": func() error { _, err := s.TakeFollowUp(ctx, tom, "f1", time.Hour); return err }(),
+			"close as sue": s.CloseFollowUp(ctx, sue, "f1", FollowUpDone),
+			"close twice":  s.CloseFollowUp(ctx, tom, "f1", FollowUpFailed),
+			"take closed":  func() error { _, err := s.TakeFollowUp(ctx, tom, "f1", time.Hour); return err }(),
 		} {
 			if !errors.Is(got, ErrNotHeld) {
 				t.Errorf("%s: got %v", name, got)

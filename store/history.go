@@ -21,7 +21,8 @@ type History struct {
 	retry  time.Duration // after the first failure
 }
 
-// History takes events in. The queues tell the subject class of a visit.
+// History takes events in. The queues tell the subject class of a visit where its
+// fact does not.
 func (s *Store) History(queues map[string]config.Queue) *History {
 	return &History{s: s, queues: queues, pace: 200 * time.Millisecond, limit: 30 * time.Second, retry: 500 * time.Millisecond}
 }

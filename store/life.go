@@ -21,17 +21,37 @@ const (
 // of the last event that it wrote down. After an orderly end there is nothing.
 // Visits without an answer are only marked: the new life owes those callers
 // something and tells their end itself (CutOff). Nobody has to ask for this: it comes from
-// the log alone, so that taking a log in again gives the same.
-func (w *writer) nodeStarted(ctx context.Context, ev event.Event) error {
-	w.born = ev.At
+// the log alone, so that taking a log in again gives the same. A node that was renamed
+// has left things open under its name of before, and what is still to be done of
+// them goes over to the new one.
+func (w *writer) nodeStarted(ctx context.Context, ev event.Event, f event.NodeStarted) error {
+	before := w.node
+	w.born, w.node = ev.At, text(f.Node)
+	if w.node == "" {
+		w.node = before
+	}
 	last := w.last
 	if last.IsZero() { // nothing before it in this batch, perhaps not in this log
 		var at sql.NullInt64
-		if err := w.t.row(ctx, `SELECT MAX(at) FROM log_offsets WHERE node = $1 AND reader = $2`, []any{w.from.Node, historyReader}, &at); err != nil {
+		if err := w.t.row(ctx, `SELECT MAX(at) FROM log_offsets WHERE node = $1 AND reader = $2`, []any{w.node, historyReader}, &at); err != nil {
 			return err
 		}
 		last = time.UnixMilli(at.Int64).UTC()
 	}
+	if err := w.endLife(ctx, ev, w.node, last); err != nil || before == w.node {
+		return err
+	}
+	if err := w.endLife(ctx, ev, before, last); err != nil {
+		return err
+	}
+	if err := w.exec(ctx, `UPDATE visits SET node = $2 WHERE node = $1 AND ended_at IS NULL`, before, w.node); err != nil {
+		return err
+	}
+	return w.exec(ctx, `UPDATE recordings SET node = $2 WHERE node = $1`, before, w.node) // whose files it has
+}
+
+// endLife ends what a node of this name left open.
+func (w *writer) endLife(ctx context.Context, ev event.Event, node string, last time.Time) error {
 	// By the calls that are open: a talk or an offer of theirs is over with them.
 	for _, query := range []string{
 		`UPDATE visits SET talk_ended_at = ` + notBefore("ended_at") + `, talk_ns = (` + notBefore("ended_at") + ` - ended_at) * 1000000
@@ -42,11 +62,11 @@ func (w *writer) nodeStarted(ctx context.Context, ev event.Event) error {
 			class = '` + lifeLostClass + `', reason = '` + interrupted + `' WHERE node = $1 AND ended_at IS NULL`,
 		`UPDATE visits SET cut_at = ` + notBefore("joined_at") + ` WHERE node = $1 AND ended_at IS NULL AND cut_at IS NULL`,
 	} {
-		if err := w.exec(ctx, query, w.from.Node, last.UnixMilli()); err != nil {
+		if err := w.exec(ctx, query, node, last.UnixMilli()); err != nil {
 			return err
 		}
 	}
-	return w.agentsGone(ctx, ev, last)
+	return w.agentsGone(ctx, ev, node, last)
 }
 
 // notBefore is argument 2, or a column's moment if that is later.
@@ -55,9 +75,9 @@ func notBefore(column string) string {
 }
 
 // agentsGone takes off line the agents of whom the node told last.
-func (w *writer) agentsGone(ctx context.Context, ev event.Event, last time.Time) error {
+func (w *writer) agentsGone(ctx context.Context, ev event.Event, node string, last time.Time) error {
 	left, err := collect(rows(ctx, w.t, "read agents' states", `SELECT agent, state, at FROM agent_now WHERE node = $1 AND state <> $2 ORDER BY agent`,
-		[]any{w.from.Node, offline}, func(row scanner) (c StateChange, err error) {
+		[]any{node, offline}, func(row scanner) (c StateChange, err error) {
 			err = row.Scan(&c.Agent, &c.State, when{&c.At})
 			return c, err
 		}))
@@ -78,15 +98,20 @@ func (w *writer) agentsGone(ctx context.Context, ev event.Event, last time.Time)
 	return nil
 }
 
-// resume reads where the log is.
+// resume reads where the log is, and how its node was called there.
 func (w *writer) resume(ctx context.Context) error {
-	return w.t.row(ctx, `SELECT at, born FROM log_offsets WHERE log = $1 AND reader = $2`, []any{w.from.Log, historyReader}, known{&w.last}, known{&w.born})
+	err := w.t.row(ctx, `SELECT node, at, born FROM log_offsets WHERE log = $1 AND reader = $2`, []any{w.from.Log, historyReader},
+		&w.node, known{&w.last}, known{&w.born})
+	if w.node == "" {
+		w.node = w.from.Node
+	}
+	return err
 }
 
 // note writes down where the log is, beside its offset.
 func (w *writer) note(ctx context.Context) error {
 	return w.exec(ctx, `UPDATE log_offsets SET node = $3, at = $4, born = $5 WHERE log = $1 AND reader = $2`,
-		w.from.Log, historyReader, w.from.Node, orNone(w.last), orNone(w.born))
+		w.from.Log, historyReader, w.node, orNone(w.last), orNone(w.born))
 }
 
 // orNone is a moment for a column in which 0 stands for none.

@@ -224,3 +224,75 @@ func TestCutOffByOrderNotByClock(t *testing.T) {
 		}
 	})
 }
+
+// A node that comes back under another name ends what it had left open under the
+// first, and owes its callers what was owed.
+func TestARenamedNodeClosesItsLife(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		for _, batch := range []int{1, 5, 100} {
+			if d.dir = t.TempDir(); d.config.Postgres != "" {
+				d.config.Postgres = server.Database(t)
+			}
+			s, ctx := d.open(t, "n9"), t.Context()
+			log := killed().tell("c4", event.RecordingMade{Recording: "r1"}).reborn()
+			for i := range log.events {
+				if f, ok := log.events[i].Fact.(event.NodeStarted); ok && i > 0 {
+					f.Node = "n9"
+					log.events[i].Fact = f
+				}
+			}
+			n := len(killed().events) - 1 // the history was behind when the node died
+			must(t, s.History(testQueues).Apply(ctx, fromN1, log.events[:n]))
+			for rest := log.events[n:]; len(rest) > 0; {
+				n := min(batch, len(rest))
+				must(t, s.History(testQueues).Apply(ctx, Origin{"n9", fromN1.Log}, rest[:n]))
+				rest = rest[n:]
+			}
+			page, err := s.Calls(ctx, CallSearch{})
+			must(t, err)
+			nodes := map[string]string{}
+			for _, c := range page.Calls {
+				if nodes[c.ID] = c.Node; c.Ended.IsZero() != (c.ID == "c5") {
+					t.Errorf("batches of %d: call %s ended %v", batch, c.ID, c.Ended)
+				}
+			}
+			if diff := cmp.Diff(map[string]string{"c1": "n1", "c2": "n1", "c3": "n1", "c4": "n1", "c5": "n9"}, nodes); diff != "" {
+				t.Errorf("batches of %d: calls' nodes: %s", batch, diff)
+			}
+			cut, err := s.CutOff(ctx, "n9")
+			must(t, err)
+			if len(cut) != 2 || cut[0].ID != "c2-1" || cut[1].ID != "c3-1" {
+				t.Errorf("batches of %d: cut off %+v", batch, cut)
+			}
+			for a, err := range s.AgentsNow(ctx) {
+				if must(t, err); a.State != offline {
+					t.Errorf("batches of %d: %+v", batch, a)
+				}
+			}
+			_, err = s.Purge(ctx, tester, Recordings, after(1000))
+			must(t, err)
+			if gone, err := s.Condemned(ctx); err != nil || len(gone) != 1 {
+				t.Errorf("batches of %d: of its recordings it is to delete %v, %v", batch, gone, err)
+			}
+		}
+	})
+}
+
+// The subject class is the queue's when the visit joined, whatever is configured when
+// it is taken in; older versions did not tell it.
+func TestClassOfAVisit(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		s := d.open(t, "n1")
+		log := new(story).tell("c1", event.VisitJoined{Visit: "told", Queue: "claims", Class: "clinical"}, event.VisitJoined{Visit: "not told", Queue: "claims"})
+		log.tell("c1", event.VisitEnded{Visit: "told", Queue: "claims", Result: event.Abandoned})
+		must(t, s.History(testQueues).Apply(t.Context(), fromN1, log.events))
+		got := map[string]string{}
+		for v, err := range s.Visits(t.Context(), noon, after(100)) {
+			must(t, err)
+			got[v.ID] = v.Class
+		}
+		if diff := cmp.Diff(map[string]string{"told": "clinical", "not told": "routine"}, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

@@ -81,7 +81,7 @@ func (s *Store) held(ctx context.Context, hash string) (*Held, error) {
 			return nil, err
 		}
 		held.Calls = append(held.Calls, h)
-		number, err := s.callerOf(ctx, c.ID)
+		number, err := s.callerOf(ctx, s.read, c.ID)
 		if err != nil {
 			return nil, err
 		}

@@ -303,11 +303,24 @@ func TestExportAndErase(t *testing.T) {
 		late := new(story).tell("c3", event.CallStarted{CallerHash: hash, Caller: "…00", CallerSealed: []byte("x")}).
 			tell("c4", event.CallStarted{CallerHash: hash, Caller: "…00", CallerSealed: []byte("x")})
 		late.events[0].At, late.events[1].At = time.Now().Add(-time.Minute), time.Now().Add(time.Minute)
-		must(t, h.Apply(ctx, Origin{"n2", "late"}, late.events))
+		must(t, h.Apply(ctx, Origin{"n1", "late"}, late.events))
 		page, err := s.Calls(ctx, CallSearch{CallerHash: hash})
 		must(t, err)
 		if len(page.Calls) != 1 || page.Calls[0].ID != "c4" {
 			t.Errorf("calls of his: %+v", page.Calls)
+		}
+		// Nor is he owed anything for what was before: by a call that history knows or by
+		// one that it does not know yet.
+		before, later := owe("f2", -time.Hour), owe("f3", time.Hour)
+		unknown := owe("f4", -time.Hour)
+		before.Call, later.Call, unknown.Call = "c1", "c4", "c9"
+		for _, f := range []FollowUp{before, later, unknown} {
+			if added, err := s.AddFollowUp(ctx, f); added != (f.ID == "f3") || err != nil {
+				t.Errorf("%s is owed: %t, %v", f.ID, added, err)
+			}
+		}
+		if added, err := s.CallBack(ctx, Interrupted, visits[0], time.Hour); added || err != nil {
+			t.Errorf("an erased caller is called back: %t, %v", added, err)
 		}
 		// So are recordings of his calls, of those known before and those that were late.
 		// And so are numbers that his old call is handed on to.
@@ -443,6 +456,12 @@ func TestErasureWinsOverWhatIsUnderWay(t *testing.T) {
 			must(t, s.History(testQueues).Apply(t.Context(), fromN1, told(d)))
 		}, func(ctx context.Context, s *Store, d site) error {
 			return s.AddTransfer(ctx, Transfer{ID: "t1", Call: "c1", TargetKind: outsideNumber, Target: "+15550123", At: noon})
+		}},
+		{"follow_ups", func(t *testing.T, s *Store, d site) {
+			must(t, s.History(testQueues).Apply(t.Context(), fromN1, told(d)))
+		}, func(ctx context.Context, s *Store, d site) error {
+			_, err := s.CallBack(ctx, Interrupted, Visit{ID: "c1-1", Call: "c1", Joined: noon}, time.Hour)
+			return err
 		}},
 	} {
 		t.Run(test.table, func(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"iter"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // tx is one transaction. It prepares each statement once.
@@ -26,8 +28,29 @@ func (s *Store) inTx(ctx context.Context, doing string, f func(*tx) error) error
 	return s.transact(ctx, doing, f)
 }
 
-// transact is inTx for what makes the database ready.
+// mostTries bounds how often a transaction is begun again that PostgreSQL gave up
+// in favour of another.
+const mostTries = 10
+
+// transact is inTx for what makes the database ready. Nodes take in their logs side
+// by side, each in the order of its own, and so may want each other's rows: one of
+// them is told to begin again, which is no failure. So f may be run more than once.
 func (s *Store) transact(ctx context.Context, doing string, f func(*tx) error) error {
+	for try := 1; ; try++ {
+		err := s.attempt(ctx, doing, f)
+		if try == mostTries || !gaveWay(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// gaveWay says whether a transaction was ended for another's sake.
+func gaveWay(err error) bool {
+	p, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (p.Code == "40P01" || p.Code == "40001") // deadlock_detected, serialization_failure
+}
+
+func (s *Store) attempt(ctx context.Context, doing string, f func(*tx) error) error {
 	t, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("store: %s: %w", doing, err)

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/bugle-voice/bugle/config"
@@ -108,8 +109,8 @@ func TestCheckAgent(t *testing.T) {
 func TestTokens(t *testing.T) {
 	onBoth(t, func(t *testing.T, d site) {
 		s, ctx := d.open(t, "n1"), t.Context()
-		must(t, s.PutUser(ctx, tester, User{ID: "sue", Roles: []Role{RoleSupervisor, RoleAdmin}}))
-		must(t, s.PutUser(ctx, tester, User{ID: "tom", Roles: []Role{RoleAuditor}}))
+		must(t, putUser(ctx, s, User{ID: "sue", Roles: []Role{RoleSupervisor, RoleAdmin}}))
+		must(t, putUser(ctx, s, User{ID: "tom", Roles: []Role{RoleAuditor}}))
 		first, err := s.NewToken(ctx, tester, "sue")
 		must(t, err)
 		second, err := s.NewToken(ctx, tester, "sue")
@@ -128,7 +129,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("got %+v", u)
 		}
 		// A change of a user keeps his token; his removal does not.
-		must(t, s.PutUser(ctx, tester, User{ID: "sue", Roles: []Role{RoleAgent}}))
+		must(t, putUser(ctx, s, User{ID: "sue", Roles: []Role{RoleAgent}}))
 		if u, err = s.UserByToken(ctx, second); err != nil || !cmp.Equal(u.Roles, []Role{RoleAgent}) {
 			t.Errorf("got %v, %v", u, err)
 		}
@@ -136,7 +137,7 @@ func TestTokens(t *testing.T) {
 		if _, err := s.UserByToken(ctx, second); !errors.Is(err, ErrUnknownUser) {
 			t.Errorf("after the removal: got %v", err)
 		}
-		must(t, s.PutUser(ctx, tester, User{ID: "sue", Roles: []Role{RoleAdmin}}))
+		must(t, putUser(ctx, s, User{ID: "sue", Roles: []Role{RoleAdmin}}))
 		if _, err := s.UserByToken(ctx, second); !errors.Is(err, ErrUnknownUser) {
 			t.Errorf("after his return: got %v", err)
 		}
@@ -147,6 +148,53 @@ func TestTokens(t *testing.T) {
 			if !errors.Is(err, ErrUnknownUser) {
 				t.Errorf("%s of nobody: got %v", name, err)
 			}
+		}
+	})
+}
+
+// Two who change the same user, or agent, at once both have their way.
+func TestChangesAtOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		const each = 5
+		nodes := []*Store{d.open(t, "n1"), d.open(t, "n2")}
+		var wg sync.WaitGroup
+		for _, s := range nodes {
+			wg.Go(func() {
+				for range each {
+					err := errors.Join(
+						s.ChangeUser(t.Context(), tester, "sue", func(u *User) error { u.Name += "x"; return nil }),
+						s.ChangeAgent(t.Context(), tester, "anna", func(a *config.Agent, _ bool) error { a.Name += "x"; return nil }))
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		u, err := nodes[0].User(t.Context(), "sue")
+		must(t, err)
+		staff, err := nodes[0].Staff(t.Context())
+		must(t, err)
+		if len(u.Name) != 2*each || len(staff["anna"].Name) != 2*each || u.Created.IsZero() {
+			t.Errorf("got %q, %q", u.Name, staff["anna"].Name)
+		}
+		// What is refused leaves nothing behind.
+		no := errors.New("no")
+		for _, err := range []error{
+			nodes[0].ChangeUser(t.Context(), tester, "eve", func(*User) error { return no }),
+			nodes[0].ChangeAgent(t.Context(), tester, "eve", func(_ *config.Agent, known bool) error {
+				if known {
+					t.Error("eve is known")
+				}
+				return no
+			}),
+		} {
+			if !errors.Is(err, no) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if _, err := nodes[0].User(t.Context(), "eve"); !errors.Is(err, ErrUnknownUser) {
+			t.Errorf("got %v", err)
 		}
 	})
 }

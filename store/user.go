@@ -50,36 +50,48 @@ var (
 	ErrUnknownRole = errors.New("no such role")
 )
 
-// PutUser adds a user or changes one; when he was created stays.
-func (s *Store) PutUser(ctx context.Context, by By, u User) error {
-	for _, role := range u.Roles {
-		if !slices.Contains(Roles(), role) {
-			return fmt.Errorf("store: put user: %w: %q", ErrUnknownRole, role)
+// ChangeUser changes a user as change says, or adds one: change then gets him with
+// nothing but the id. Nobody changes him between its reading and writing; it may be
+// run again. An error of change ends it. ErrUnknownRole.
+func (s *Store) ChangeUser(ctx context.Context, by By, id string, change func(*User) error) error {
+	return s.inTx(ctx, "change user", func(t *tx) error {
+		// A write first: it keeps others who change him waiting.
+		if _, err := t.exec(ctx, `INSERT INTO users (id, name, agent, password_hash, created_at) VALUES ($1, '', '', '', $2)
+			ON CONFLICT (id) DO UPDATE SET name = users.name`, id, time.Now().UnixMilli()); err != nil {
+			return err
 		}
-	}
-	return s.inTx(ctx, "put user", func(t *tx) error {
-		_, err := t.exec(ctx, `INSERT INTO users (id, name, agent, password_hash, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (id) DO UPDATE SET name = excluded.name, agent = excluded.agent,
-				password_hash = excluded.password_hash, disabled_at = excluded.disabled_at`,
-			u.ID, text(u.Name), u.Agent, u.PasswordHash, time.Now().UnixMilli(), moment(u.Disabled))
+		found, err := gatherUsers(userRows(ctx, t, " WHERE u.id = $1", id))
 		if err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `DELETE FROM user_roles WHERE user_id = $1`, u.ID); err != nil {
+		u := found[id]
+		if err := change(&u); err != nil {
+			return err
+		}
+		for _, role := range u.Roles {
+			if !slices.Contains(Roles(), role) {
+				return fmt.Errorf("%w: %q", ErrUnknownRole, role)
+			}
+		}
+		if _, err := t.exec(ctx, `UPDATE users SET name = $2, agent = $3, password_hash = $4, disabled_at = $5 WHERE id = $1`,
+			id, text(u.Name), u.Agent, u.PasswordHash, moment(u.Disabled)); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, `DELETE FROM user_roles WHERE user_id = $1`, id); err != nil {
 			return err
 		}
 		roles := slices.Compact(slices.Sorted(slices.Values(u.Roles)))
 		for _, role := range roles {
-			if _, err := t.exec(ctx, `INSERT INTO user_roles (user_id, role) VALUES ($1, $2)`, u.ID, string(role)); err != nil {
+			if _, err := t.exec(ctx, `INSERT INTO user_roles (user_id, role) VALUES ($1, $2)`, id, string(role)); err != nil {
 				return err
 			}
 		}
-		return s.note(ctx, t, by.entry("user.put", "user "+u.ID, fmt.Sprintf("roles %v", roles)))
+		return s.note(ctx, t, by.entry("user.put", "user "+id, fmt.Sprintf("roles %v", roles)))
 	})
 }
 
 // RemoveUser lets a user in no more and takes back his token; the audit keeps
-// speaking of him. PutUser brings him back. ErrUnknownUser.
+// speaking of him. ChangeUser can bring him back. ErrUnknownUser.
 func (s *Store) RemoveUser(ctx context.Context, by By, id string) error {
 	return s.inTx(ctx, "remove user", func(t *tx) error {
 		n, err := t.exec(ctx, `UPDATE users SET disabled_at = $2, token_hash = '', password_hash = '' WHERE id = $1 AND disabled_at IS NULL`,
@@ -124,7 +136,7 @@ func (s *Store) NewToken(ctx context.Context, by By, id string) (token string, e
 // UserByToken gives the user who has a token. ErrUnknownUser if nobody has it,
 // or he was removed.
 func (s *Store) UserByToken(ctx context.Context, token string) (User, error) {
-	found, err := gatherUsers(s.userRows(ctx, " WHERE u.token_hash = $1 AND u.disabled_at IS NULL", tokenHash(token)))
+	found, err := gatherUsers(userRows(ctx, s.read, " WHERE u.token_hash = $1 AND u.disabled_at IS NULL", tokenHash(token)))
 	if err != nil {
 		return User{}, err
 	}
@@ -136,7 +148,7 @@ func (s *Store) UserByToken(ctx context.Context, token string) (User, error) {
 
 // User gives one user. ErrUnknownUser.
 func (s *Store) User(ctx context.Context, id string) (User, error) {
-	found, err := gatherUsers(s.userRows(ctx, " WHERE u.id = $1", id))
+	found, err := gatherUsers(userRows(ctx, s.read, " WHERE u.id = $1", id))
 	if err != nil {
 		return User{}, err
 	}
@@ -149,7 +161,7 @@ func (s *Store) User(ctx context.Context, id string) (User, error) {
 
 // Users gives all users, sorted by id.
 func (s *Store) Users(ctx context.Context) ([]User, error) {
-	found, err := gatherUsers(s.userRows(ctx, ""))
+	found, err := gatherUsers(userRows(ctx, s.read, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +173,8 @@ func (s *Store) Users(ctx context.Context) ([]User, error) {
 }
 
 // userRows gives each user with one of his roles at a time.
-func (s *Store) userRows(ctx context.Context, where string, args ...any) iter.Seq2[User, error] {
-	return rows(ctx, s.read, "read users", `SELECT u.id, u.name, u.agent, u.password_hash, u.token_hash <> '', u.created_at, u.disabled_at, COALESCE(r.role, '')
+func userRows(ctx context.Context, q querier, where string, args ...any) iter.Seq2[User, error] {
+	return rows(ctx, q, "read users", `SELECT u.id, u.name, u.agent, u.password_hash, u.token_hash <> '', u.created_at, u.disabled_at, COALESCE(r.role, '')
 		FROM users u LEFT JOIN user_roles r ON r.user_id = u.id`+where, args,
 		func(row scanner) (User, error) {
 			var u User

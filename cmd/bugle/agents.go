@@ -86,19 +86,13 @@ func agentFlags(flags *flag.FlagSet) (change func(*config.Agent)) {
 }
 
 func putStaff(ctx context.Context, c *config.Config, s *store.Store, id string, change func(*config.Agent)) error {
-	all, err := s.Staff(ctx)
-	if err != nil {
-		return err
-	}
-	a, known := all[id]
-	if !known {
-		a = config.Agent{Tier: 1}
-	}
-	change(&a)
-	if err := store.VocabularyOf(c).Check(id, a); err != nil {
-		return err
-	}
-	return s.PutAgent(ctx, operator(), id, a)
+	return s.ChangeAgent(ctx, operator(), id, func(a *config.Agent, known bool) error {
+		if !known {
+			a.Tier = 1
+		}
+		change(a)
+		return store.VocabularyOf(c).Check(id, *a)
+	})
 }
 
 // errBadLines is a file whose mistakes have been printed.

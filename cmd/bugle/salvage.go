@@ -116,10 +116,17 @@ func (a *archive) reseal(id, place string, sound io.Reader) error {
 	return err
 }
 
-// made tells of a recording that is in its place.
+// made tells of a recording that is in its place since a while. It was made when
+// its file was written last, on the day that its id says or in the night after: a
+// file that was brought back from a backup, or sealed again by this start, is
+// younger than what it holds.
 func (a *archive) made(id string) (kept, error) {
 	m := recordingID.FindStringSubmatch(id)
 	if m == nil {
+		return kept{}, fmt.Errorf("%w: %q is not an id", errNoRecording, id)
+	}
+	day, err := time.Parse("20060102", m[1]+m[2]+m[3])
+	if err != nil {
 		return kept{}, fmt.Errorf("%w: %q is not an id", errNoRecording, id)
 	}
 	sound, closer, err := a.open(id)
@@ -132,7 +139,20 @@ func (a *archive) made(id string) (kept, error) {
 	if err != nil {
 		return kept{}, err
 	}
-	return kept{id, m[5], event.RecordingMade{Recording: id, Name: m[6], Length: media.AULength(sound.Size()), Bytes: info.Size()}}, nil
+	return kept{id, m[5], event.RecordingMade{
+		Recording: id, Name: m[6], Length: media.AULength(sound.Size()), Bytes: info.Size(), Made: within(info.ModTime(), day)}}, nil
+}
+
+// within gives a moment, or the bound of a day (UTC, and the night after) that it lies
+// beyond.
+func within(at, day time.Time) time.Time {
+	if at.Before(day) {
+		return day
+	}
+	if next := day.AddDate(0, 0, 1); at.After(next.Add(12 * time.Hour)) {
+		return next
+	}
+	return at.UTC()
 }
 
 // tell tells the event log of recordings, from which they come into the database.

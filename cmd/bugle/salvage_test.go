@@ -162,6 +162,22 @@ func TestAdoptRecordings(t *testing.T) {
 	if known, err := s.HasRecording(t.Context(), old); !known || err != nil {
 		t.Errorf("the old one: %t, %v", known, err)
 	}
+	testDay := evening.UTC().Truncate(24 * time.Hour)
+	for r, err := range s.Recordings(t.Context(), time.Time{}, time.Now().Add(48*time.Hour)) {
+		if err != nil || r.ID == old && !r.Made.Equal(within(hour, testDay).Truncate(time.Millisecond)) {
+			t.Errorf("made at %v, %v", r.Made, err)
+		}
+	}
+	for name, test := range map[string]struct{ at, want time.Time }{
+		"that day":                   {testDay.Add(10 * time.Hour), testDay.Add(10 * time.Hour)},
+		"over midnight":              {testDay.Add(25 * time.Hour), testDay.Add(25 * time.Hour)},
+		"put back from a backup":     {testDay.AddDate(0, 1, 0), testDay.AddDate(0, 0, 1)},
+		"with a clock that is wrong": {testDay.Add(-time.Hour), testDay},
+	} {
+		if got := within(test.at, testDay); !got.Equal(test.want) {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
 	if known, err := s.HasRecording(t.Context(), young); known || err != nil {
 		t.Errorf("the young one: %t, %v", known, err)
 	}

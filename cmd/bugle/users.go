@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/store"
@@ -17,6 +18,7 @@ import (
 func users(env environment, args []string) error {
 	flags := flag.NewFlagSet("users", flag.ContinueOnError)
 	path := flags.String("c", defaultConfig, "configuration `file`")
+	again := flags.Bool("again", false, "put: let a user in again who was removed")
 	var changes []func(*store.User)
 	text := func(name, help string, set func(*store.User, string)) {
 		flags.Func(name, help, func(v string) error {
@@ -40,7 +42,7 @@ func users(env environment, args []string) error {
 		case "list":
 			return listUsers(ctx, env, s)
 		case "put":
-			return putUser(ctx, s, rest[1], changes)
+			return putUser(ctx, s, rest[1], *again, changes)
 		case "token":
 			return tellToken(ctx, env, s, rest[1])
 		case "remove":
@@ -59,23 +61,25 @@ func readRoles(list string) (roles []store.Role) {
 	return roles
 }
 
-// putUser changes what is given and keeps the rest; who was removed is back.
-func putUser(ctx context.Context, s *store.Store, id string, changes []func(*store.User)) error {
+// errRemoved is a change of a user who may not sign in, which would not help him.
+var errRemoved = errors.New("this user was removed; -again lets him in again")
+
+// putUser changes what is given and keeps the rest. Who was removed is only back if
+// that is asked for.
+func putUser(ctx context.Context, s *store.Store, id string, again bool, changes []func(*store.User)) error {
 	if !userID(id) {
 		return fmt.Errorf("user %q cannot be a name: use up to 64 letters, digits and .-_@", id)
 	}
-	u, err := s.User(ctx, id)
-	if errors.Is(err, store.ErrUnknownUser) {
-		u, err = store.User{ID: id}, nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, c := range changes {
-		c(&u)
-	}
-	u.Disabled = store.User{}.Disabled
-	return s.PutUser(ctx, operator(), u)
+	return s.ChangeUser(ctx, operator(), id, func(u *store.User) error {
+		if !u.Disabled.IsZero() && !again {
+			return errRemoved
+		}
+		u.Disabled = time.Time{}
+		for _, c := range changes {
+			c(u)
+		}
+		return nil
+	})
 }
 
 func userID(id string) bool {
