@@ -36,7 +36,7 @@ var (
 	testQueues = map[string]config.Queue{
 		"claims": {
 			Requires: map[string]int{"claims": 1}, Ring: config.Duration(15 * time.Second),
-			WrapUp: duration(30 * time.Second), Goal: config.Duration(20 * time.Second), ShortAbandon: config.Duration(5 * time.Second),
+			WrapUp: duration(30 * time.Second), Goal: config.Duration(20 * time.Second), Class: "routine", ShortAbandon: config.Duration(5 * time.Second),
 		},
 		"urgent":  {HeadStart: config.Duration(10 * time.Minute), WrapUp: duration(0)},
 		"general": {},
@@ -213,7 +213,7 @@ func TestACallFromJoiningToReadyAgain(t *testing.T) {
 		time.Sleep(31 * time.Second)
 		d.state("sofia", Ready, "", "")
 		d.told(
-			"visit.joined call-v1 {Visit:v1 Queue:claims Language:es Requires:map[claims:1] Goal:20s Short:5s Estimate:42s}",
+			"visit.joined call-v1 {Visit:v1 Queue:claims Language:es Requires:map[claims:1] Goal:20s Short:5s Estimate:42s Class:routine}",
 			"offer.made call-v1 {Visit:v1 Queue:claims Agent:sofia Why:longest ready, for 1s, with claims≥1, es≥1}",
 			"offer.ended call-v1 {Visit:v1 Queue:claims Agent:sofia Result:answered Rang:4s}",
 			"visit.ended call-v1 {Visit:v1 Queue:claims Language:es Result:answered Agent:sofia Tier:2 Reason: Waited:4s}",
@@ -287,7 +287,7 @@ func TestLeavingAtAnyInstant(t *testing.T) {
 			w.Leave(event.Abandoned)
 			w.Leave(event.Abandoned)
 			d.told(
-				"visit.joined call-v1 {Visit:v1 Queue:claims Language:en Requires:map[claims:1] Goal:20s Short:5s Estimate:42s}",
+				"visit.joined call-v1 {Visit:v1 Queue:claims Language:en Requires:map[claims:1] Goal:20s Short:5s Estimate:42s Class:routine}",
 				"visit.ended call-v1 {Visit:v1 Queue:claims Language:en Result:abandoned Agent: Tier:0 Reason: Waited:3s}",
 			)
 		})
