@@ -12,6 +12,14 @@ const (
 	// relayDrift is how far its timestamps may wander from our clock, in samples:
 	// two seconds, hours of two clocks running apart.
 	relayDrift = 2 * sampleRate
+	// sentWindow is how far behind the newest packet a relayed one may be, in
+	// sequence numbers. Each number goes out once: under SRTP two packets of one
+	// number would be sealed with the same key stream.
+	sentWindow = 64
+	// firstSequence masks the number a stream may begin at: the lower half, so
+	// that a far end that misses the first packets does not take the number's
+	// turning over for one more (RFC 3711, section 3.3.1).
+	firstSequence = 1<<15 - 1
 )
 
 // sender numbers what goes out to one far end. Whatever the source, the far
@@ -23,6 +31,7 @@ type sender struct {
 	ssrc     uint32
 	rate     uint32 // timestamp units to a sample of the engine's clock
 	sequence uint16 // of the newest packet sent
+	sent     uint64 // which of the sentWindow numbers up to it have been sent; the newest is bit 0
 	offset   uint32 // RTP timestamp less the engine's clock in these units
 	end      uint32 // the first timestamp not used yet
 	spurt    bool   // the next audio packet begins a talkspurt
@@ -46,14 +55,15 @@ type keyTime struct {
 	known        bool
 }
 
-// newSender starts every number at random, as RFC 3550 wants.
+// newSender starts every number at random, as RFC 3550 wants, as far as SRTP
+// lets it.
 func newSender(clock int64) sender {
 	var seed [12]byte
 	_, _ = rand.Read(seed[:]) // never fails (Go 1.24)
 	s := sender{
 		ssrc:     binary.BigEndian.Uint32(seed[0:]),
 		rate:     1,
-		sequence: binary.BigEndian.Uint16(seed[4:]),
+		sequence: binary.BigEndian.Uint16(seed[4:]) & firstSequence,
 		offset:   binary.BigEndian.Uint32(seed[8:]),
 		spurt:    true,
 	}
@@ -91,7 +101,7 @@ func (s *sender) stamp(clock int64, samples int) uint32 {
 
 // own numbers a packet of our own making, which ends a relay.
 func (s *sender) own(timestamp uint32, marker bool) header {
-	s.sequence++
+	s.mark(s.sequence + 1)
 	s.relay.on = false
 	return header{marker: marker, sequence: s.sequence, timestamp: timestamp, ssrc: s.ssrc}
 }
@@ -111,7 +121,8 @@ func (s *sender) switched() {
 
 // pass numbers a packet that is passed on, whose payload takes so many units of
 // its codec's time: none if it is a key. Loss and order of the stream stay visible
-// to the far end. It refuses what would come before the relay's beginning.
+// to the far end. It refuses what would come before the relay's beginning, what
+// comes again, and what comes so late that nobody can tell.
 func (s *sender) pass(p *packet, clock int64, units int) (header, bool) {
 	if !s.follows(p, clock, units > 0) {
 		s.begin(p, clock)
@@ -121,20 +132,32 @@ func (s *sender) pass(p *packet, clock int64, units int) (header, bool) {
 		timestamp: p.timestamp + s.relay.timestamp,
 		ssrc:      s.ssrc,
 	}
-	if int16(h.sequence-s.relay.first) < 0 {
+	if int16(h.sequence-s.relay.first) < 0 || !s.mark(h.sequence) {
 		return header{}, false
 	}
 	h.marker = p.marker || (s.spurt && units > 0)
 	if units > 0 {
 		s.spurt = false
 	}
-	if int16(h.sequence-s.sequence) > 0 {
-		s.sequence = h.sequence
-	}
 	if end := h.timestamp + uint32(units); int32(end-s.end) > 0 {
 		s.end = end
 	}
 	return h, true
+}
+
+// mark notes that a number is sent. False: it may have been already.
+func (s *sender) mark(sequence uint16) bool {
+	ahead := int16(sequence - s.sequence)
+	if ahead > 0 {
+		s.sequence, s.sent = sequence, s.sent<<ahead|1
+		return true
+	}
+	bit := uint64(1) << -int(ahead)
+	if ahead <= -sentWindow || s.sent&bit != 0 {
+		return false
+	}
+	s.sent |= bit
+	return true
 }
 
 // passKey numbers a key that is passed on. If it was counted on another clock

@@ -105,3 +105,62 @@ func TestSenderTiesAStreamAnewWhenItLeaps(t *testing.T) {
 		}
 	}
 }
+
+// Whatever comes to be passed on, in whatever order and however often, no number
+// goes out twice: SRTP would seal two packets with one key stream.
+func TestSenderSendsNoNumberTwice(t *testing.T) {
+	s := newSender(0)
+	s.frame(0)
+	first, _ := s.pass(relayed(5, 65500, 0), 0, frameSize)
+	for _, c := range []struct {
+		n    int
+		want bool
+	}{
+		{0, false}, {2, true}, {1, true}, {1, false}, {2, false},
+		{70, true}, {6, false}, {7, true}, {7, false}, {70, false}, {69, true}, {71, true},
+	} {
+		h, ok := s.pass(relayed(5, 65500, c.n), 0, frameSize)
+		if ok != c.want || ok && h.sequence != first.sequence+uint16(c.n) {
+			t.Errorf("packet %d: number %d after %d, %v; want %v", c.n, h.sequence, first.sequence, ok, c.want)
+		}
+	}
+	key := relayed(5, 65500, 72)
+	if _, ok := s.passKey(key, 0, false); !ok {
+		t.Error("a key was refused")
+	}
+	if h, ok := s.passKey(key, 0, false); ok {
+		t.Errorf("a key's packet that came again was passed on: %+v", h)
+	}
+
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		s := newSender(0)
+		sent := map[uint16]bool{}
+		for n := range 400 {
+			h, ok := header{}, true
+			switch random.IntN(10) {
+			case 0:
+				h = s.frame(int64(n * frameSize))
+			case 1:
+				s.switched()
+				continue
+			default:
+				h, ok = s.pass(relayed(1, 65000, n-random.IntN(100)), int64(n*frameSize), frameSize)
+			}
+			if ok && sent[h.sequence] {
+				t.Fatalf("number %d was sent twice", h.sequence)
+			}
+			sent[h.sequence] = sent[h.sequence] || ok
+		}
+	}
+}
+
+// An SRTP stream whose first packets are lost close to the number's turning over
+// would never be opened again.
+func TestSenderBeginsInTheLowerHalf(t *testing.T) {
+	for range 1000 {
+		if s := newSender(0); s.sequence >= 1<<15 {
+			t.Fatalf("a stream begins after number %d", s.sequence)
+		}
+	}
+}
