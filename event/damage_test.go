@@ -17,7 +17,7 @@ func TestRandomDamage(t *testing.T) {
 	bothWays(t, func(t *testing.T, by Sealer) {
 		for round := range 30 {
 			rnd := rand.New(rand.NewPCG(uint64(round), 3))
-			dir := t.TempDir()
+			dir := memoryDir(t)
 			l := openSealed(t, dir, by)
 			steps(l, 0, 100)
 			syncTest(t, l)

@@ -21,21 +21,59 @@ type directory struct {
 
 const reserveName = "reserve"
 
+// create makes a segment and its other title, or nothing.
 func (d *directory) create(first uint64, key []byte) (file, int64, error) {
 	head := title(d.id, key)
-	if key != nil {
-		if err := os.WriteFile(filepath.Join(d.path, keyName(first)), head, 0o600); err != nil {
-			return nil, 0, err
-		}
-	}
 	f, err := os.OpenFile(filepath.Join(d.path, segmentName(first)), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, 0, err
 	}
-	if _, err := f.WriteAt(head, 0); err != nil {
-		return nil, 0, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	s := &begun{File: f}
+	if key != nil {
+		s.title, err = os.OpenFile(filepath.Join(d.path, keyName(first)), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err == nil {
+			_, err = s.title.Write(head)
+		}
 	}
-	return f, int64(len(head)), nil
+	if err == nil {
+		_, err = f.WriteAt(head, 0)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, s.Close(), os.Remove(f.Name()), d.removeKey(first))
+	}
+	return s, int64(len(head)), nil
+}
+
+// begun is a segment made by this process. The disk has its other title before
+// anything of it counts as synced; that is not waited for while it is made, which
+// is within an Emit.
+type begun struct {
+	*os.File
+	title *os.File // nil once it is synced, or there is none
+}
+
+// Sync is for one goroutine at a time.
+func (b *begun) Sync() error {
+	if b.title != nil {
+		if err := b.title.Sync(); err != nil {
+			return err
+		}
+		if err := b.closeTitle(); err != nil {
+			return err
+		}
+	}
+	return b.File.Sync()
+}
+
+func (b *begun) Close() error { return errors.Join(b.closeTitle(), b.File.Close()) }
+
+func (b *begun) closeTitle() error {
+	if b.title == nil {
+		return nil
+	}
+	err := b.title.Close()
+	b.title = nil
+	return err
 }
 
 func (d *directory) sync() error { return syncDir(d.path) }

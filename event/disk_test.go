@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"io"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -189,4 +190,21 @@ func scanAll(t *testing.T, data []byte) []Event {
 		}
 		all = append(all, ev)
 	}
+}
+
+// memoryDir gives a folder for logs that a test tears by hand, thousands of times:
+// in memory where the system has such a place, since every log that is opened and
+// closed waits for the disk, which on a busy machine took minutes.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "bugle-event-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }

@@ -52,6 +52,7 @@ type Log struct {
 	end      place         // where the next record goes, and the last one's number
 	began    time.Time     // when the first event of the segment was
 	endAt    int64         // the segment is ended when it would grow longer
+	stuck    bool          // no new segment could be made the last time
 	reach    int64         // behind end.off: part of a record that was not written whole
 	retired  []file        // segments ended since the last sync
 	renewed  bool          // and names made

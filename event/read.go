@@ -49,9 +49,10 @@ func Read(dir string, by Sealer) iter.Seq2[Event, error] {
 }
 
 // Newest gives the last event of a kind in the log in dir, and false if there is
-// none. The segments are read from the newest on, so what is written often is
-// found soon. Damaged places are passed over; errors are those of Read.
-func Newest(dir string, by Sealer, kind string) (newest Event, found bool, err error) {
+// none. The segments are read whole, from the newest on, so what is written often
+// is found soon; those are left out that would make it more than most bytes, but
+// never the newest. Damaged places are passed over; errors are those of Read.
+func Newest(dir string, by Sealer, kind string, most int64) (newest Event, found bool, err error) {
 	w, end, err := wholeLog(dir, by)
 	if err != nil {
 		return Event{}, false, fmt.Errorf("read event log: %w", err)
@@ -62,6 +63,16 @@ func Newest(dir string, by Sealer, kind string) (newest Event, found bool, err e
 		return Event{}, false, fmt.Errorf("read event log: %w", err)
 	}
 	for _, first := range slices.Backward(firsts) {
+		info, err := os.Stat(filepath.Join(dir, segmentName(first)))
+		if errors.Is(err, os.ErrNotExist) { // deleted since it was listed, as are those before
+			break
+		}
+		if err != nil {
+			return Event{}, false, fmt.Errorf("read event log: %w", err)
+		}
+		if most -= info.Size(); most < 0 && first != end.first {
+			break
+		}
 		for w.restart(first - 1); ; {
 			ev, _, err := w.next(end)
 			if err == io.EOF || err == nil && w.first > first {

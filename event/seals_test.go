@@ -3,8 +3,11 @@ package event
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,11 +236,86 @@ func TestNewest(t *testing.T) {
 	l.Emit("", AuditHead{Node: "n1", Seq: 2})
 	steps(l, 0, 60) // in segments behind
 	syncTest(t, l)
-	ev, found, err := Newest(dir, by, "audit.head")
+	ev, found, err := Newest(dir, by, "audit.head", 1<<20)
 	if h, ok := ev.Fact.(AuditHead); err != nil || !found || !ok || h.Seq != 2 {
 		t.Errorf("got %+v, %t, %v", ev, found, err)
 	}
-	if _, found, err := Newest(dir, by, "call.ended"); found || err != nil {
+	if _, found, err := Newest(dir, by, "call.ended", 1<<20); found || err != nil {
 		t.Errorf("of a kind that is not there: %t, %v", found, err)
+	}
+	if _, found, err := Newest(dir, by, "audit.head", 4000); found || err != nil { // two or three segments
+		t.Errorf("it read on where it should not: %t, %v", found, err)
+	}
+	l.Emit("", AuditHead{Node: "n1", Seq: 3})
+	syncTest(t, l)
+	if _, found, err := Newest(dir, by, "audit.head", 0); !found || err != nil {
+		t.Errorf("the newest segment was not read: %t, %v", found, err)
+	}
+}
+
+// A disk on which no segment can be made is told of once, and an old segment is not
+// let grow by trying to end it.
+func TestRotationByAgeOnAFailingDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, said := &disk{}, &bytes.Buffer{}
+		l := startTest(t, d, Options{Rotate: 24 * time.Hour})
+		l.log = slog.New(slog.NewTextHandler(said, nil))
+		l.Emit("c", CallAnswered{})
+		d.change(func() { d.full = true })
+		time.Sleep(30 * time.Hour)
+		if l.endAt != l.limit {
+			t.Errorf("the segment may grow to %d, not %d", l.endAt, l.limit)
+		}
+		if n := strings.Count(said.String(), "can't begin a new segment"); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+		d.change(func() { d.full = false })
+		time.Sleep(2 * time.Minute)
+		if n := d.segments(); n != 2 || !strings.Contains(said.String(), "can begin new segments again") {
+			t.Errorf("%d segments after the disk was mended; told %s", n, said)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A segment that can't be made leaves nothing of it, and takes nothing of another.
+func TestASegmentThatCantBeMade(t *testing.T) {
+	d := &directory{path: t.TempDir(), id: "n1-abcdefgh"}
+	f, _, err := d.create(1, []byte("its key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := f.(*begun); b.title == nil {
+		t.Error("the other title is not to be synced")
+	} else if err := b.Sync(); err != nil || b.title != nil {
+		t.Errorf("after a sync the other title is still to be synced: %v", err)
+	}
+	if _, _, err := d.create(1, []byte("another key")); !errors.Is(err, os.ErrExist) {
+		t.Errorf("made twice: %v", err)
+	}
+	if h, err := fileTitle(filepath.Join(d.path, keyName(1))); err != nil || string(h.key) != "its key" {
+		t.Errorf("the first one's other title is %+v, %v", h, err)
+	}
+	if err := os.Mkdir(filepath.Join(d.path, keyName(7)), 0o700); err != nil { // so that it can't be written
+		t.Fatal(err)
+	}
+	if _, _, err := d.create(7, []byte("its key")); err == nil {
+		t.Error("made without its key")
+	}
+	if err := os.Mkdir(filepath.Join(d.path, segmentName(9)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.create(9, []byte("its key")); err == nil {
+		t.Error("made where a folder is")
+	}
+	for _, name := range []string{segmentName(7), keyName(9)} {
+		if _, err := os.Stat(filepath.Join(d.path, name)); !os.IsNotExist(err) {
+			t.Errorf("%s is left: %v", name, err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
 	}
 }

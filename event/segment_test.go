@@ -269,7 +269,7 @@ func TestTornAnywhere(t *testing.T) {
 				if border := size < 60 || size > len(data)-60; !border && size%61 != 0 || border && size%3 == 1 {
 					continue
 				}
-				dir := t.TempDir()
+				dir := memoryDir(t)
 				names := []string{lockName}
 				for _, earlier := range firsts[:i] {
 					names = append(names, segmentName(earlier))

@@ -13,7 +13,9 @@ func (l *Log) write(ev Event) error {
 		return err
 	}
 	if l.end.off+int64(len(whole)) > l.endAt && l.end.seq >= l.end.first {
-		l.rotate()
+		if !l.rotate() {
+			l.endAt += l.limit / 8 // and then it is tried again
+		}
 		if whole, err = l.enc.encode(ev); err != nil { // under the new segment's key
 			return err
 		}
@@ -41,9 +43,9 @@ func (l *Log) append(whole []byte) error {
 	return err
 }
 
-// rotate goes on in a new segment. If none can be made, the old one grows by an
-// eighth before that is tried again. The caller holds mu.
-func (l *Log) rotate() {
+// rotate goes on in a new segment. It reports false, and says so the first time,
+// if none can be made: the log goes on in the old one. The caller holds mu.
+func (l *Log) rotate() bool {
 	key, err := l.enc.seals.fresh(l.end.seq + 1)
 	var f file
 	var size int64
@@ -51,20 +53,28 @@ func (l *Log) rotate() {
 		f, size, err = l.successor(key.sealed)
 	}
 	if err != nil {
-		l.log.Error("event log can't begin a new segment and goes on in the old one", "err", err)
-		l.endAt += l.limit / 8
-		return
+		if !l.stuck {
+			l.log.Error("event log can't begin a new segment and goes on in the old one", "err", err)
+		}
+		l.stuck = true
+		return false
+	}
+	if l.stuck {
+		l.log.Warn("event log can begin new segments again")
+		l.stuck = false
 	}
 	l.retired = append(l.retired, l.file)
 	l.file, l.renewed = f, true
 	l.enc.seals.key = key
 	l.end.first, l.end.off, l.reach, l.endAt = l.end.seq+1, size, size, l.limit
 	l.keeper.dropSoon()
+	return true
 }
 
 // Renew ends the segment being written: what is emitted from now on is sealed
 // under a new key, which the Sealer seals as it does now. It is for when the
-// Sealer's own key has been rotated.
+// Sealer's own key has been rotated. Where no segment can be made the old one
+// goes on, until it is full or too old.
 func (l *Log) Renew() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -24,20 +24,31 @@ type lastLife struct {
 // that life wrote down, and for a database that is away. A visit becomes one
 // callback, however often it is found, because the callback has the visit's id.
 func (n *node) oweInterrupted(ctx context.Context, last lastLife) error {
-	wait := time.NewTicker(200 * time.Millisecond)
-	defer wait.Stop()
-	for {
-		switch done, err := n.tryOwe(ctx, last); {
-		case done || ctx.Err() != nil:
+	return n.untilDone(ctx, func(ctx context.Context) (bool, error) { return n.tryOwe(ctx, last) })
+}
+
+// untilDone tries to owe callbacks until it is done or ctx ends. What keeps it from
+// that is told at once, and then once a minute.
+func (n *node) untilDone(ctx context.Context, try func(context.Context) (done bool, err error)) error {
+	wait := 200 * time.Millisecond
+	for told := (time.Time{}); ; {
+		limited, cancel := context.WithTimeout(ctx, tryTimeout)
+		done, err := try(limited)
+		cancel()
+		if done || ctx.Err() != nil {
 			return nil
-		case err != nil:
-			n.log.Error("callers cut off by the last stop are not called back yet", "error", err)
-			wait.Reset(15 * time.Second)
+		}
+		if err != nil {
+			wait = 15 * time.Second
+			if time.Since(told) >= time.Minute {
+				n.log.Error("callers cut off by the last stop are not called back yet", "error", err)
+				told = time.Now()
+			}
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-wait.C:
+		case <-time.After(wait):
 		}
 	}
 }

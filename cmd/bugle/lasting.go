@@ -25,7 +25,9 @@ func (n *node) openStore(ctx context.Context, c *config.Config) (err error) {
 	n.roster = newRoster(c.DataDir, n.vault, n.log)
 	switch err := n.readyStore(ctx, c); {
 	case err == nil:
-		if _, err := n.roster.refresh(ctx, n.store); err != nil {
+		reading, cancel := context.WithTimeout(ctx, readyTimeout)
+		defer cancel()
+		if _, err := n.roster.refresh(reading, n.store); err != nil {
 			return err
 		}
 	case c.Store.Postgres == "" || errors.Is(err, store.ErrRefused):
@@ -48,7 +50,7 @@ func (n *node) openStore(ctx context.Context, c *config.Config) (err error) {
 	})
 	last := lastLife{node: c.Node, until: n.events.Last()}
 	n.background(func(ctx context.Context) error { return n.oweInterrupted(ctx, last) })
-	n.background(func(ctx context.Context) error { return n.housekeep(ctx, c.Store.Retention) })
+	n.housekeep(c.Store.Retention)
 	return nil
 }
 
@@ -96,6 +98,7 @@ func (n *node) awaitStore(ctx context.Context, c *config.Config) error {
 // How often the chores of what lasts are done.
 const (
 	choresAfter = time.Minute // the start
+	choresAgain = time.Minute // what failed
 	anchorEvery = time.Hour
 	retainEvery = 24 * time.Hour
 	buryEvery   = 10 * time.Minute
@@ -104,14 +107,21 @@ const (
 	adoptEvery  = 24 * time.Hour
 
 	resolveEvery = 24 * time.Hour
+
+	tryTimeout = 30 * time.Second // of what is small: the head of the audit, callers cut off
 )
+
+// headsWithin is how many bytes of the event log are searched at the start for the
+// last head of the audit. One is written every hour; only after weeks without a
+// database can there be none, and then bugle audit verify, which reads all, tells.
+const headsWithin = 128 << 20
 
 // vouchFromNowOn writes the head of the audit's chain into the event log: now, at
 // the end, once the history has stopped, every minute in which it has moved and
 // every hour. An audit that is put back to an older state with its head lacks
 // what the log knows, and is found out: here, and by bugle audit verify.
 func (n *node) vouchFromNowOn(c *config.Config) {
-	newest, _, err := event.Newest(filepath.Join(c.DataDir, eventDir), n.vault, event.AuditHead{}.Kind())
+	newest, _, err := event.Newest(filepath.Join(c.DataDir, eventDir), n.vault, event.AuditHead{}.Kind(), headsWithin)
 	if err != nil {
 		n.log.Error("the audit can't be held against the event log", "error", err)
 	}
@@ -129,7 +139,10 @@ func (n *node) vouchFromNowOn(c *config.Config) {
 		tick := time.NewTicker(vouchEvery)
 		defer tick.Stop()
 		for now := time.Now(); ; {
-			if err := v.vouch(ctx, now); err != nil && ctx.Err() == nil {
+			try, cancel := context.WithTimeout(ctx, tryTimeout)
+			err := v.vouch(try, now)
+			cancel()
+			if err != nil && ctx.Err() == nil {
 				n.log.Error("the audit's head could not be written into the event log", "error", err)
 			}
 			select {
@@ -164,40 +177,57 @@ func (v *voucher) vouch(ctx context.Context, now time.Time) error {
 	return nil
 }
 
+// chore is something done again and again beside the calls.
+type chore struct {
+	what         string // for the log, where it fails
+	first, every time.Duration
+	limit        time.Duration // of one try: a database that hangs must not hold it for ever
+	do           func(ctx context.Context, now time.Time) error
+}
+
 // housekeep anchors the audit's chains and deletes what has been kept long
-// enough, until ctx ends. What fails is told and tried again the next time. The
-// first of each comes soon, for nodes that are restarted often.
-func (n *node) housekeep(ctx context.Context, kept config.Retention) error {
-	anchor, retain := time.NewTicker(choresAfter), time.NewTicker(choresAfter)
-	defer anchor.Stop()
-	defer retain.Stop()
-	bury, adopt := time.NewTicker(buryEvery), time.NewTicker(adoptAfter)
-	defer bury.Stop()
-	defer adopt.Stop()
-	for {
+// enough, until ctx ends. The first of each comes soon, for nodes that are
+// restarted often.
+func (n *node) housekeep(kept config.Retention) {
+	for _, c := range []chore{
+		{"anchoring the audit's chains", choresAfter, anchorEvery, time.Minute, func(ctx context.Context, _ time.Time) error {
+			_, err := n.store.Anchor(ctx)
+			return err
+		}},
+		{"deleting what has been kept long enough", choresAfter, retainEvery, time.Hour, func(ctx context.Context, now time.Time) error {
+			deleted, err := n.store.Retain(ctx, store.By{Actor: "system"}, kept, now)
+			if err == nil {
+				n.log.Info("retention", "deleted", deleted)
+			}
+			return err
+		}},
+		{"deleting recordings whose time is over", buryEvery, buryEvery, buryEvery, func(ctx context.Context, _ time.Time) error {
+			return n.buryRecordings(ctx)
+		}},
+		{"looking for recordings that nobody knows of", adoptAfter, adoptEvery, time.Hour, func(ctx context.Context, _ time.Time) error {
+			return n.adoptRecordings(ctx)
+		}},
+	} {
+		n.background(func(ctx context.Context) error { return n.keepDoing(ctx, c) })
+	}
+}
+
+// keepDoing does a chore until ctx ends. What fails is told, and tried again in a
+// minute: a period can be a day.
+func (n *node) keepDoing(ctx context.Context, c chore) error {
+	for due := time.After(c.first); ; {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-anchor.C:
-			anchor.Reset(anchorEvery)
-			if _, err := n.store.Anchor(ctx); err != nil && ctx.Err() == nil {
-				n.log.Error("anchoring the audit's chains", "error", err)
+		case now := <-due:
+			try, cancel := context.WithTimeout(ctx, c.limit)
+			err := c.do(try, now)
+			cancel()
+			if due = time.After(c.every); err != nil {
+				due = time.After(min(choresAgain, c.every))
 			}
-		case now := <-retain.C:
-			retain.Reset(retainEvery)
-			deleted, err := n.store.Retain(ctx, store.By{Actor: "system"}, kept, now)
 			if err != nil && ctx.Err() == nil {
-				n.log.Error("deleting what has been kept long enough", "error", err)
-			}
-			n.log.Info("retention", "deleted", deleted)
-		case <-bury.C:
-			if err := n.buryRecordings(ctx); err != nil && ctx.Err() == nil {
-				n.log.Error("deleting recordings whose time is over", "error", err)
-			}
-		case <-adopt.C:
-			adopt.Reset(adoptEvery)
-			if err := n.adoptRecordings(ctx); err != nil && ctx.Err() == nil {
-				n.log.Error("looking for recordings that nobody knows of", "error", err)
+				n.log.Error(c.what, "error", err)
 			}
 		}
 	}
@@ -205,16 +235,7 @@ func (n *node) housekeep(ctx context.Context, kept config.Retention) error {
 
 // resolve keeps first-contact resolution as of today, until ctx ends.
 func (n *node) resolve(ctx context.Context, r *report.Resolution) error {
-	for due := time.After(choresAfter); ; due = time.After(resolveEvery) {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-due:
-			if err := r.Update(ctx, now); err != nil && ctx.Err() == nil {
-				n.log.Error("reckoning first-contact resolution", "error", err)
-			}
-		}
-	}
+	return n.keepDoing(ctx, chore{"reckoning first-contact resolution", choresAfter, resolveEvery, time.Hour, r.Update})
 }
 
 // buryRecordings deletes the files of this node's recordings that retention or an
