@@ -128,10 +128,11 @@ func (l *Leg) Done() <-chan struct{} { return l.stream.gone }
 func (l *Leg) Offer() ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var err error
-	if l.session.local, err = l.forOffer(); err != nil {
+	local, err := l.forOffer()
+	if err != nil {
 		return nil, err
 	}
+	l.session.local = local
 	return l.session.offer()
 }
 
@@ -143,10 +144,13 @@ func (l *Leg) Offer() ([]byte, error) {
 func (l *Leg) Answer(offer []byte) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	answer, t, err := l.session.answer(offer)
+	next := l.session // what fails on the way leaves no trace but the port it got
+	answer, t, err := next.answer(offer)
 	if err != nil {
+		l.session.local = next.local
 		return nil, err
 	}
+	l.session = next
 	l.agree(t)
 	return answer, nil
 }
@@ -156,13 +160,15 @@ func (l *Leg) Answer(offer []byte) ([]byte, error) {
 func (l *Leg) Accept(answer []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t, err := l.session.accept(answer)
+	next := l.session
+	t, err := next.accept(answer)
 	if err != nil {
 		return err
 	}
 	if err := l.forAccept(t.far); err != nil {
 		return err
 	}
+	l.session = next
 	l.agree(t)
 	return nil
 }

@@ -33,7 +33,7 @@ func (l *Leg) forAnswer(far netip.AddrPort) (netip.AddrPort, error) {
 	case p.own:
 	case p.seat != nil && !far.IsValid():
 	case p.seat != nil:
-		ok, err := l.ask(p.seat.port.shard, func(now int64) bool { return p.seat.move(far, now) })
+		ok, err := l.moveSeat(far)
 		if err != nil {
 			return netip.AddrPort{}, err
 		}
@@ -66,11 +66,25 @@ func (l *Leg) forAccept(far netip.AddrPort) error {
 	if p.own || !far.IsValid() {
 		return nil
 	}
-	ok, err := l.ask(p.seat.port.shard, func(now int64) bool { return p.seat.move(far, now) })
+	ok, err := l.moveSeat(far)
 	if err == nil && !ok {
 		p.leave, err = true, errTaken
 	}
 	return err
+}
+
+// moveSeat has the leg's seat follow its far end. False: another leg's is there.
+// ErrClosed: the leg has ended, as it does when a hang-up crosses an offer.
+func (l *Leg) moveSeat(far netip.AddrPort) (bool, error) {
+	seat, left := l.port.seat, false
+	ok, err := l.ask(seat.port.shard, func(now int64) bool {
+		left = seat.stream == nil
+		return seat.move(far, now)
+	})
+	if err == nil && left {
+		return false, ErrClosed
+	}
+	return ok, err
 }
 
 // ownPort gives the leg sockets of its own.

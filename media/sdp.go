@@ -36,7 +36,8 @@ func malformed(format string, args ...any) *SDPError {
 }
 
 // session is one end of an SDP negotiation (RFC 3264): what we say. What the
-// far end says is read in remote.go.
+// far end says is read in remote.go. A copy of it is independent: answer and accept
+// are tried on one, since they may fail half-way.
 type session struct {
 	local      netip.AddrPort
 	locate     func(far netip.AddrPort) (netip.AddrPort, error) // finds local for our answer; nil: it stays
@@ -138,8 +139,18 @@ func (s *session) answer(offer []byte) ([]byte, terms, error) {
 	if err != nil {
 		return nil, terms{}, err
 	}
+	if err := s.reaches(audio.address); err != nil {
+		return nil, terms{}, err
+	}
+	if s.locate != nil {
+		local, err := s.locate(audio.address)
+		if err != nil {
+			return nil, terms{}, err
+		}
+		s.local = local
+	}
 	line := audioLine{
-		protocol:  audio.media.MediaName.Protos,
+		port: s.local.Port(), protocol: audio.media.MediaName.Protos,
 		direction: s.direct(audio.direction.mirror()), formats: s.takeUp(audio, chosen), mux: audio.mux,
 	}
 	if crypto != nil {
@@ -149,12 +160,6 @@ func (s *session) answer(offer []byte) ([]byte, terms, error) {
 	if err != nil {
 		return nil, terms{}, err
 	}
-	if s.locate != nil {
-		if s.local, err = s.locate(t.far); err != nil {
-			return nil, terms{}, err
-		}
-	}
-	line.port = s.local.Port()
 	var lines []*sdp.MediaDescription
 	for i, m := range far.media {
 		if m == audio.media {
@@ -229,6 +234,9 @@ func (s *session) accept(answer []byte) (terms, error) {
 	formats := slices.DeleteFunc(slices.Clone(audio.formats), func(f format) bool {
 		return !f.codec.isKeys() && !slices.Contains(s.prefer, f.codec)
 	})
+	if err := s.reaches(audio.address); err != nil {
+		return terms{}, err
+	}
 	audio.mux = audio.mux && s.mux // else it was not offered
 	t, err := s.terms(audio, formats, crypto)
 	if err != nil {
@@ -243,6 +251,15 @@ func (s *session) accept(answer []byte) (terms, error) {
 	return t, nil
 }
 
+// reaches gives an error if our RTP cannot go to a far end; to one that is
+// nowhere, none goes.
+func (s *session) reaches(far netip.AddrPort) error {
+	if far.IsValid() && far.Addr().Is4() != s.local.Addr().Is4() {
+		return &SDPError{488, "the far end is reached by another version of IP"}
+	}
+	return nil
+}
+
 // terms puts together what a far end's audio line and the formats taken from it
 // come to.
 func (s *session) terms(audio *remoteAudio, formats []format, crypto *cryptoLine) (terms, error) {
@@ -252,9 +269,6 @@ func (s *session) terms(audio *remoteAudio, formats []format, crypto *cryptoLine
 		mux:  audio.mux,
 		send: audio.direction.hears() && audio.address.IsValid(),
 		hear: audio.direction.speaks(),
-	}
-	if t.far.IsValid() && t.far.Addr().Is4() != s.local.Addr().Is4() {
-		return terms{}, &SDPError{488, "the far end is reached by another version of IP"}
 	}
 	if t.mux {
 		t.rtcp = t.far

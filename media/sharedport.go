@@ -100,6 +100,7 @@ func (s *shard) openPort(sockets socketPair, number uint16) *sharedPort {
 // before anybody may have it, as that of a leg's own port does.
 func (s *shard) closePort(p *sharedPort) {
 	p.sockets.close()
+	p.sockets = socketPair{} // the descriptors' numbers may be another socket's next
 	s.pool.give(p.number)
 	s.ports = slices.DeleteFunc(s.ports, func(other *sharedPort) bool { return other == p })
 }
@@ -171,8 +172,11 @@ func (s *seat) settle(source netip.AddrPort) {
 }
 
 // move lets the seat's far end be elsewhere from now on, or where it was but to be
-// heard anew. False: that source is another leg's here.
+// heard anew. False: that source is another leg's here, or the seat has been left.
 func (s *seat) move(far netip.AddrPort, now int64) bool {
+	if s.stream == nil {
+		return false
+	}
 	p := s.port
 	p.rest(now)
 	holder := p.seats[far]
