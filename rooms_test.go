@@ -38,6 +38,7 @@ var rooms = map[string][]string{
 // only names, for a library, the rooms that may know it.
 var only = map[string][]string{
 	"github.com/emiago/sipgo":         {"sip"},
+	"github.com/coder/websocket":      {"sip"},
 	"github.com/redis/go-redis":       {"queue"},
 	"github.com/alicebob/miniredis":   {"queue"},
 	"github.com/pion/sdp":             {"media"},

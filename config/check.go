@@ -126,6 +126,9 @@ func (k *checker) node() {
 	k.oneOf(k.Log.Level, at("log", "level"), "debug", "info", "warn", "error")
 	k.oneOf(k.Log.Format, at("log", "format"), "text", "json")
 	k.hostPort(k.HTTP.Address, at("http", "address"))
+	if (k.HTTP.Certificate == "") != (k.HTTP.Key == "") {
+		k.bad(at("http"), "http has one of certificate and key, and needs both for HTTPS", "add the other, or remove it")
+	}
 	if k.Redis.Addr != "" {
 		k.hostPort(k.Redis.Addr, at("redis", "addr"))
 	}

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -26,6 +28,7 @@ func (k *checker) sip() {
 	k.between(k.SIP.MaxCalls, 1, 1<<20, at("sip", "max_calls"))
 	k.lasting(k.SIP.RegisterExpires, shortestExpiry, longestExpiry, at("sip", "register_expires"))
 	k.srtp(k.SIP.SRTP, at("sip", "srtp"))
+	k.webSocket()
 	k.trunks()
 	k.limits()
 }
@@ -53,6 +56,27 @@ func (k *checker) limits() {
 	}
 }
 
+// A path is one that room web has no use for itself.
+var webPath = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
+
+func (k *checker) webSocket() {
+	w := k.SIP.WebSocket
+	p := w.Path
+	switch taken := p == "/metrics" || p == "/healthz" || p == "/readyz" || p == "/api" || strings.HasPrefix(p, "/api/"); {
+	case p == "" && len(w.Origins) > 0:
+		k.bad(at("sip", "websocket"), "sip.websocket has origins, but no path where they could connect", "add path: /sip")
+	case p != "" && !webPath.MatchString(p):
+		k.bad(at("sip", "websocket", "path"), fmt.Sprintf("sip.websocket.path is %q", p), "write it as /sip")
+	case taken:
+		k.bad(at("sip", "websocket", "path"), fmt.Sprintf("sip.websocket.path is %q, which is taken", p), "write another, such as /sip")
+	}
+	for i, o := range w.Origins {
+		if _, err := path.Match(o, ""); err != nil || o == "" || o == "*" {
+			k.bad(at("sip", "websocket", "origins", strconv.Itoa(i)), fmt.Sprintf("sip.websocket.origins[%d] is %q", i, o), "write a host, or many as *.example.org")
+		}
+	}
+}
+
 // longestBan bounds bans: addresses change hands.
 const longestBan = 7 * 24 * time.Hour
 
@@ -61,7 +85,7 @@ const longestBan = 7 * 24 * time.Hour
 func (k *checker) srtp(degree string, path []string) {
 	k.oneOf(degree, path, "off", "offer", "require")
 	encrypted := slices.ContainsFunc(k.SIP.Listeners, func(l Listener) bool { return l.Network == "tls" || l.Network == "wss" })
-	if encrypted || k.SIP.SRTPInClear {
+	if encrypted || k.SIP.WebSocket.Path != "" && k.HTTP.Certificate != "" || k.SIP.SRTPInClear {
 		return
 	}
 	const remedy = "add a listener with network tls, or sip.srtp_in_clear: true if nobody can read along on your network"

@@ -61,8 +61,10 @@ type Log struct {
 
 // HTTP is the listener for API, metrics and health.
 type HTTP struct {
-	Address string `yaml:"address"`            // host:port; default 127.0.0.1:8080
-	Token   string `yaml:"token" secret:"yes"` // bearer token of the API; without one the API answers loopback only
+	Address     string `yaml:"address"`     // host:port; default 127.0.0.1:8080
+	Certificate string `yaml:"certificate"` // PEM files for HTTPS, which are looked at again while the node runs; default: HTTP
+	Key         string `yaml:"key"`
+	Token       string `yaml:"token" secret:"yes"` // bearer token of the API; without one the API answers loopback only
 }
 
 // Redis is where nodes meet. Without an address an embedded one is run.
@@ -94,6 +96,7 @@ type SIP struct {
 	RegisterExpires Duration   `yaml:"register_expires"`  // longest registration granted, 10s to 24h; default 10m
 	ReadyOnRegister bool       `yaml:"ready_on_register"` // a registering agent is ready at once instead of paused
 	SRTP            string     `yaml:"srtp"`              // encryption of RTP with agents' phones: off (default), offer, require
+	WebSocket       WebSocket  `yaml:"websocket"`         // SIP from browsers, over the HTTP listener
 	SRTPInClear     bool       `yaml:"srtp_in_clear"`     // its keys may be told over UDP and TCP, too, where others can read them
 }
 
@@ -107,6 +110,12 @@ type Limits struct {
 	Ban        Duration       `yaml:"ban"`         // the first ban of a source; each further one is twice as long. Default 1m
 	LongestBan Duration       `yaml:"longest_ban"` // and none longer; default 24h
 	Trusted    []netip.Prefix `yaml:"trusted"`     // sources besides the trunks that are neither limited nor banned
+}
+
+// WebSocket is where the HTTP listener takes SIP (RFC 7118).
+type WebSocket struct {
+	Path    string   `yaml:"path"`    // "/sip"; default: nowhere
+	Origins []string `yaml:"origins"` // hosts whose pages may connect, beside the listener's own: "desk.example.org", "*.example.org"
 }
 
 // Listener is one socket that takes SIP.

@@ -67,8 +67,12 @@ func (s *Server) claims(req *gosip.Request, f flow) (identity, bool) {
 	return who, true
 }
 
-// trunkAt gives the name of the trunk at the far end of a flow.
+// trunkAt gives the name of the trunk at the far end of a flow. No carrier comes by
+// WebSocket, but browsers do, through a proxy that may have a trunk's address.
 func (s *Server) trunkAt(f flow) string {
+	if f.at == s.webs[0] || f.at == s.webs[1] {
+		return ""
+	}
 	ip := f.addr()
 	for _, t := range s.trunks {
 		for _, p := range t.Addresses {

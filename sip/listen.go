@@ -136,7 +136,7 @@ func (ln *listener) close() {
 	if ln.packets != nil {
 		_ = ln.packets.Close()
 	}
-	if ln.accept != nil {
+	if ln.accept != nil && ln.accept.Listener != nil {
 		_ = ln.accept.Close()
 	}
 	if ln.conns != nil {
@@ -145,7 +145,12 @@ func (ln *listener) close() {
 }
 
 // name is how a binding remembers the socket.
-func (ln *listener) name() string { return ln.network + ":" + ln.addr.String() }
+func (ln *listener) name() string {
+	if !ln.addr.IsValid() {
+		return ln.network
+	}
+	return ln.network + ":" + ln.addr.String()
+}
 
 // reliable reports whether the transport itself repeats what was lost.
 func (ln *listener) reliable() bool { return ln.network != "udp" }

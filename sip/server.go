@@ -70,8 +70,9 @@ type Server struct {
 	sessionExpires, ringLimit time.Duration
 
 	listeners []*listener
-	dialers   []*listener // TCP and TLS without a listener
-	tlsClient *tls.Config // how we open TLS connections
+	dialers   []*listener  // TCP and TLS without a listener
+	webs      [2]*listener // WS and WSS, see WebSocket
+	tlsClient *tls.Config  // how we open TLS connections
 
 	lanes     *lanes
 	serverTxs txStore[*serverTx]
@@ -182,6 +183,10 @@ func newServer(o Options) *Server {
 	s.registrar = newRegistrar(bindings, s.node, s.cfg.RegisterExpires.D(), s.registered, s.unregistered)
 	s.metrics = newMetrics(s)
 	s.edge = newEdge(s.cfg, o.Bans, s.metrics, s.registrar.holdsAt)
+	for i, network := range []string{"ws", "wss"} {
+		s.webs[i] = newWebListener(network, s.edge, s.arrived)
+		s.webs[i].whenGone(s.registrar.lost)
+	}
 	return s
 }
 
@@ -265,7 +270,7 @@ func (s *Server) closeSockets() {
 	for _, ln := range s.listeners {
 		ln.close()
 	}
-	for _, ln := range s.dialers {
+	for _, ln := range slices.Concat(s.dialers, s.webs[:]) {
 		ln.close()
 	}
 }
@@ -274,7 +279,7 @@ func (s *Server) closeSockets() {
 // network, else, for TCP and TLS, the one that only dials.
 func (s *Server) listenerFor(network, name string) *listener {
 	var first *listener
-	for _, ln := range slices.Concat(s.listeners, s.dialers) {
+	for _, ln := range slices.Concat(s.listeners, s.dialers, s.webs[:]) {
 		if ln.network != network {
 			continue
 		}

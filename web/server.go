@@ -25,6 +25,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,6 +59,8 @@ type Options struct {
 	// What a search for calls may name.
 	Hash    func(number string) string // of a caller's number, "" if it is none; nil: callers can't be looked for by number
 	Numbers []string                   // ours, as the configuration has them
+	TLS     *tls.Config                // serves HTTPS; nil: HTTP
+	Mounts  map[string]http.Handler    // what else is served, by path, to whoever asks
 
 	Zone *time.Location // of the site, in which times without an offset are read; default UTC
 	Log  *slog.Logger   // default: slog.Default()
@@ -102,6 +105,9 @@ func New(o Options) (*Server, error) {
 	listener, err := net.Listen("tcp", o.Config.Address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for HTTP on %s: %w", o.Config.Address, err)
+	}
+	if o.TLS != nil {
+		listener = tls.NewListener(listener, o.TLS)
 	}
 	s := &Server{
 		log:      log,
@@ -181,6 +187,9 @@ func (s *Server) routes(o Options) http.Handler {
 	route("/api/v1/followups", methods{"GET": g.protect(owed.list, supervisor)})
 	route("/api/v1/followups/{id}/claim", methods{"POST": g.protect(owed.claim, supervisor)})
 	route("/api/v1/followups/{id}/settle", methods{"POST": g.protect(owed.settle, supervisor)})
+	for path, h := range o.Mounts {
+		mux.Handle(path, s.counted(path, h))
+	}
 	mux.Handle("/", s.counted("other", http.HandlerFunc(notFound)))
 	return mux
 }

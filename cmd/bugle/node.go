@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -136,7 +138,20 @@ func (n *node) open(site *site) (err error) {
 	n.background(func(ctx context.Context) error { return n.resolve(ctx, resolution) })
 	metrics := n.registry()
 	metrics.MustRegister(resolution)
+	var secure *tls.Config
+	if c.HTTP.Certificate != "" {
+		kept, err := n.certs.Open(cert.Files{Certificate: c.HTTP.Certificate, Key: c.HTTP.Key})
+		if err != nil {
+			return fmt.Errorf("http: %w", err)
+		}
+		secure = kept.Server()
+	}
+	mounts := map[string]http.Handler{}
+	if path := c.SIP.WebSocket.Path; path != "" {
+		mounts[path] = n.sip.WebSocket()
+	}
 	if n.web, err = web.New(web.Options{
+		TLS: secure, Mounts: mounts,
 		Config: c.HTTP, Metrics: metrics, Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures,
 		Reports: reporter,
 		Calls:   n.store, Staff: rosterAPI{n.store, store.VocabularyOf(c), n.roster}, FollowUps: owed{n.store, n.events}, Users: n.store,
