@@ -10,6 +10,7 @@ declare -A package=(
   [redis-server]=redis-server
   [promtool]=prometheus
   [gcc]=gcc
+  [svwar]=sipvicious
 )
 # Not on the PATH: /usr/lib/postgresql/VERSION/bin.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null || postgres=postgresql
