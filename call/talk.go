@@ -1,6 +1,7 @@
 package call
 
 import (
+	"context"
 	"time"
 
 	"github.com/bugle-voice/bugle/media"
@@ -21,6 +22,13 @@ func (c *inbound) talk(agent *ring, talk *router.Talk) Termination {
 		return Signalling
 	}
 	c.log.Info("talking", "agent", agent.offer.Agent)
+	changed, widened := make(chan struct{}, 1), make(chan struct{})
+	ctx, stop := context.WithCancel(c.ctx)
+	defer func() { stop(); <-widened }()
+	go func() {
+		defer close(widened)
+		c.widen(ctx, changed, talker{c.leg, c.media}, talker{agent.leg, agent.media})
+	}()
 	for {
 		select {
 		case <-c.leg.Done():
@@ -35,6 +43,8 @@ func (c *inbound) talk(agent *ring, talk *router.Talk) Termination {
 			press(agent.media, info)
 		case e := <-c.media.Events():
 			switch e.(type) {
+			case media.Recoded:
+				signal(changed)
 			case media.Held: // whoever is put on hold hears music in place of the other
 				agent.media.PlayMusic(c.Music)
 			case media.Resumed:
@@ -46,6 +56,8 @@ func (c *inbound) talk(agent *ring, talk *router.Talk) Termination {
 			}
 		case e := <-agent.media.Events():
 			switch e.(type) {
+			case media.Recoded:
+				signal(changed)
 			case media.Held:
 				clock.hold(time.Now())
 				c.media.PlayMusic(c.Music)
@@ -58,6 +70,14 @@ func (c *inbound) talk(agent *ring, talk *router.Talk) Termination {
 				agent.leg.Probe()
 			}
 		}
+	}
+}
+
+// signal leaves a token, unless one is there.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 

@@ -137,7 +137,7 @@ func (c *inbound) ring(o router.Offer) (*ring, error) {
 		return nil, err
 	}
 	options := media.LegOptions{
-		Prefer: media.Preferring(c.media.Codec()),
+		Prefer: c.offered(),
 		Near:   c.media,
 		Latch:  true,
 		Flow:   sourceOf(binding),

@@ -198,6 +198,9 @@ func (k *checker) media() {
 			"lower the one or widen the other: a caller takes two ports, and two more while an agent talks with him")
 	}
 	k.notNegative(k.Media.Silence, at("media", "silence"))
+	for i, name := range k.Media.Codecs {
+		k.oneOf(name, at("media", "codecs", strconv.Itoa(i)), "g722", "opus")
+	}
 	k.between(k.Media.Shards, 0, 1024, at("media", "shards"))
 	k.between(k.Media.SharedPorts, 0, 1024, at("media", "shared_ports"))
 }

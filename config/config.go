@@ -168,6 +168,7 @@ type Media struct {
 	Advertise netip.Addr `yaml:"advertise"` // the address written in SDP, for NAT; default: Address
 	Ports     PortRange  `yaml:"ports"`     // default 20000-29999
 	Silence   Duration   `yaml:"silence"`   // no RTP for so long ends a call; default 30s, 0 turns it off
+	Codecs    []string   `yaml:"codecs"`    // beyond G.711, passed on between caller and agent: g722, opus, best first; default: none
 	Shards    int        `yaml:"shards"`    // engine goroutines; default: the number of cores
 
 	// SharedPorts is how many ports of a shard may be shared by legs of trunks;

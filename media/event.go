@@ -42,6 +42,9 @@ type Held struct{}
 // Resumed ends Held.
 type Resumed struct{}
 
+// Recoded says that another codec has been agreed on than before (Leg.Codec).
+type Recoded struct{}
+
 func (KeyDown) event()  {}
 func (Key) event()      {}
 func (PlayDone) event() {}
@@ -49,3 +52,4 @@ func (Lost) event()     {}
 func (Quiet) event()    {}
 func (Held) event()     {}
 func (Resumed) event()  {}
+func (Recoded) event()  {}

@@ -244,6 +244,9 @@ func (s *stream) agree(t terms, now int64) {
 	if t.secure != nil {
 		s.counts.Suite = t.secure.suite.name
 	}
+	if before.agreed() && before.codec != t.codec {
+		s.tell(Recoded{})
+	}
 	switch {
 	case before.agreed() && before.send && !t.send, !before.agreed() && !t.send:
 		s.tell(Held{})

@@ -40,7 +40,7 @@ type Phone struct {
 	Transport      string // udp (default), tcp, tls
 	CA             string // file of the authority it believes over TLS
 	Tone           int    // Hz, what it says; default 440
-	Codec          string // PCMU (default), PCMA, or "PCMU,PCMA"
+	Codec          string // PCMU (default), PCMA, G722, opus, or several: "PCMU,PCMA"
 	Manual         bool   // it doesn't answer by itself
 	NoRegister     bool   // a caller's phone
 	Domain         string // of its own address; default: Server's host
@@ -63,6 +63,8 @@ rtcp_mux no
 jitter_buffer_delay 1-5
 module_path /usr/lib/baresip/modules
 module g711.so
+module g722.so
+module opus.so
 module ausine.so
 module aubridge.so
 module sndfile.so
