@@ -106,6 +106,7 @@ func TestConnectionLost(t *testing.T) {
 				want = 0
 			}
 			time.Sleep(flowGrace)
+			synctest.Wait()
 			bs, _ := store.Get(t.Context(), "anna")
 			if gone != want || len(bs) != 1-want || r.count() != 1-want {
 				t.Errorf("back %t: gone %d times, %d bindings", back, gone, len(bs))

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/bugle-voice/bugle/config"
 	"github.com/coder/websocket"
 	gosip "github.com/emiago/sipgo/sip"
 )
@@ -249,5 +252,27 @@ func TestWebSocketsAreClosed(t *testing.T) {
 	}
 	if n := s.webs[0].accept.open(); n != 0 {
 		t.Errorf("%d connections", n)
+	}
+}
+
+// TestBannedBrowser holds that a ban is for WebSockets too: for those that stand,
+// and at the door.
+func TestBannedBrowser(t *testing.T) {
+	cfg := openConfig("udp")
+	cfg.Trunks = nil
+	cfg.Limits = config.Limits{Failures: 3, Ban: config.Duration(time.Minute), LongestBan: config.Duration(time.Hour)}
+	s := start(t, Options{Config: cfg})
+	site := browse(t, s, false)
+	b := open(t, site)
+	for range 4 { // the first is being forgotten already
+		s.edge.failed(netip.MustParseAddr("127.0.0.1"), offenceProof)
+	}
+	b.raw(websocket.MessageText, "OPTIONS sip:x@h SIP/2.0\r\nVia: SIP/2.0/WS h.invalid;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:x@h>\r\nCall-ID: v\r\nCSeq: 1 OPTIONS\r\n\r\n")
+	if got, err := b.read(); err == nil {
+		t.Errorf("answered %.30q", got)
+	}
+	_, res, err := websocket.Dial(t.Context(), site.URL, &websocket.DialOptions{HTTPClient: site.Client(), Subprotocols: []string{"sip"}})
+	if err == nil || res == nil || res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("at the door: %v", err)
 	}
 }
