@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/vault"
 )
 
 // By is who does something, and from where.
@@ -185,6 +186,7 @@ const brokenAction = "audit.broken"
 
 const (
 	unsealed = "the head does not bear our seal"
+	strange  = "the head is sealed under an unknown key: keyset not taken up yet"
 	gone     = "is gone"
 )
 
@@ -211,8 +213,8 @@ func endOf(ctx context.Context, t *tx, node, order string) (p place, err error) 
 // of which nothing is there is a new one: only the anchors know better.
 func (s *Store) broken(h head, last place) string {
 	switch {
-	case h.seq > 0 && !s.sealed(h):
-		return unsealed
+	case h.seq > 0 && s.flaw(h) != "":
+		return s.flaw(h)
 	case last.seq > h.seq:
 		return fmt.Sprintf("there are entries behind the head, until %d", last.seq)
 	case h.seq == h.beginSeq && last.seq == 0:
@@ -287,9 +289,18 @@ func (h head) vouched() []byte {
 }
 
 // sealed says whether the head is as one of us left it.
-func (s *Store) sealed(h head) bool {
+func (s *Store) sealed(h head) bool { return s.flaw(h) == "" }
+
+// flaw says what is wrong with a head's seal, "" if it is as one of us left it.
+func (s *Store) flaw(h head) string {
 	plain, err := s.sealer.Unseal(h.seal, headPlace(h.node))
-	return err == nil && bytes.Equal(plain, h.vouched())
+	switch {
+	case errors.Is(err, vault.ErrUnknownKey):
+		return strange
+	case err != nil || !bytes.Equal(plain, h.vouched()):
+		return unsealed
+	}
+	return ""
 }
 
 // lockHead reads a head and keeps others from adding to its chain until the
@@ -329,11 +340,14 @@ const anchorAction = "audit.anchor"
 // Anchor writes the heads of the other nodes' chains into this node's, so that
 // who would rewrite a chain has to rewrite them all. It gives how many, and is
 // to be called hourly. A head without our seal is not vouched for; that it was
-// found so is written down instead, once.
+// found so is written down instead, once. One under a key that the vault lacks is
+// left for the next time: its node has a newer keyset, and the error says so after
+// the others have been anchored.
 func (s *Store) Anchor(ctx context.Context) (int, error) {
 	anchored := 0
+	var left error
 	err := s.inTx(ctx, "anchor the audit", func(t *tx) error {
-		anchored = 0
+		anchored, left = 0, nil
 		all, err := heads(ctx, t)
 		if err != nil {
 			return err
@@ -343,7 +357,12 @@ func (s *Store) Anchor(ctx context.Context) (int, error) {
 				continue
 			}
 			// The entries are not looked at: their node may be writing.
-			if !s.sealed(h) {
+			switch flaw := s.flaw(h); flaw {
+			case "":
+			case strange:
+				left = errors.Join(left, fmt.Errorf("node %s, entry %d: %s", h.node, h.seq, flaw))
+				continue
+			default:
 				if err := s.tell(ctx, t, h); err != nil {
 					return err
 				}
@@ -356,7 +375,7 @@ func (s *Store) Anchor(ctx context.Context) (int, error) {
 		}
 		return nil
 	})
-	return anchored, err
+	return anchored, errors.Join(err, left)
 }
 
 // tell writes that another node's head does not bear our seal, unless this

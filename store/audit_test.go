@@ -2,13 +2,17 @@ package store
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/bugle-voice/bugle/vault"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -239,4 +243,68 @@ func TestHashOfAnEntry(t *testing.T) {
 	if got := hex.EncodeToString(e.hash([]byte("prev"))); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+}
+
+// lacking is a vault without the newest key.
+type lacking struct {
+	*testSealer
+	newer *testSealer
+}
+
+func (l lacking) Unseal(sealed, associated []byte) ([]byte, error) {
+	if _, err := l.newer.Unseal(sealed, associated); err == nil {
+		return nil, vault.ErrUnknownKey
+	}
+	return l.testSealer.Unseal(sealed, associated)
+}
+
+// A node that has taken a rotation up first is not one whose chain is broken.
+func TestAHeadUnderAKeyNotTakenUpYet(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		newer := newSealer()
+		block, err := aes.NewCipher([]byte("another key, which is newer: 32."))
+		must(t, err)
+		newer.aead, err = cipher.NewGCM(block)
+		must(t, err)
+		ours := lacking{newSealer(), newer}
+		open := func(node string, by Sealer) *Store {
+			s, err := Open(t.Context(), Options{Config: d.config, DataDir: d.dir, Node: node, Sealer: by, Log: slog.New(slog.DiscardHandler)})
+			must(t, err)
+			t.Cleanup(func() { must(t, s.Close()) })
+			return s
+		}
+		must(t, open("n2", newer).Audit(t.Context(), Entry{Actor: "a"}))
+		must(t, open("n3", ours).Audit(t.Context(), Entry{Actor: "a"}))
+		s := open("n1", ours)
+		if n, err := s.Anchor(t.Context()); n != 1 || err == nil || !strings.Contains(err.Error(), "node n2, entry 1: the head is sealed under an unknown key: keyset not taken up yet") {
+			t.Errorf("anchored %d, %v", n, err)
+		}
+		for e, err := range s.Entries(t.Context(), time.Unix(0, 0), time.Now().Add(time.Hour)) {
+			if must(t, err); e.Action == brokenAction {
+				t.Errorf("the audit says %+v", e)
+			}
+		}
+		v, err := s.Verify(t.Context(), nil)
+		if must(t, err); len(v.Findings) != 1 || v.Findings[0].Node != "n2" || !strings.Contains(v.Findings[0].What, "keyset not taken up yet") {
+			t.Errorf("found %v", v.Findings)
+		}
+		// With the keyset all is well.
+		late := open("n4", &both{newSealer(), newer})
+		if n, err := late.Anchor(t.Context()); n != 3 || err != nil {
+			t.Errorf("anchored %d, %v", n, err)
+		}
+	})
+}
+
+// both is a vault with two keys.
+type both struct {
+	*testSealer
+	newer *testSealer
+}
+
+func (b *both) Unseal(sealed, associated []byte) ([]byte, error) {
+	if plain, err := b.newer.Unseal(sealed, associated); err == nil {
+		return plain, nil
+	}
+	return b.testSealer.Unseal(sealed, associated)
 }

@@ -148,8 +148,11 @@ func (v *verifier) begin(h head) {
 	v.Nodes++
 	v.chains[h.node] = &chain{head: h, last: h.beginSeq, lastHash: h.beginHash, known: true}
 	// Not even an empty chain is without: a head is stored with its first entry.
-	if !v.s.sealed(h) {
+	switch v.s.flaw(h) {
+	case unsealed:
 		v.find(h.node, h.seq, "the head of the chain does not bear our seal")
+	case strange:
+		v.find(h.node, h.seq, "the head of the chain is sealed under an unknown key: keyset not taken up yet")
 	}
 }
 

@@ -578,7 +578,7 @@ func TestWriterStopsAtTheFirstError(t *testing.T) {
 func TestFilesOutliveRotation(t *testing.T) {
 	v, path := fresh(t)
 	file := sealFile(t, v, []byte("voice"), "call 17")
-	if _, err := Rotate(path); err != nil {
+	if _, err := Rotate(path, Whole); err != nil {
 		t.Fatal(err)
 	}
 	r, err := openBytes(open(t, path), file, "call 17")

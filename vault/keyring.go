@@ -69,25 +69,58 @@ func newKeyring(now time.Time) (*keyring, error) {
 	return assemble(seal, hash, map[uint32]time.Time{id: now.UTC().Truncate(time.Second)})
 }
 
-// rotated gives the keyring with one key more, which is the primary one.
-func (r *keyring) rotated(now time.Time) (*keyring, error) {
+// rotated gives the keyring after a step, and the id of the key that the step was
+// about.
+func (r *keyring) rotated(step Step, now time.Time) (*keyring, uint32, error) {
 	m := keyset.NewManagerFromHandle(r.seal)
-	id, err := m.Add(aead.AES256GCMKeyTemplate())
-	if err == nil {
-		err = m.SetPrimary(id)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("make a key: %w", err)
-	}
-	seal, err := m.Handle()
-	if err != nil {
-		return nil, fmt.Errorf("make a key: %w", err)
-	}
-	made := map[uint32]time.Time{id: now.UTC().Truncate(time.Second)}
+	made := map[uint32]time.Time{}
 	for _, k := range r.keys {
 		made[k.ID] = k.Made
 	}
-	return assemble(seal, r.hash, made)
+	id := r.newest()
+	var err error
+	switch waits := id != r.primary; {
+	case step == Promote && !waits:
+		return nil, 0, ErrNoneAdded
+	case step != Promote && waits:
+		return nil, 0, fmt.Errorf("%w: key %d", ErrAdded, id)
+	case step != Promote:
+		if id, err = m.Add(aead.AES256GCMKeyTemplate()); err == nil {
+			made[id] = now.UTC().Truncate(time.Second)
+		}
+	}
+	if err == nil && step != Add {
+		err = m.SetPrimary(id)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("make a key: %w", err)
+	}
+	seal, err := m.Handle()
+	if err != nil {
+		return nil, 0, fmt.Errorf("make a key: %w", err)
+	}
+	fresh, err := assemble(seal, r.hash, made)
+	return fresh, id, err
+}
+
+// newest gives the key that was added last: Tink keeps them in that order.
+func (r *keyring) newest() uint32 {
+	for i := r.seal.Len() - 1; i >= 0; i-- {
+		if entry, err := r.seal.Entry(i); err == nil && r.has(entry.KeyID()) {
+			return entry.KeyID()
+		}
+	}
+	return r.primary
+}
+
+// key gives one of the keys by its id.
+func (r *keyring) key(id uint32) Key {
+	for _, k := range r.keys {
+		if k.ID == id {
+			return k
+		}
+	}
+	return Key{}
 }
 
 // assemble checks that the keys are of the kind wanted and makes them usable.

@@ -43,11 +43,29 @@ func Path(c config.Vault, dataDir string) (string, bool) {
 	return f.path, true
 }
 
-// Rotate adds a key to the keyset in a file and makes it the primary one. The
-// old keys stay, since what they sealed has to be opened; the key for numbers
+// Step is how far a rotation goes. Nodes that can't take a keyset up all at once
+// rotate in two: none may seal under a key that another lacks.
+type Step int
+
+// The steps of a rotation.
+const (
+	Whole   Step = iota // a key is added, and is the primary one
+	Add                 // a key is added that only opens, until it is promoted
+	Promote             // the key that was added is the primary one
+)
+
+var (
+	// ErrNoneAdded is of a Promote without an Add before it.
+	ErrNoneAdded = errors.New("no key has been added that could be promoted: bugle vault rotate -add")
+	// ErrAdded is of a key that has been added and not been promoted yet.
+	ErrAdded = errors.New("a key has been added already: once every node has it, bugle vault rotate -promote")
+)
+
+// Rotate takes a step of a rotation of the keyset in a file, and gives the key
+// that it was about. The old keys stay, since what they sealed has to be opened; the key for numbers
 // stays the same. Running nodes take the file up by themselves. The file is
 // replaced whole or not at all.
-func Rotate(path string) (Key, error) {
+func Rotate(path string, step Step) (Key, error) {
 	target, err := filepath.EvalSymlinks(path) // a link stays a link
 	if errors.Is(err, fs.ErrNotExist) {
 		return Key{}, fmt.Errorf("rotate keyset: %w: %s is not there; make it with: bugle vault init", ErrKeyset, path)
@@ -60,45 +78,49 @@ func Rotate(path string) (Key, error) {
 		return Key{}, fmt.Errorf("rotate keyset: %w", err)
 	}
 	defer unlock()
-	r, err := rotate(context.Background(), &fileSource{path: target})
+	r, id, err := rotate(context.Background(), &fileSource{path: target}, step)
 	if err != nil {
 		return Key{}, err
 	}
 	if err := replace(target, r); err != nil {
 		return Key{}, fmt.Errorf("rotate keyset: %w", err)
 	}
-	return r.keys[0], nil
+	return r.key(id), nil
 }
 
 // RotateTo is Rotate for a keyset that comes from the environment or a command,
-// which can't be written: the keyset with the new key goes into a new file, to
+// which can't be written: the keyset after the step goes into a new file, to
 // be put where the old one is kept, and removed.
-func RotateTo(ctx context.Context, c config.Vault, dataDir, path string) (Key, error) {
+func RotateTo(ctx context.Context, c config.Vault, dataDir, path string, step Step) (Key, error) {
 	s, err := newSource(c, dataDir)
 	if err != nil {
 		return Key{}, fmt.Errorf("rotate keyset: %w", err)
 	}
-	r, err := rotate(ctx, s)
+	r, id, err := rotate(ctx, s, step)
 	if err != nil {
 		return Key{}, err
 	}
 	if err := create(path, r); err != nil {
 		return Key{}, fmt.Errorf("rotate keyset: %w", err)
 	}
-	return r.keys[0], nil
+	return r.key(id), nil
 }
 
-// rotate reads a keyset and gives it with one key more.
-func rotate(ctx context.Context, s source) (*keyring, error) {
+// rotate reads a keyset and gives it after a step.
+func rotate(ctx context.Context, s source, step Step) (*keyring, uint32, error) {
 	text, err := s.read(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("rotate keyset from %s: %w", s, err)
+		return nil, 0, fmt.Errorf("rotate keyset from %s: %w", s, err)
 	}
 	old, err := parseKeyring(text)
 	if err != nil {
-		return nil, fmt.Errorf("rotate keyset from %s: %w", s, err)
+		return nil, 0, fmt.Errorf("rotate keyset from %s: %w", s, err)
 	}
-	return old.rotated(time.Now())
+	fresh, id, err := old.rotated(step, time.Now())
+	if err != nil {
+		return nil, 0, fmt.Errorf("rotate keyset from %s: %w", s, err)
+	}
+	return fresh, id, nil
 }
 
 // create writes a keyset into a file that must not be there yet.

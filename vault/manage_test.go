@@ -65,7 +65,7 @@ func TestRotate(t *testing.T) {
 	v, path := fresh(t)
 	first := v.Keys()[0]
 	old, hash := mustSeal(t, v, "old", "place"), v.Hash("5550100")
-	k, err := Rotate(path)
+	k, err := Rotate(path, Whole)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestRotate(t *testing.T) {
 	if after.Hash("5550100") != hash || after.Fingerprint() != v.Fingerprint() {
 		t.Error("the key for numbers has been rotated")
 	}
-	if _, err := Rotate(filepath.Join(t.TempDir(), "none")); !errors.Is(err, ErrKeyset) {
+	if _, err := Rotate(filepath.Join(t.TempDir(), "none"), Whole); !errors.Is(err, ErrKeyset) {
 		t.Errorf("without a keyset: %v, want ErrKeyset", err)
 	}
 }
@@ -96,7 +96,7 @@ func TestRotateThroughALink(t *testing.T) {
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Rotate(link); err != nil {
+	if _, err := Rotate(link, Whole); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode().Type() != fs.ModeSymlink {
@@ -120,7 +120,7 @@ func TestRootRotatesForTheServer(t *testing.T) {
 	if err := os.Chown(path, owner, -1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Rotate(path); err != nil {
+	if _, err := Rotate(path, Whole); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
@@ -141,7 +141,7 @@ func TestRotationsAtOnce(t *testing.T) {
 	for i := range made {
 		all.Go(func() {
 			var err error
-			if made[i], err = Rotate(path); err != nil {
+			if made[i], err = Rotate(path, Whole); err != nil {
 				t.Error(err)
 			}
 		})
@@ -163,7 +163,7 @@ func TestRunningNodesTakeItUp(t *testing.T) {
 		seals, path := fresh(t)
 		opens := open(t, path)
 		taken := watch(t, seals, 0)
-		k, err := Rotate(path)
+		k, err := Rotate(path, Whole)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +194,7 @@ func TestRotationNoticedElsewhereFirst(t *testing.T) {
 			for range 10 {
 				mustSeal(t, v, "x", "")
 			}
-			k, err := Rotate(path)
+			k, err := Rotate(path, Whole)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -233,7 +233,7 @@ func TestWatchRunsTheCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := Rotate(path)
+	k, err := Rotate(path, Whole)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestSealsAreCounted(t *testing.T) {
 			t.Errorf("the metric says %v", n)
 		}
 	})
-	if _, err := Rotate(filepath.Join(dir, KeysetFile)); err != nil {
+	if _, err := Rotate(filepath.Join(dir, KeysetFile), Whole); err != nil {
 		t.Fatal(err)
 	}
 	run(func(v *Vault) {
@@ -334,7 +334,7 @@ func TestSealingWhileRotating(t *testing.T) {
 		})
 	}
 	for range 10 {
-		if _, err := Rotate(path); err != nil {
+		if _, err := Rotate(path, Whole); err != nil {
 			t.Error(err)
 		}
 	}
@@ -352,7 +352,7 @@ func TestReloadRefusesForeignKeysets(t *testing.T) {
 	v, path := fresh(t)
 	sealed, own := mustSeal(t, v, "x", ""), v.ring.Load()
 	_, strangers := fresh(t)
-	later, err := own.rotated(time.Now())
+	later, _, err := own.rotated(Whole, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -449,7 +449,7 @@ func TestOnlyTheRightKindsOfKeys(t *testing.T) {
 func TestDisabledKeysDoNotOpen(t *testing.T) {
 	v, path := fresh(t)
 	sealed, first := mustSeal(t, v, "x", ""), v.Keys()[0].ID
-	if _, err := Rotate(path); err != nil {
+	if _, err := Rotate(path, Whole); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(path)
@@ -483,7 +483,7 @@ func TestRotateTo(t *testing.T) {
 	v, path := fresh(t)
 	out := filepath.Join(t.TempDir(), "next.json")
 	c := config.Vault{Command: []string{"cat", path}}
-	k, err := RotateTo(t.Context(), c, "", out)
+	k, err := RotateTo(t.Context(), c, "", out, Whole)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -495,10 +495,10 @@ func TestRotateTo(t *testing.T) {
 		t.Errorf("keys %v, want two, first %v", keys, k)
 	}
 	mustUnseal(t, next, mustSeal(t, v, "x", ""), "", "x")
-	if _, err := RotateTo(t.Context(), c, "", out); !errors.Is(err, fs.ErrExist) {
+	if _, err := RotateTo(t.Context(), c, "", out, Whole); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("onto a file that is there: %v, want fs.ErrExist", err)
 	}
-	if _, err := RotateTo(t.Context(), config.Vault{Command: []string{"false"}}, "", out); !errors.Is(err, ErrKeyset) {
+	if _, err := RotateTo(t.Context(), config.Vault{Command: []string{"false"}}, "", out, Whole); !errors.Is(err, ErrKeyset) {
 		t.Errorf("from nothing: %v, want ErrKeyset", err)
 	}
 }
@@ -535,4 +535,59 @@ func (d document) firstKey(t *testing.T) string {
 		t.Fatalf("%v, %d keys", err, len(set.Key))
 	}
 	return set.Key[0].KeyData.Value
+}
+
+// A rotation in two steps: while nodes take the keyset up one by one, each opens
+// what any other seals.
+func TestRotateInTwoSteps(t *testing.T) {
+	first, path := fresh(t)
+	old := first.Keys()[0].ID
+	if _, err := Rotate(path, Promote); !errors.Is(err, ErrNoneAdded) {
+		t.Errorf("promoted nothing: %v", err)
+	}
+	added, err := Rotate(path, Add)
+	if err != nil || added.Primary || added.ID == old {
+		t.Fatalf("added %+v, %v", added, err)
+	}
+	for _, again := range []Step{Add, Whole} {
+		if _, err := Rotate(path, again); !errors.Is(err, ErrAdded) {
+			t.Errorf("a key beside one that waits: %v", err)
+		}
+	}
+	for _, step := range []struct {
+		take    bool // the second keyset
+		primary uint32
+	}{{false, old}, {true, added.ID}} {
+		if step.take {
+			promoted, err := Rotate(path, Promote)
+			if err != nil || promoted.ID != added.ID || !promoted.Primary || !promoted.Made.Equal(added.Made) {
+				t.Fatalf("promoted %+v, %v, want key %d", promoted, err, added.ID)
+			}
+		}
+		second := open(t, path) // the first has not looked yet
+		if id := second.Keys()[0].ID; id != step.primary {
+			t.Errorf("it seals under %d, want %d", id, step.primary)
+		}
+		if sealed := mustSeal(t, second, "new", "place"); !first.ring.Load().has(mustID(t, sealed)) {
+			t.Error("a node that has not taken the step lacks the key")
+		} else {
+			mustUnseal(t, first, sealed, "place", "new")
+		}
+		mustUnseal(t, second, mustSeal(t, first, "old", "place"), "place", "old")
+		if err := first.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Rotate(path, Whole); err != nil {
+		t.Errorf("rotated in one step after that: %v", err)
+	}
+}
+
+func mustID(t *testing.T, sealed []byte) uint32 {
+	t.Helper()
+	id, ok := sealedUnder(sealed)
+	if !ok {
+		t.Fatal("not sealed")
+	}
+	return id
 }

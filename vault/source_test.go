@@ -158,7 +158,7 @@ func TestCommandIsAskedSeldom(t *testing.T) {
 	if n := asked(); n != 1 {
 		t.Errorf("it ran %d times, want once, at the start", n)
 	}
-	if _, err := Rotate(path); err != nil {
+	if _, err := Rotate(path, Whole); err != nil {
 		t.Fatal(err)
 	}
 	sealed := mustSeal(t, open(t, path), "new", "")

@@ -94,7 +94,7 @@ func TestWitnessFollowsRotation(t *testing.T) {
 		return id
 	}
 	first := under()
-	k, err := Rotate(path)
+	k, err := Rotate(path, Whole)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func besideItsData(c *config.Config) bool {
 func takenUp(c config.Vault) string {
 	switch {
 	case strings.HasPrefix(c.Keyset, "env:"):
-		return "a running node can't see another environment: stop all nodes that share the keyset, and start them with the new one"
+		return "a running node can't see another environment: stop all nodes that share the keyset, and start them with the new one, unless it was rotated in two steps (-add, -promote)"
 	case len(c.Command) == 0:
 		return "running nodes take it up within seconds"
 	case c.Refresh == 0:
@@ -85,6 +85,8 @@ func keyset(env environment, args []string) error {
 	flags := flag.NewFlagSet("vault", flag.ContinueOnError)
 	path := flags.String("c", defaultConfig, "configuration `file`")
 	out := flags.String("out", "", "init, rotate: write the keyset into this new `file`, not where the configuration has it")
+	add := flags.Bool("add", false, "rotate: add a key that only opens, until -promote")
+	promote := flags.Bool("promote", false, "rotate: seal with the key that was added")
 	rest, err := parse(flags, env, args, 1)
 	if err != nil {
 		return err
@@ -97,7 +99,16 @@ func keyset(env environment, args []string) error {
 	case "init":
 		return initKeyset(env, *path, c, *out)
 	case "rotate":
-		return rotateKeyset(env, *path, c, *out)
+		step := vault.Whole
+		switch {
+		case *add && *promote:
+			return fmt.Errorf("%w: -add and -promote are two steps: bring the keyset to every node between them", errUsage)
+		case *add:
+			step = vault.Add
+		case *promote:
+			step = vault.Promote
+		}
+		return rotateKeyset(env, *path, c, *out, step)
 	case "check":
 		return checkKeyset(env.out, c)
 	}
@@ -133,28 +144,33 @@ func initKeyset(env environment, path string, c *config.Config, out string) erro
 	return nil
 }
 
-func rotateKeyset(env environment, path string, c *config.Config, out string) error {
+func rotateKeyset(env environment, path string, c *config.Config, out string, step vault.Step) error {
 	file, ok := vault.Path(c.Vault, c.DataDir)
 	if !ok && out == "" {
 		return errNoFile
 	}
 	return withStore(env, path, func(ctx context.Context, c *config.Config, s *store.Store) error {
-		if err := onRecord(ctx, s, "vault.rotate", "keyset", ""); err != nil {
+		detail := map[vault.Step]string{vault.Whole: "", vault.Add: "add", vault.Promote: "promote"}[step]
+		if err := onRecord(ctx, s, "vault.rotate", "keyset", detail); err != nil {
 			return err
 		}
+		var k vault.Key
+		var err error
+		where := ""
 		if out == "" {
-			k, err := vault.Rotate(file)
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(env.out, "%s has key %d as its primary one; %s\n", file, k.ID, takenUp(c.Vault))
-			return err
+			k, err = vault.Rotate(file, step)
+		} else {
+			k, err = vault.RotateTo(ctx, c.Vault, c.DataDir, out, step)
+			file, where = out, "put it where the keyset is kept, then remove it; "
 		}
-		k, err := vault.RotateTo(ctx, c.Vault, c.DataDir, out)
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(env.out, "%s has key %d as its primary one; put it where the keyset is kept, then remove it; %s\n", out, k.ID, takenUp(c.Vault))
+		role, next := "as its primary one", takenUp(c.Vault)
+		if step == vault.Add {
+			role, next = "and does not seal with it yet", "once every node that shares the keyset has it: bugle vault rotate -promote"
+		}
+		_, err = fmt.Fprintf(env.out, "%s has key %d %s; %s%s\n", file, k.ID, role, where, next)
 		return err
 	})
 }

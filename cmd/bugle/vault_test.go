@@ -35,9 +35,12 @@ func TestVaultFromInitToRotation(t *testing.T) {
 		{"init", `^made ` + file + `\n`},
 		{"check", `^keyset from file ` + file + "\n  key \\d+ +made 20\\S+ \\(0 days ago\\)  seals and opens\n  key for numbers, fingerprint [0-9a-f]{16}\nwell"},
 		{"rotate", `^` + file + ` has key \d+ as its primary one`},
+		{"rotate -add", `^` + file + ` has key \d+ and does not seal with it yet; once every node .* rotate -promote`},
+		{"check", "seals and opens\n(  key \\d+ +made 20\\S+ \\(0 days ago\\)  opens\n){2}"},
+		{"rotate -promote", `^` + file + ` has key \d+ as its primary one`},
 		{"check", "seals and opens\n  key \\d+ +made 20\\S+ \\(0 days ago\\)  opens\n"},
 	} {
-		said, err := run(step.verb)
+		said, err := run(strings.Fields(step.verb)...)
 		if err != nil {
 			t.Fatalf("%s: %v", step.verb, err)
 		}
@@ -79,7 +82,7 @@ func TestVaultWithoutAFile(t *testing.T) {
 
 func TestVaultUsedWrongly(t *testing.T) {
 	_, run := vaultSite(t, "")
-	for _, args := range [][]string{nil, {"rotat"}, {"init", "again"}} {
+	for _, args := range [][]string{nil, {"rotat"}, {"init", "again"}, {"rotate", "-add", "-promote"}} {
 		if _, err := run(args...); !errors.Is(err, errUsage) {
 			t.Errorf("%q: %v, want errUsage", args, err)
 		}
