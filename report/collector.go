@@ -32,8 +32,6 @@ var (
 	estimateOffDesc     = desc("queue_estimate_error_seconds", "By how much the estimated wait of those answered was off, either way.", byLine...)
 	tooLongDesc         = desc("queue_estimate_too_long_seconds_total", "Sum by which estimates exceeded the waits.", byLine...)
 	tooShortDesc        = desc("queue_estimate_too_short_seconds_total", "Sum by which estimates fell short of the waits.", byLine...)
-	promisesDueDesc     = desc("queue_promises_due_total", "Callbacks and other follow-ups that were settled, kept or not.", byLine...)
-	promisesKeptDesc    = desc("queue_promises_kept_total", "Of these, done in their window.", byLine...)
 	ratedDesc           = desc("queue_satisfaction_answers_total", "Callers' answers from 1 to 5 to how satisfied they are.", byLine...)
 	satisfiedDesc       = desc("queue_satisfied_total", "Of these, 4 and 5.", byLine...)
 	scoredDesc          = desc("queue_promoter_answers_total", "Callers' answers from 0 to 10 to whether they would recommend us.", byLine...)
@@ -55,7 +53,7 @@ var (
 var descs = []*prometheus.Desc{
 	offeredDesc, answeredDesc, answeredInGoalDesc, abandonedDesc, abandonedInGoalDesc, shortAbandonedDesc, calledBackDesc, flowedOutDesc, escalatedDesc,
 	waitingDesc, longestWaitDesc, expectDesc, estimateOffDesc, tooLongDesc, tooShortDesc,
-	promisesDueDesc, promisesKeptDesc, ratedDesc, satisfiedDesc, scoredDesc, promotersDesc, detractorsDesc,
+	ratedDesc, satisfiedDesc, scoredDesc, promotersDesc, detractorsDesc,
 	answerDesc, talkDesc, holdDesc, wrapUpDesc,
 	offersDesc, callsDesc, callsActiveDesc, agentsDesc, readyTimeDesc, busyTimeDesc, unmatchedDesc,
 }
@@ -133,8 +131,6 @@ func (s *sample) line(key lineKey, l *line, now time.Time) {
 	s.histogram(estimateOffDesc, &l.off, q, lang)
 	s.seconds(tooLongDesc, l.TooLong, q, lang)
 	s.seconds(tooShortDesc, l.TooShort, q, lang)
-	s.counter(promisesDueDesc, l.PromisesDue, q, lang)
-	s.counter(promisesKeptDesc, l.PromisesKept, q, lang)
 	s.counter(ratedDesc, l.Rated, q, lang)
 	s.counter(satisfiedDesc, l.Satisfied, q, lang)
 	s.counter(scoredDesc, l.Scored, q, lang)

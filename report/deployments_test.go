@@ -52,12 +52,17 @@ func exported(t *testing.T) map[string]bool {
 	figures.Observe(event.Event{Fact: event.CallEnded{Class: "caller", Reason: "hung_up"}})
 	figures.Observe(event.Event{Fact: event.VisitJoined{Visit: "v", Queue: "claims", Language: "en"}})
 	figures.Observe(event.Event{Fact: event.VisitEnded{Visit: "v", Queue: "claims", Language: "en", Result: event.Answered, Waited: time.Second}})
-	resolution := NewResolution(&Reporter{Source: &written{visits: []store.Visit{{
-		Call: "c", CallerHash: "a", Queue: "claims", Language: "en", Joined: clock(10, 0, 0), Result: event.Answered}}}})
-	if err := resolution.Update(t.Context(), clock(20, 0, 0)); err != nil {
-		t.Fatal(err)
+	registry.MustRegister(figures)
+	known := &Reporter{Source: &written{
+		visits:    []store.Visit{{Call: "c", CallerHash: "a", Queue: "claims", Language: "en", Joined: clock(10, 0, 0), Result: event.Answered}},
+		followUps: []store.FollowUp{{Queue: "claims", Language: "en", DueTo: clock(19, 0, 0)}},
+	}}
+	for _, r := range []*Reckoning{NewResolution(known), NewPromises(known)} {
+		if err := r.Update(t.Context(), clock(20, 0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		registry.MustRegister(r)
 	}
-	registry.MustRegister(figures, resolution)
 	registry.MustRegister(log.Collectors()...)
 	families, err := registry.Gather()
 	if err != nil {

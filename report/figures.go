@@ -23,7 +23,6 @@ import (
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
-	"github.com/bugle-voice/bugle/store"
 )
 
 // Figures counts this node's events since it started. It is safe for concurrent
@@ -139,8 +138,6 @@ func (f *Figures) Observe(ev event.Event) {
 		l.wrapUp.observe(fact.Took)
 	case event.SurveyAnswered:
 		f.line(fact.Queue, fact.Language).surveyed(fact.Question, fact.Answer)
-	case event.FollowUpSettled:
-		f.line(fact.Queue, fact.Language).promised(store.FollowUpResult(fact.Result), ev.At, fact.DueTo)
 	case event.AgentChanged:
 		f.staff.staffed(fact.From, fact.After)
 		if fact.To == offline {

@@ -161,9 +161,6 @@ func TestMetrics(t *testing.T) {
 		f.emit("c3", event.SurveyAnswered{Visit: "e", Queue: "claims", Language: "en", Question: "csat", Answer: 4})
 		f.emit("c3", event.SurveyAnswered{Visit: "e", Queue: "claims", Language: "en", Question: "nps", Answer: 9})
 		f.emit("c3", event.SurveyAnswered{Visit: "e", Queue: "claims", Language: "en", Question: "nps", Answer: 6})
-		f.emit("", event.FollowUpSettled{Queue: "claims", Language: "en", Result: "done", DueTo: time.Now()})
-		f.emit("", event.FollowUpSettled{Queue: "claims", Language: "en", Result: "done", DueTo: time.Now().Add(-time.Second)})
-		f.emit("", event.FollowUpSettled{Queue: "claims", Language: "en", Result: "erased", DueTo: time.Now()})
 		f.emit("c1", event.VisitJoined{Visit: "w", Queue: "claims", Language: "en"})
 		f.emit("c1", event.OfferEnded{Queue: "claims", Result: event.OfferTimedOut})
 		f.emit("c1", event.TalkEnded{Visit: "v1", Queue: "claims", Language: "en", Agent: "a", Tier: 3, Talk: 90 * time.Second, Hold: 6 * time.Second})
@@ -231,12 +228,6 @@ bugle_queue_estimate_too_long_seconds_total{language="en",queue="claims"} 0
 # HELP bugle_queue_estimate_too_short_seconds_total Sum by which estimates fell short of the waits.
 # TYPE bugle_queue_estimate_too_short_seconds_total counter
 bugle_queue_estimate_too_short_seconds_total{language="en",queue="claims"} 7
-# HELP bugle_queue_promises_due_total Callbacks and other follow-ups that were settled, kept or not.
-# TYPE bugle_queue_promises_due_total counter
-bugle_queue_promises_due_total{language="en",queue="claims"} 2
-# HELP bugle_queue_promises_kept_total Of these, done in their window.
-# TYPE bugle_queue_promises_kept_total counter
-bugle_queue_promises_kept_total{language="en",queue="claims"} 1
 # HELP bugle_queue_satisfaction_answers_total Callers' answers from 1 to 5 to how satisfied they are.
 # TYPE bugle_queue_satisfaction_answers_total counter
 bugle_queue_satisfaction_answers_total{language="en",queue="claims"} 1

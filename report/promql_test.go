@@ -79,18 +79,19 @@ func series(c Counts) [][2]string {
 		"talk_seconds_sum": c.Talk.Seconds(), "talk_seconds_count": float64(c.Handled),
 		"estimate_error_seconds_sum": (c.TooLong + c.TooShort).Seconds(), "estimate_error_seconds_count": float64(c.Estimated),
 		"estimate_too_long_seconds_total": c.TooLong.Seconds(), "estimate_too_short_seconds_total": c.TooShort.Seconds(),
-		"promises_due_total": float64(c.PromisesDue), "promises_kept_total": float64(c.PromisesKept),
 		"satisfaction_answers_total": float64(c.Rated), "satisfied_total": float64(c.Satisfied),
 		"promoter_answers_total": float64(c.Scored), "promoters_total": float64(c.Promoters), "detractors_total": float64(c.Detracted),
 		"hold_seconds_sum": c.Hold.Seconds(), "wrapup_seconds_sum": c.WrapUp.Seconds(),
 	} {
 		all = append(all, [2]string{`bugle_queue_` + name + `{queue="claims",language="en"}`, fmt.Sprintf("0+%vx120", each)})
 	}
-	// Two nodes say the same of first contacts, and each what it expects.
+	// Two nodes say the same of first contacts and promises, and each what it expects.
 	for node, wait := range map[string]int{"n1": 40, "n2": 44} {
 		labels := `{queue="claims",language="en",instance="` + node + `"}`
 		all = append(all, [2]string{`bugle_first_contacts` + labels, fmt.Sprintf("%dx120", c.Contacts)},
 			[2]string{`bugle_first_contacts_resolved` + labels, fmt.Sprintf("%dx120", c.Resolved)},
+			[2]string{`bugle_promises_due` + labels, fmt.Sprintf("%dx120", c.PromisesDue)},
+			[2]string{`bugle_promises_kept` + labels, fmt.Sprintf("%dx120", c.PromisesKept)},
 			[2]string{`bugle_queue_estimated_wait_seconds` + labels, fmt.Sprintf("%dx120", wait)})
 	}
 	wrapUp := 3 * time.Minute

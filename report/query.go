@@ -14,8 +14,8 @@ type Query struct {
 	Interval Interval
 	By       []Dimension // each line is of one value of each of them
 
-	// Resolution asks for first-contact resolution too. It takes the calls of
-	// 7 days before and after, so it is many times the work.
+	// Resolution asks for first-contact resolution too: the database looks up the
+	// calls of each caller in the 7 days before and after.
 	Resolution bool
 }
 

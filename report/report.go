@@ -23,6 +23,7 @@ type Source interface {
 	Surveys(ctx context.Context, from, to time.Time) iter.Seq2[store.Survey, error]
 	FollowUps(ctx context.Context, from, to time.Time) iter.Seq2[store.FollowUp, error]
 	AgentTime(ctx context.Context, from, to time.Time, each bool) iter.Seq2[store.AgentTime, error]
+	FirstContacts(ctx context.Context, from, to time.Time, within time.Duration) iter.Seq2[store.FirstContact, error]
 	AgentsNow(ctx context.Context) iter.Seq2[store.StateChange, error]
 }
 

@@ -58,6 +58,21 @@ func (w *written) FollowUps(_ context.Context, from, to time.Time) iter.Seq2[sto
 	return between(w.followUps, func(f store.FollowUp) time.Time { return f.DueTo }, from, to, nil)
 }
 
+func (w *written) FirstContacts(_ context.Context, from, to time.Time, within time.Duration) iter.Seq2[store.FirstContact, error] {
+	var all []store.FirstContact
+	for i, v := range w.visits {
+		same := func(o store.Visit) bool {
+			return o.CallerHash == v.CallerHash && o.Queue == v.Queue && o.Joined.Sub(v.Joined).Abs() <= within
+		}
+		talked := func(o store.Visit) bool { return same(o) && o.Result == event.Answered }
+		if v.CallerHash != "" && v.Result == event.Answered && !slices.ContainsFunc(w.visits[:i], talked) {
+			again := slices.ContainsFunc(w.visits[i+1:], func(o store.Visit) bool { return same(o) && o.Call != v.Call })
+			all = append(all, store.FirstContact{Visit: v, Again: again})
+		}
+	}
+	return between(all, func(c store.FirstContact) time.Time { return c.Joined }, from, to, w.fails)
+}
+
 // AgentTime sums up the states as a database does when they are written down.
 func (w *written) AgentTime(_ context.Context, from, to time.Time, each bool) iter.Seq2[store.AgentTime, error] {
 	const quarter = 15 * time.Minute

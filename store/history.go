@@ -117,11 +117,6 @@ func (s *Store) Offset(ctx context.Context, log, reader string) (uint64, error) 
 	return 0, nil
 }
 
-// SetOffset notes how far another reader of a log than the history has come.
-func (s *Store) SetOffset(ctx context.Context, log, reader string, seq uint64) error {
-	return s.inTx(ctx, "write log offset", func(t *tx) error { return t.setOffset(ctx, log, reader, seq) })
-}
-
 // lockOffset reads an offset and keeps others from moving it until the
 // transaction ends.
 func (t *tx) lockOffset(ctx context.Context, log, reader string) (seq uint64, err error) {

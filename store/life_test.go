@@ -80,7 +80,7 @@ func TestAKilledLifeIsClosed(t *testing.T) {
 					t.Errorf("the talk of %s: %v, ended %v", v.ID, v.Talk, v.TalkEnded)
 				}
 			}
-			open, err := s.OpenVisits(ctx, "n1") // left to the new life
+			open, err := openVisits(t, s, "n1") // left to the new life
 			must(t, err)
 			if len(open) != 3 {
 				t.Errorf("open visits: %+v", open)

@@ -41,8 +41,10 @@ type Visit struct {
 	WrapUp    time.Duration
 }
 
-const visitQuery = `SELECT id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, ended_at, result, reason, cut_at, waited_ns,
-	goal_ns, short_ns, estimate_ns, agent, tier, talk_ended_at, talk_ns, hold_ns, wrapped_up_at, wrap_up_ns FROM visits`
+const visitColumns = `id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, ended_at, result, reason, cut_at, waited_ns,
+	goal_ns, short_ns, estimate_ns, agent, tier, talk_ended_at, talk_ns, hold_ns, wrapped_up_at, wrap_up_ns`
+
+const visitQuery = `SELECT ` + visitColumns + ` FROM visits`
 
 // visitScan reads visits. Few requirements differ, so each is decoded once and
 // shared.
@@ -76,14 +78,8 @@ func (s *Store) Visits(ctx context.Context, from, to time.Time) iter.Seq2[Visit,
 		[]any{from.UnixMilli(), to.UnixMilli()}, visitScan())
 }
 
-// OpenVisits gives the visits of a node that have no end yet, oldest first.
-func (s *Store) OpenVisits(ctx context.Context, node string) ([]Visit, error) {
-	return collect(rows(ctx, s.read, "read open visits", visitQuery+` WHERE node = $1 AND ended_at IS NULL ORDER BY joined_at, id`,
-		[]any{node}, visitScan()))
-}
-
-// CutOff gives those of them that a death of the node cut off and whose end it has
-// not told yet, by the order of its log: no clock is asked. After a restart they
+// CutOff gives the visits of a node that its death cut off and whose end it has
+// not told yet, oldest first, by the order of its log: no clock is asked. After a restart they
 // are all there once its log has been taken in.
 func (s *Store) CutOff(ctx context.Context, node string) ([]Visit, error) {
 	return collect(rows(ctx, s.read, "read visits cut off", visitQuery+` WHERE node = $1 AND ended_at IS NULL AND cut_at IS NOT NULL ORDER BY joined_at, id`,

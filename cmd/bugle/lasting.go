@@ -106,7 +106,8 @@ const (
 	adoptAfter  = 20 * time.Minute // longer than sureAfter, so that the last life's are among them
 	adoptEvery  = 24 * time.Hour
 
-	resolveEvery = 24 * time.Hour
+	resolveEvery  = 24 * time.Hour
+	promisesEvery = 5 * time.Minute
 
 	tryTimeout = 30 * time.Second // of what is small: the head of the audit, callers cut off
 )
@@ -233,9 +234,9 @@ func (n *node) keepDoing(ctx context.Context, c chore) error {
 	}
 }
 
-// resolve keeps first-contact resolution as of today, until ctx ends.
-func (n *node) resolve(ctx context.Context, r *report.Resolution) error {
-	return n.keepDoing(ctx, chore{"reckoning first-contact resolution", choresAfter, resolveEvery, time.Hour, r.Update})
+// reckon keeps what the database alone knows up to date in the metrics, until ctx ends.
+func (n *node) reckon(ctx context.Context, r *report.Reckoning, every time.Duration) error {
+	return n.keepDoing(ctx, chore{"reckoning what the metrics show of the database", choresAfter, every, min(every, time.Hour), r.Update})
 }
 
 // buryRecordings deletes the files of this node's recordings that retention or an

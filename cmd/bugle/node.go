@@ -134,10 +134,11 @@ func (n *node) open(site *site) (err error) {
 	n.background(func(ctx context.Context) error { n.certs.Watch(ctx); return nil })
 	n.undo = append(n.undo, n.sip.Close)
 	reporter := &report.Reporter{Source: n.store, Queues: c.Queues, Zone: c.Zone(), Workers: 1}
-	resolution := report.NewResolution(reporter)
-	n.background(func(ctx context.Context) error { return n.resolve(ctx, resolution) })
+	resolution, promises := report.NewResolution(reporter), report.NewPromises(reporter)
+	n.background(func(ctx context.Context) error { return n.reckon(ctx, resolution, resolveEvery) })
+	n.background(func(ctx context.Context) error { return n.reckon(ctx, promises, promisesEvery) })
 	metrics := n.registry()
-	metrics.MustRegister(resolution)
+	metrics.MustRegister(resolution, promises)
 	var secure *tls.Config
 	if c.HTTP.Certificate != "" {
 		kept, err := n.certs.Open(cert.Files{Certificate: c.HTTP.Certificate, Key: c.HTTP.Key})
