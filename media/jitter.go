@@ -154,8 +154,8 @@ func (j *jitter) depth() int32 {
 	return int32(j.end-j.play) - max(0, j.reserve-j.since*int32(frameSize))
 }
 
-// pull gives the next samples. False: there was no sound of any kind.
-func (j *jitter) pull(out *[frameSize]int16) bool {
+// pull gives the next samples.
+func (j *jitter) pull(out *[frameSize]int16) {
 	j.tune()
 	if !j.going && j.begun && j.depth() >= j.start() {
 		j.going, j.dry = true, 0
@@ -186,7 +186,6 @@ func (j *jitter) pull(out *[frameSize]int16) bool {
 	}
 	j.conceal.heard(out[mark:])
 	j.since++
-	return j.going || j.conceal.at < concealFade && j.conceal.size > 0
 }
 
 // plain takes samples out of the ring as they are, as many as there are in one

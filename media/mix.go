@@ -165,7 +165,8 @@ func (p *party) fill(audio []byte, c Codec, now int64) {
 func (r *room) mix() {
 	clear(r.sum[:])
 	for _, p := range r.parties {
-		if !p.stream.in.pull(&p.frame) || !p.speaks {
+		p.stream.in.pull(&p.frame)
+		if !p.speaks {
 			continue
 		}
 		for i, sample := range p.frame {

@@ -231,6 +231,40 @@ func TestTalkBecomesMixAndBackWithoutLoss(t *testing.T) {
 	})
 }
 
+// TestPartyThatFallsSilent holds that the end of a sound, whose sender stops
+// sending in mid-word as a phone that detects silence does, fades out for the
+// others and is never heard by who said it.
+func TestPartyThatFallsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testEngine(t)
+		a, b := newSpeaker(t, e, PCMU, 270, LegOptions{}), newSpeaker(t, e, PCMU, 0, LegOptions{})
+		c := newSpeaker(t, e, PCMA, 0, LegOptions{})
+		if err := e.NewMix().Join(a.Leg, b.Leg, c.Leg); err != nil {
+			t.Fatal(err)
+		}
+		talk(10, a, b, c)
+		for _, s := range []*speaker{a, b, c} {
+			s.listen(t)
+		}
+		tone := a.tone
+		for range 10 {
+			a.tone = tone
+			talk(20, a, b, c)
+			a.tone = nil
+			a.far.timestamp += 20 * uint32(frameSize) // its clock goes on
+			talk(20, a, b, c)
+		}
+		if echo := loudest(a.listen(t)); echo > 8 {
+			t.Errorf("the speaker hears %d of itself", echo)
+		}
+		for _, s := range []*speaker{b, c} {
+			if most, at := bend(s.listen(t)); most > 1.7*bendOf(270) {
+				t.Errorf("a click of %.0f at packet %d; the tone has %.0f", most, at/frameSize, bendOf(270))
+			}
+		}
+	})
+}
+
 // TestSwitchesDoNotClick looks at the waveform a far end hears while its source
 // changes in every way: it bends nowhere sharper than the sounds themselves.
 func TestSwitchesDoNotClick(t *testing.T) {
