@@ -31,7 +31,7 @@ func (s *stream) keep() {
 		return
 	}
 	s.in.reserve = 0
-	if s.hidden {
+	if s.hides() {
 		s.in.reserve = hideReserve
 	}
 }
@@ -40,7 +40,7 @@ func (s *stream) keep() {
 // hears what is in it, else as soon as that has been heard.
 func (s *stream) unbuffer() {
 	switch {
-	case s.in == nil || s.hidden || s.party != nil:
+	case s.in == nil || s.hides() || s.party != nil:
 	case s.peer == nil:
 		s.in = nil
 	default:
@@ -61,10 +61,15 @@ func (s *stream) fillFromPeer(audio []byte, c Codec) {
 	}
 }
 
-// hide keeps the far end's keys from whoever hears it, or does so no longer.
-func (s *stream) hide(on bool, fresh *jitter) {
-	s.hidden = on
-	if on && s.terms.codec.playable() {
+// hides tells whether what the far end says has to be in hand, so that hidden
+// keys can be kept out of it.
+func (s *stream) hides() bool { return s.hidden && s.terms.codec.playable() }
+
+// muffle puts a jitter buffer behind what the far end says if hidden keys want
+// one, or takes it away: when keys are hidden or shown, and when another codec is
+// agreed on.
+func (s *stream) muffle(fresh *jitter) {
+	if s.hides() {
 		s.buffer(fresh)
 		s.keep()
 	} else {

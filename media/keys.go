@@ -49,6 +49,12 @@ func (l *Leg) Press(key rune) {
 // on any other codec; what a phone lets a room hear of its keys through the
 // microphone stays audible.
 func (l *Leg) HideKeys(hide bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hidden = hide
 	fresh := newJitter()
-	l.do(func(s *stream, _ int64) { s.hide(hide, fresh) })
+	l.do(func(s *stream, _ int64) {
+		s.hidden = hide
+		s.muffle(fresh)
+	})
 }

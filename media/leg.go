@@ -57,6 +57,7 @@ type Leg struct {
 	mu      sync.Mutex // guards what follows, so that terms reach the shard in order
 	session session
 	agreed  terms
+	hidden  bool // its keys, by HideKeys
 	port    legPort
 
 	route sync.Mutex // guards shard, so that commands follow the leg in order
@@ -177,9 +178,14 @@ func (l *Leg) Accept(answer []byte) error {
 func (l *Leg) agree(t terms) {
 	l.agreed = t
 	fresh := new(ear)
+	var in *jitter
+	if l.hidden {
+		in = newJitter()
+	}
 	l.do(func(s *stream, now int64) {
 		s.agree(t, now)
 		s.listenFor(t, fresh)
+		s.muffle(in)
 	})
 }
 

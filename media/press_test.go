@@ -221,6 +221,74 @@ func TestHiddenKeysAreForUsAlone(t *testing.T) {
 	}
 }
 
+// TestKeysStayHiddenWhateverIsAgreed holds that keys which were hidden before
+// there was an answer, or in another codec, are kept from the peer in G.711, and
+// that a codec in which they can't be muted is heard all the same.
+func TestKeysStayHiddenWhateverIsAgreed(t *testing.T) {
+	wide := LegOptions{Prefer: []Codec{G722, PCMU}}
+	for name, before := range map[string][]Codec{"before the answer": nil, "in G.722": {G722}, "and again": {PCMU, G722}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := testEngine(t)
+				leg, err := e.NewLeg(wide)
+				if err != nil {
+					t.Fatal(err)
+				}
+				a := &speaker{Leg: leg, far: newFarEnd(t), codec: PCMU}
+				a.far.to.set(leg.LocalAddr())
+				agree := func(c Codec) {
+					t.Helper()
+					head, _, _ := strings.Cut(string(a.far.offer(c)), " 97\r\n")
+					if _, err := leg.Answer([]byte(head + "\r\n")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				b := newSpeaker(t, e, PCMU, 0, wide)
+				if err := leg.Bridge(b.Leg); err != nil {
+					t.Fatal(err)
+				}
+				a.HideKeys(true)
+				for _, c := range before {
+					agree(c)
+					for range 20 {
+						a.far.say(c, make([]byte, frameSize))
+						talk(1, a, b)
+					}
+				}
+				agree(PCMU)
+				talk(5, a, b)
+				b.heard = nil
+				dial(t, a, "4929", a, b)
+				talk(10, a, b)
+				if keys := told(t, leg); keys != "4929" {
+					t.Errorf("told %q", keys)
+				}
+				if loud := loudest(b.listen(t)); loud > 50 {
+					t.Errorf("the other side hears %d of the hidden keys", loud)
+				}
+				agree(G722)
+				if _, err := b.Answer(b.far.offer(G722)); err != nil {
+					t.Fatal(err)
+				}
+				b.heard = nil
+				for range 30 {
+					a.far.say(G722, make([]byte, frameSize))
+					talk(1, a, b)
+				}
+				wide := 0
+				for _, p := range b.heard {
+					if p.payloadType == G722.payloadType() {
+						wide++
+					}
+				}
+				if wide < 20 {
+					t.Errorf("%d of 30 packets of G.722 pass", wide)
+				}
+			})
+		})
+	}
+}
+
 func TestHiddenEventsAreNotPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testEngine(t)
