@@ -2,7 +2,9 @@ package media
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -12,14 +14,83 @@ import (
 // replayWindow is how far behind the newest a packet may come, in packets.
 const replayWindow = 64
 
+// maxSources is how many SSRCs a far end may use under one key. What is
+// remembered of each, its rollover counter and what has come, stays as long as
+// the key.
+const maxSources = 32
+
+// opener is what opens a far end's packets under one of its keys.
+type opener struct {
+	context *srtp.Context
+	rtp     sources
+	rtcp    sources
+}
+
+// sources are the SSRCs that have authentically come.
+type sources struct {
+	known [maxSources]uint32
+	n     int
+}
+
+// has tells whether an SSRC is among them.
+func (s *sources) has(ssrc uint32) bool { return slices.Contains(s.known[:s.n], ssrc) }
+
+// admits tells whether a packet of an SSRC may be opened: that of one more is
+// not, when there are as many as there may be.
+func (s *sources) admits(ssrc uint32) bool { return s.n < maxSources || s.has(ssrc) }
+
+// add notes that an SSRC has come.
+func (s *sources) add(ssrc uint32) {
+	if !s.has(ssrc) {
+		s.known[s.n] = ssrc
+		s.n++
+	}
+}
+
+// open checks and decrypts an RTP packet in place.
+func (o *opener) open(raw []byte, h *rtp.Header) ([]byte, bool) {
+	if len(raw) < headerSize {
+		return nil, false
+	}
+	ssrc := binary.BigEndian.Uint32(raw[8:])
+	if !o.rtp.admits(ssrc) {
+		return nil, false
+	}
+	plain, err := o.context.DecryptRTP(raw, raw, h)
+	if err != nil {
+		return nil, false
+	}
+	o.rtp.add(ssrc)
+	return plain, true
+}
+
+// openReport checks and decrypts an RTCP packet in place.
+func (o *opener) openReport(raw []byte, h *rtcp.Header) ([]byte, bool) {
+	if len(raw) < rtcpHeader {
+		return nil, false
+	}
+	ssrc := binary.BigEndian.Uint32(raw[4:])
+	if !o.rtcp.admits(ssrc) {
+		return nil, false
+	}
+	plain, err := o.context.DecryptRTCP(raw, raw, h)
+	if err != nil {
+		return nil, false
+	}
+	o.rtcp.add(ssrc)
+	return plain, true
+}
+
 // secure encrypts what goes out and opens what comes in. In force it belongs
 // to the leg's shard. Rollover counters and the memory against replays last as
 // long as the key they belong to.
 type secure struct {
 	suite         *suite
 	local, remote masterKey
-	in, out       *srtp.Context
-	before        *srtp.Context // for packets under the far end's last key, until one comes under the new
+	out           *srtp.Context
+	in            *opener
+	before        *opener // for packets under the far end's last key, until one comes under the new
+	reportsBefore *opener // for reports, the same
 
 	header     rtp.Header // kept from packet to packet, so that none of them allocates
 	rtcpHeader rtcp.Header
@@ -40,7 +111,7 @@ func newSecure(s *suite, local, remote masterKey, before *secure) (*secure, erro
 	if before != nil && before.suite == s && before.remote == remote {
 		next.in = before.in
 	} else if before != nil {
-		next.before, next.scratch = before.in, make([]byte, datagramSize)
+		next.before, next.reportsBefore, next.scratch = before.in, before.in, make([]byte, datagramSize)
 	}
 	var err error
 	if next.out == nil {
@@ -49,9 +120,11 @@ func newSecure(s *suite, local, remote masterKey, before *secure) (*secure, erro
 		}
 	}
 	if next.in == nil {
-		if next.in, err = s.context(remote, srtp.SRTPReplayProtection(replayWindow), srtp.SRTCPReplayProtection(replayWindow)); err != nil {
+		c, err := s.context(remote, srtp.SRTPReplayProtection(replayWindow), srtp.SRTCPReplayProtection(replayWindow))
+		if err != nil {
 			return nil, err
 		}
+		next.in = &opener{context: c}
 	}
 	return next, nil
 }
@@ -67,23 +140,16 @@ func (s *suite) context(k masterKey, o ...srtp.ContextOption) (*srtp.Context, er
 // open checks and decrypts an RTP packet in place. False: it is none of the far
 // end's, or has come before.
 func (s *secure) open(raw []byte) ([]byte, bool) {
-	if s.before != nil {
-		return s.openEither(raw)
+	if s.before == nil {
+		return s.in.open(raw, &s.header)
 	}
-	plain, err := s.in.DecryptRTP(raw, raw, &s.header)
-	return plain, err == nil
-}
-
-// openEither opens a packet by the new key or the last. Trying a key may spoil
-// the packet, hence the copy.
-func (s *secure) openEither(raw []byte) ([]byte, bool) {
+	// Trying a key may spoil the packet, hence the copy.
 	tried := s.scratch[:copy(s.scratch, raw)]
-	if plain, err := s.in.DecryptRTP(tried, tried, &s.header); err == nil {
+	if plain, ok := s.in.open(tried, &s.header); ok {
 		s.before = nil
 		return raw[:copy(raw, plain)], true
 	}
-	plain, err := s.before.DecryptRTP(raw, raw, &s.header)
-	return plain, err == nil
+	return s.before.open(raw, &s.header)
 }
 
 // seal encrypts an RTP packet in place; its slice has sealSize to spare. False:
@@ -93,10 +159,17 @@ func (s *secure) seal(packet []byte) ([]byte, bool) {
 	return sealed, err == nil
 }
 
-// openReport checks and decrypts an RTCP packet in place.
+// openReport checks and decrypts an RTCP packet in place, as open does.
 func (s *secure) openReport(raw []byte) ([]byte, bool) {
-	plain, err := s.in.DecryptRTCP(raw, raw, &s.rtcpHeader)
-	return plain, err == nil
+	if s.reportsBefore == nil {
+		return s.in.openReport(raw, &s.rtcpHeader)
+	}
+	tried := s.scratch[:copy(s.scratch, raw)]
+	if plain, ok := s.in.openReport(tried, &s.rtcpHeader); ok {
+		s.reportsBefore = nil
+		return raw[:copy(raw, plain)], true
+	}
+	return s.reportsBefore.openReport(raw, &s.rtcpHeader)
 }
 
 // sealReport encrypts an RTCP packet in place; its slice has sealSize to spare.

@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha1"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
@@ -118,6 +119,7 @@ func TestKeysAreRenewed(t *testing.T) {
 				t.Error("the same keys began anew")
 			}
 			late, _ := far.seal(packetOf(7, 7))
+			lateReport, _ := far.sealReport(reportOf(1))
 			far, us = end(renewed, k, far), end(k, renewed, us)
 			if _, ok := us.open(late); !ok {
 				t.Error("a packet under the last key is not heard")
@@ -129,6 +131,16 @@ func TestKeysAreRenewed(t *testing.T) {
 			if us.before != nil {
 				t.Error("the last key is still good")
 			}
+			if got, ok := us.openReport(lateReport); !ok || !bytes.Equal(got, reportOf(1)) {
+				t.Error("a report under the last key is not heeded")
+			}
+			freshReport, _ := far.sealReport(reportOf(1))
+			if got, ok := us.openReport(freshReport); !ok || !bytes.Equal(got, reportOf(1)) {
+				t.Error("a report under the new key is not heeded")
+			}
+			if us.reportsBefore != nil {
+				t.Error("the last key is still good for reports")
+			}
 			// Our sequence rolls over across the renewal, and the far end follows.
 			second, _ := us.seal(packetOf(0, 2))
 			for n, sealed := range [][]byte{first, second} {
@@ -138,6 +150,53 @@ func TestKeysAreRenewed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A far end that keeps changing its SSRC costs no more memory for it.
+func TestSourcesUnderOneKeyAreLimited(t *testing.T) {
+	for _, s := range suites {
+		a, b := pair(t, s)
+		opened, reports := 0, 0
+		for n := range uint32(10 * maxSources) {
+			// Not the key's: counts for nothing.
+			forged := packetOf(1, 1)
+			binary.BigEndian.PutUint32(forged[8:], 1000+n)
+			if _, ok := b.open(forged); ok {
+				t.Fatalf("%s: a forged packet passes", s.name)
+			}
+			raw := packetOf(1, 1)
+			binary.BigEndian.PutUint32(raw[8:], n)
+			sealed, _ := a.seal(raw)
+			if _, ok := b.open(sealed); ok {
+				opened++
+			}
+			report, _ := a.sealReport(reportOf(n))
+			if _, ok := b.openReport(report); ok {
+				reports++
+			}
+		}
+		if opened != maxSources || reports != maxSources {
+			t.Errorf("%s: %d SSRCs are heard and %d of reports, want %d", s.name, opened, reports, maxSources)
+		}
+		again, _ := a.seal(packetOf(1, 1)[:headerSize+frameSize])
+		binary.BigEndian.PutUint32(again[8:], 0) // spoiled
+		if _, ok := b.open(again); ok {
+			t.Errorf("%s: a spoiled packet passes", s.name)
+		}
+		raw := packetOf(2, 2)
+		binary.BigEndian.PutUint32(raw[8:], maxSources-1)
+		sealed, _ := a.seal(raw)
+		if _, ok := b.open(sealed); !ok {
+			t.Errorf("%s: a known SSRC is not heard any more", s.name)
+		}
+	}
+}
+
+// reportOf is a report of an SSRC's, with room behind it.
+func reportOf(ssrc uint32) []byte {
+	raw := make([]byte, reportSize, reportSize+sealSize)
+	r := ownReport{ssrc: ssrc, hears: true, about: reception{ssrc: 2, jitter: 9}}
+	return raw[:r.put(raw)]
 }
 
 func TestEncryptionAllocatesNothing(t *testing.T) {
