@@ -22,7 +22,7 @@ var rooms = map[string][]string{
 	"media":  {},
 	"ivr":    {},
 	"cert":   {},
-	"sip":    {"cert"},
+	"sip":    {"cert", "number"},
 	"queue":  {},
 	"router": {"queue"},
 	"call":   {"sip", "media", "ivr", "router", "queue"},

@@ -27,7 +27,7 @@ func (k *checker) sip() {
 	k.oneOf(k.SIP.Digest, at("sip", "digest"), "md5", "sha-256", "both")
 	k.between(k.SIP.MaxCalls, 1, 1<<20, at("sip", "max_calls"))
 	k.lasting(k.SIP.RegisterExpires, shortestExpiry, longestExpiry, at("sip", "register_expires"))
-	k.srtp(k.SIP.SRTP, at("sip", "srtp"))
+	k.srtp(k.SIP.SRTP, false, at("sip", "srtp"))
 	k.webSocket()
 	k.trunks()
 	k.limits()
@@ -81,11 +81,12 @@ func (k *checker) webSocket() {
 const longestBan = 7 * 24 * time.Hour
 
 // srtp checks how RTP is to be encrypted. Its keys travel in the signalling: where
-// that is encrypted nowhere, no call would have them.
-func (k *checker) srtp(degree string, path []string) {
+// that is encrypted nowhere, no call would have them; out says that we connect by TLS
+// ourselves.
+func (k *checker) srtp(degree string, out bool, path []string) {
 	k.oneOf(degree, path, "off", "offer", "require")
 	encrypted := slices.ContainsFunc(k.SIP.Listeners, func(l Listener) bool { return l.Network == "tls" || l.Network == "wss" })
-	if encrypted || k.SIP.WebSocket.Path != "" && k.HTTP.Certificate != "" || k.SIP.SRTPInClear {
+	if encrypted || out || k.SIP.WebSocket.Path != "" && k.HTTP.Certificate != "" || k.SIP.SRTPInClear {
 		return
 	}
 	const remedy = "add a listener with network tls, or sip.srtp_in_clear: true if nobody can read along on your network"
@@ -138,33 +139,6 @@ func (k *checker) host(host string, path []string) {
 	}
 	k.bad(path, fmt.Sprintf("%s is %q, neither a host name nor an address", name(path), host),
 		"write it as sip.example.org or 192.0.2.10")
-}
-
-// widestTrunk is the shortest prefix that can be one carrier's: fc00::/7 is the
-// widest private network.
-const widestTrunk = 7
-
-func (k *checker) trunks() {
-	seen := map[string]bool{}
-	for i, t := range k.SIP.Trunks {
-		path := at("sip", "trunks", strconv.Itoa(i))
-		k.nameIn("trunk", t.Name, extend(path, "name"))
-		if seen[t.Name] {
-			k.bad(extend(path, "name"), fmt.Sprintf("trunk %q is given twice", t.Name), "give each trunk its own name")
-		}
-		seen[t.Name] = true
-		k.srtp(t.SRTP, extend(path, "srtp"))
-		if len(t.Addresses) == 0 {
-			k.bad(extend(path, "addresses"), fmt.Sprintf("trunk %q has no addresses, so it cannot call", t.Name),
-				"add those it sends from: addresses: [192.0.2.0/24]")
-		}
-		for j, a := range t.Addresses {
-			if a.IsValid() && a.Bits() < widestTrunk {
-				k.odd(extend(path, "addresses", strconv.Itoa(j)), fmt.Sprintf("trunk %q may send from %s: nearly anyone could call as it", t.Name, a),
-					"name the networks of the carrier")
-			}
-		}
-	}
 }
 
 // concrete notes an address that cannot be told to a peer.

@@ -90,7 +90,7 @@ type SIP struct {
 	TrustedCA       string     `yaml:"trusted_ca"`        // PEM file of the authorities believed when we connect over TLS; default: the system's
 	Domain          string     `yaml:"domain"`            // host part of our agents' addresses and digest realm; default: the first listener's host
 	Digest          string     `yaml:"digest"`            // md5 (default), sha-256, both
-	Trunks          []Trunk    `yaml:"trunks"`            // who may send us calls
+	Trunks          []Trunk    `yaml:"trunks"`            // who may send us calls, and takes ours
 	MaxCalls        int        `yaml:"max_calls"`         // callers at once on this node; past it 503. Default 2000
 	Limits          Limits     `yaml:"limits"`            // what strangers may send
 	RegisterExpires Duration   `yaml:"register_expires"`  // longest registration granted, 10s to 24h; default 10m
@@ -127,18 +127,6 @@ type Listener struct {
 	Certificate string `yaml:"certificate"` // the certificate, and behind it those that lead to its authority
 	Key         string `yaml:"key"`         // its private key
 	ClientCA    string `yaml:"client_ca"`   // authorities that must have signed the certificates of who connects; default: none is asked for
-}
-
-// Trunk is a carrier or SBC that sends us calls.
-type Trunk struct {
-	Name      string         `yaml:"name"`
-	Addresses []netip.Prefix `yaml:"addresses"` // its source addresses
-
-	// SharedPorts lets its calls share RTP ports of ours, which are told apart by
-	// the far ends' addresses; default true.
-	SharedPorts bool `yaml:"shared_ports"`
-
-	SRTP string `yaml:"srtp"` // encryption of its RTP: off (default), offer, require
 }
 
 // SRTPWith gives the encryption of RTP with a trunk, given by its name, or, for

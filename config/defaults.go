@@ -34,11 +34,6 @@ func (s *SIP) defaults() {
 	s.Limits = Limits{Source: 200, Total: 5000, Calls: 200, Failures: 20, Ban: Duration(time.Minute), LongestBan: Duration(24 * time.Hour)}
 }
 
-func (t *Trunk) defaults() {
-	t.SharedPorts = true
-	t.SRTP = "off"
-}
-
 func (m *Media) defaults() {
 	m.Ports = PortRange{First: 20000, Last: 29999}
 	m.Silence = Duration(30 * time.Second)

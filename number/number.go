@@ -86,3 +86,24 @@ func valid(text, country string) string {
 	}
 	return phonenumbers.Format(n, phonenumbers.E164)
 }
+
+// National gives a number as it is dialled in a country, in digits alone: one of
+// that country with its trunk prefix, if it has one there ("0301234567" in DE), one of
+// another with the prefix that leads abroad ("00141..." in DE, "01149..." in US).
+// What International can't make out comes back as it was.
+func National(number, country string) string {
+	inter := International(number, country)
+	if !Known(country) || inter == "" || inter[0] != '+' {
+		return number
+	}
+	n, err := phonenumbers.Parse(inter, country)
+	if err != nil {
+		return number
+	}
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, phonenumbers.FormatOutOfCountryCallingNumber(n, country))
+}

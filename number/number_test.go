@@ -124,3 +124,23 @@ func FuzzInternational(f *testing.F) {
 		}
 	})
 }
+
+func TestNational(t *testing.T) {
+	for _, test := range []struct{ number, country, want string }{
+		{"+49301234567", "DE", "0301234567"},
+		{"0301234567", "DE", "0301234567"},
+		{"+18005550100", "DE", "0018005550100"},
+		{"+12025550123", "US", "12025550123"},
+		{"+49301234567", "US", "01149301234567"},
+		{"+390612345678", "IT", "0612345678"},
+		{"110", "DE", "110"},
+		{"anna", "DE", "anna"},
+		{"+", "DE", "+"},
+		{"", "DE", ""},
+		{"+49301234567", "", "+49301234567"},
+	} {
+		if got := National(test.number, test.country); got != test.want {
+			t.Errorf("%q in %q is %q, want %q", test.number, test.country, got, test.want)
+		}
+	}
+}

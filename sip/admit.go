@@ -57,49 +57,12 @@ func (s *Server) claims(req *gosip.Request, f flow) (identity, bool) {
 	if s.registrar.holds(f) || s.hosts[strings.ToLower(from.Host)] && s.guard.knows(user) {
 		return who, false
 	}
-	who.trunk = s.trunkAt(f)
-	if who.trunk == "" {
+	if who.line = s.trunkAt(f); who.line == nil {
 		return who, false
 	}
-	if asserted := assertedCaller(req); asserted != "" {
-		who.caller = asserted
-	}
+	who.number = who.line.numberOf(req)
+	who.caller, who.withheld = who.line.callerOf(req)
 	return who, true
-}
-
-// trunkAt gives the name of the trunk at the far end of a flow. No carrier comes by
-// WebSocket, but browsers do, through a proxy that may have a trunk's address.
-func (s *Server) trunkAt(f flow) string {
-	if f.at == s.webs[0] || f.at == s.webs[1] {
-		return ""
-	}
-	ip := f.addr()
-	for _, t := range s.trunks {
-		for _, p := range t.Addresses {
-			if p.Contains(ip) {
-				return t.Name
-			}
-		}
-	}
-	return ""
-}
-
-// assertedCaller reads P-Asserted-Identity, which only a trunk is trusted with
-// (RFC 3325).
-func assertedCaller(req *gosip.Request) string {
-	value := header(req, "p-asserted-identity", "")
-	if value == "" {
-		return ""
-	}
-	first, _, _ := strings.Cut(value, ">,")
-	if first != value {
-		first += ">"
-	}
-	var uri gosip.Uri
-	if _, err := gosip.ParseAddressValue(first, &uri, nil); err != nil {
-		return ""
-	}
-	return uriUser(&uri)
 }
 
 // full refuses a trunk's call when there is no room for it.
@@ -115,9 +78,13 @@ func (s *Server) full(req *gosip.Request, f flow) bool {
 	default:
 		return false
 	}
-	s.metrics.rejected.WithLabelValues(reason).Inc()
-	s.reply(req, f, 503, reasonOf(503), gosip.NewHeader("Retry-After", strconv.Itoa(busyRetry)))
+	s.noRoom(req, f, reason, gosip.NewHeader("Retry-After", strconv.Itoa(busyRetry)))
 	return true
+}
+
+func (s *Server) noRoom(req *gosip.Request, f flow, reason string, wait gosip.Header) {
+	s.metrics.rejected.WithLabelValues(reason).Inc()
+	s.reply(req, f, 503, reasonOf(503), wait)
 }
 
 // admit makes the leg and hands it to its conductor.
@@ -134,6 +101,10 @@ func (s *Server) admit(req *gosip.Request, f flow, who identity) {
 		s.reply(req, f, fault.code, fault.reason, fault.extra)
 		return
 	}
+	if who.line != nil && !who.line.take(true) {
+		s.noRoom(req, f, refusedTrunk, who.line.wait())
+		return
+	}
 	l := newLeg(s, newCallID(), true)
 	l.invite = req
 	l.merge = inviteKey(req)
@@ -144,6 +115,7 @@ func (s *Server) admit(req *gosip.Request, f flow, who identity) {
 	l.tx = s.begin(req, f, l.cancelled) // before anybody can find the leg
 	if !s.legs.add(l) {
 		l.tx.terminate()
+		who.line.done()
 		s.reply(req, f, 503, reasonOf(503))
 		return
 	}

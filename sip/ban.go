@@ -55,12 +55,12 @@ const (
 // source is banned for repeated failures, each time twice as long.
 //
 // A ban is of an address, whoever else is behind it; but the flow of a registered
-// phone passes, so that nobody takes an agent off the air by misbehaving in his
+// phone, or of a trunk's host we call, passes, so that nobody takes an agent off the air by misbehaving in his
 // name or in his office.
 type edge struct {
 	limits  config.Limits
 	trusted []netip.Prefix
-	phone   func(from netip.AddrPort, network string) bool
+	phone   func(from netip.AddrPort, network string) bool // or a trunk's host
 	metrics *metrics
 	bans    Bans
 	born    time.Time

@@ -37,6 +37,7 @@ type outgoing struct {
 	proofs    int       // challenges answered
 	intervals int       // session intervals found too small
 	auth      gosip.Header
+	hunt      *hunt          // for a host of a trunk; nil: there is one place to call
 	forks     []*fork        // early dialogs, and those that lost
 	took      []byte         // the description the session took last
 	ack       *gosip.Request // of the 2xx that won
@@ -48,6 +49,9 @@ type outgoing struct {
 func (o *outgoing) end() {
 	stop(o.limit)
 	stop(o.giveUp)
+	if o.hunt != nil {
+		stop(o.hunt.silent)
+	}
 }
 
 const (
@@ -62,7 +66,10 @@ const (
 // Dial calls somebody. The session makes the offer before Dial returns; the
 // INVITE is sent afterwards, so how the call fares is told by the leg's channels
 // alone. How long it may ring is the caller's to say, by Hangup.
-func (s *Server) Dial(t Target, session Session) (*Leg, error) {
+func (s *Server) Dial(t Target, session Session) (*Leg, error) { return s.dial(t, session, nil) }
+
+// dial is Dial, and, with a hunt, DialTrunk.
+func (s *Server) dial(t Target, session Session, h *hunt) (*Leg, error) {
 	uri, routes, err := t.parse()
 	if err != nil {
 		return nil, fmt.Errorf("dialling: %w", err)
@@ -90,6 +97,9 @@ func (s *Server) Dial(t Target, session Session) (*Leg, error) {
 	l.dlg = s.dialogTo(t, uri, routes, ln)
 	l.dlg.sticky = dest != "" && len(routes) == 0
 	l.who = identity{number: uriUser(uri), caller: t.From}
+	if h != nil {
+		l.out.hunt, l.who.line = h, h.t
+	}
 	l.invite = l.buildInvite(sdp)
 	if !s.legs.add(l) {
 		return nil, ErrClosed
@@ -138,7 +148,7 @@ func (t *Target) parse() (*gosip.Uri, []gosip.Uri, error) {
 // passes is the whitelist of headers that rooms above may add.
 func passes(name string) bool {
 	switch n := strings.ToLower(name); n {
-	case "alert-info", "call-info", "p-asserted-identity":
+	case "alert-info", "call-info", "p-asserted-identity", "privacy":
 		return true
 	default:
 		return strings.HasPrefix(n, "x-") && strings.IndexFunc(n, func(r rune) bool {
@@ -227,6 +237,10 @@ func (l *Leg) start() {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err != nil && l.out.hunt != nil {
+		l.finish(l.out.hunt.end(err))
+		return
+	}
 	if err != nil {
 		code := 503
 		if errors.Is(err, errFlowGone) {
@@ -240,6 +254,9 @@ func (l *Leg) start() {
 		return
 	}
 	l.dlg.via.remote = req.Destination()
+	if l.out.hunt != nil {
+		l.dlg.target = req.Recipient
+	}
 	req.AppendHeader(l.dlg.via.contact(l.dlg.target.Scheme))
 	l.sendInvite(req, conn)
 }
@@ -254,6 +271,9 @@ func (l *Leg) endUnsent() bool {
 
 // route finds the connection for an INVITE and sets its destination.
 func (l *Leg) route(dlg *dialog, req *gosip.Request, dest string) (gosip.Connection, error) {
+	if h := l.out.hunt; h != nil {
+		return h.route(l.s.ctx, dlg.via.at, req)
+	}
 	if dest != "" {
 		req.SetDestination(dest)
 		c, err := flow{dlg.via.at, dest}.conn()
@@ -271,13 +291,16 @@ func (l *Leg) route(dlg *dialog, req *gosip.Request, dest string) (gosip.Connect
 // sendInvite begins the INVITE's transaction; l.mu is held.
 func (l *Leg) sendInvite(req *gosip.Request, conn gosip.Connection) {
 	l.invite = req
-	tx, err := l.s.request(req, conn, l.responded, l.unanswered)
+	tx, err := l.s.request(req, conn, l.responded, func(err error) { l.unanswered(req, err) })
 	if err != nil {
-		l.finish(failure(503, err.Error()))
+		if end := failure(503, err.Error()); !l.elsewhere(end, failedUnreachable, 0) {
+			l.finish(end)
+		}
 		return
 	}
 	l.out.tx = tx
 	l.out.rung = false
+	l.hunting()
 	if l.out.limit == nil {
 		l.out.limit = l.s.after(l.s.ringLimit, l.rangOut)
 	}

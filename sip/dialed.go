@@ -11,7 +11,7 @@ func (l *Leg) responded(res *gosip.Response) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case res.To() == nil:
+	case res.To() == nil || l.heardFrom(res):
 		return
 	case res.IsProvisional():
 		l.ringing(res)
@@ -23,14 +23,19 @@ func (l *Leg) responded(res *gosip.Response) {
 }
 
 // unanswered is an INVITE without any answer.
-func (l *Leg) unanswered(err error) {
+func (l *Leg) unanswered(invite *gosip.Request, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if invite != l.invite {
+		return // it was given up before
+	}
 	end := failure(408, err.Error())
 	if l.hangup != nil {
 		end = l.hungUp(487)
 	}
-	l.finish(end)
+	if !l.elsewhere(end, failedSilent, 0) {
+		l.finish(end)
+	}
 }
 
 func (l *Leg) ringing(res *gosip.Response) {
@@ -161,6 +166,7 @@ func (l *Leg) failed(res *gosip.Response) {
 		l.finish(*l.byed)
 	case l.challenged(res) || l.tooBrief(res):
 		l.inviteAgain()
+	case l.unwilling(res):
 	default:
 		l.finish(End{res.StatusCode, res.Reason, ByRemote, causeOf(res)})
 	}
@@ -168,7 +174,7 @@ func (l *Leg) failed(res *gosip.Response) {
 
 // challenged takes a digest challenge and reports whether we can answer it.
 func (l *Leg) challenged(res *gosip.Response) bool {
-	if l.out.proofs >= maxProofs {
+	if !mayProve(res, l.out.proofs) {
 		return false
 	}
 	proof := l.prove(res, gosip.INVITE, &l.dlg)

@@ -101,7 +101,9 @@ type identity struct {
 	number string // the user part of the Request-URI
 	caller string
 	agent  string // authenticated; empty: a trunk's call
-	trunk  string
+	line   *trunk // that it is with, if any
+
+	withheld bool // the caller's number is not to be known
 
 	replaces *Leg // the leg whose place it wants to take (RFC 3891)
 }
@@ -129,14 +131,18 @@ func (l *Leg) SIPCallID() string {
 func (l *Leg) Number() string { return l.who.number }
 
 // Caller gives the calling number: what a trunk asserts (RFC 3325), else the
-// user part of From. It is private: never log it whole.
+// user part of From, in the international form if the trunk's country is known. It
+// is empty if Withheld. It is private: never log it whole.
 func (l *Leg) Caller() string { return l.who.caller }
+
+// Withheld tells whether the caller does not want his number known (RFC 3323).
+func (l *Leg) Withheld() bool { return l.who.withheld }
 
 // Agent gives the id of the agent who proved to be calling, or "".
 func (l *Leg) Agent() string { return l.who.agent }
 
-// Trunk gives the name of the trunk the call came from, or "".
-func (l *Leg) Trunk() string { return l.who.trunk }
+// Trunk gives the name of the trunk the call came from or goes to, or "".
+func (l *Leg) Trunk() string { return l.who.line.name() }
 
 // Encrypted tells whether the leg's signalling is encrypted on its way to the next
 // hop, so that it may carry secrets: keys of SRTP. Where that hop is a proxy, what it
@@ -330,6 +336,7 @@ func (l *Leg) finish(end End) {
 	l.dropChange(ErrOver)
 	l.dropReferrals()
 	l.s.legs.remove(l)
+	l.who.line.done()
 	l.doneOnce.Do(func() { close(l.done) })
 }
 

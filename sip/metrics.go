@@ -17,6 +17,8 @@ type metrics struct {
 	bans          *prometheus.CounterVec
 	banned        prometheus.GaugeFunc
 	panics        prometheus.Counter
+	trunkFailures *prometheus.CounterVec
+	trunks        trunkCollector
 	registrations prometheus.GaugeFunc
 	legs          prometheus.GaugeFunc
 
@@ -31,6 +33,7 @@ const (
 	refusedDraining  = "draining"
 	refusedProof     = "wrong_proof"
 	refusedRate      = "rate" // of new calls
+	refusedTrunk     = "trunk_full"
 )
 
 func newMetrics(s *Server) *metrics {
@@ -56,6 +59,8 @@ func newMetrics(s *Server) *metrics {
 		panics:        counter("panics_total", "Panics caught; each ended one call."),
 		registrations: gauge("registrations", "Bindings registered over this node.", func() float64 { return float64(s.registrar.count()) }),
 		legs:          gauge("legs", "Dialogs that are not over.", func() float64 { return float64(s.legs.count()) }),
+		trunkFailures: newTrunkFailures(s.trunks),
+		trunks:        trunkCollector{s},
 		byMethod:      make(map[gosip.RequestMethod]prometheus.Counter),
 	}
 	for method := range knownMethods {
@@ -64,7 +69,7 @@ func newMetrics(s *Server) *metrics {
 	for i, class := range []string{"1xx", "2xx", "3xx", "4xx", "5xx", "6xx"} {
 		m.byClass[i+1] = m.responses.WithLabelValues(class)
 	}
-	for _, reason := range []string{refusedMalformed, refusedCapacity, refusedDraining, refusedProof, refusedRate} {
+	for _, reason := range []string{refusedMalformed, refusedCapacity, refusedDraining, refusedProof, refusedRate, refusedTrunk} {
 		m.rejected.WithLabelValues(reason)
 	}
 	for _, reason := range []string{dropBanned, dropRate, dropTotal, dropImplausib, dropUnparsable, dropUnanswered, dropBusy} {
@@ -97,5 +102,6 @@ func (s *Server) Collectors() []prometheus.Collector {
 	m := s.metrics
 	return []prometheus.Collector{
 		m.requests, m.responses, m.rejected, m.retransmitted, m.sendFailed, m.dropped, m.bans, m.banned, m.panics, m.registrations, m.legs,
+		m.trunkFailures, m.trunks,
 	}
 }

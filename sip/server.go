@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -44,13 +45,16 @@ type Options struct {
 	// RingLimit is how long a call of ours may ring (Timer C of RFC 3261); default
 	// four minutes. It is the last resort: who dials hangs up before.
 	RingLimit time.Duration
+	// Resolver looks up the hosts of trunks; nil: the system's.
+	Resolver Resolver
 
 	minSE time.Duration // the smallest session interval taken; default defaultMinSE. Tests shorten it
 }
 
 // Server is one node's SIP endpoint.
 //
-// It stops in this order: no new calls; every leg hung up and given a moment;
+// It stops in this order: no new calls, and trunks told so where we are registered;
+// every leg hung up and given a moment;
 // sockets closed, so that nothing more comes in; lanes, timers and conductors
 // waited for.
 type Server struct {
@@ -64,7 +68,7 @@ type Server struct {
 	metrics  *metrics
 	tagger   tagger
 	hosts    map[string]bool // what may stand in From as ours, lower-case
-	trunks   []config.Trunk
+	trunks   []*trunk
 	maxCalls int
 
 	sessionExpires, ringLimit time.Duration
@@ -82,6 +86,7 @@ type Server struct {
 	edge      *edge
 	guard     *guard
 	registrar *registrar
+	resolver  resolver
 
 	draining atomic.Bool
 	ctx      context.Context // ends with Close
@@ -91,6 +96,8 @@ type Server struct {
 	closed   bool
 	wg       sync.WaitGroup
 	closeRun sync.Once
+	leaving  chan struct{}  // closed as Close begins
+	accounts sync.WaitGroup // registrations of ours at trunks
 }
 
 // closeGrace is how long Close waits for the far ends to confirm the BYEs.
@@ -156,7 +163,7 @@ func (s *Server) listen(l config.Listener, certificates *cert.Store) (*listener,
 func newServer(o Options) *Server {
 	s := &Server{
 		cfg: o.Config, node: o.Node, domain: o.Config.Domain, handler: o.Handler, log: o.Log, t1: o.T1,
-		trunks: o.Config.Trunks, maxCalls: o.Config.MaxCalls,
+		maxCalls: o.Config.MaxCalls, leaving: make(chan struct{}),
 		tagger: tagger{maphash.MakeSeed()}, hosts: make(map[string]bool),
 		tlsClient: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
@@ -181,8 +188,15 @@ func newServer(o Options) *Server {
 	s.closing = s.ctx.Done()
 	s.lanes = newLanes(s.handle)
 	s.registrar = newRegistrar(bindings, s.node, s.cfg.RegisterExpires.D(), s.registered, s.unregistered)
+	s.resolver.ask = o.Resolver
+	if o.Resolver == nil {
+		s.resolver.ask = net.DefaultResolver
+	}
+	s.trunks = s.newTrunks(o.Config.Trunks)
 	s.metrics = newMetrics(s)
-	s.edge = newEdge(s.cfg, o.Bans, s.metrics, s.registrar.holdsAt)
+	s.edge = newEdge(s.cfg, o.Bans, s.metrics, func(from netip.AddrPort, network string) bool {
+		return s.registrar.holdsAt(from, network) || s.isTrunkHost(from, network)
+	})
 	for i, network := range []string{"ws", "wss"} {
 		s.webs[i] = newWebListener(network, s.edge, s.arrived)
 		s.webs[i].whenGone(s.registrar.lost)
@@ -205,6 +219,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	if !s.spawn(func() { s.registrar.sweep(s.ctx) }) || !s.spawn(func() { s.edge.share(s.ctx) }) {
 		return ErrClosed
 	}
+	s.tendTrunks()
 	select {
 	case <-ctx.Done():
 	case <-s.closing:
@@ -239,6 +254,7 @@ func (s *Server) Legs() int { return s.legs.count() }
 func (s *Server) Close() error {
 	s.closeRun.Do(func() {
 		s.Drain()
+		close(s.leaving)
 		for _, l := range s.legs.all() {
 			l.Hangup()
 		}
@@ -246,6 +262,7 @@ func (s *Server) Close() error {
 		case <-s.legs.empty():
 		case <-time.After(closeGrace):
 		}
+		s.awaitAccounts()
 		s.mu.Lock()
 		s.closed = true
 		s.mu.Unlock()

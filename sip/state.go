@@ -26,6 +26,8 @@ type savedLeg struct {
 	Agent   string `json:"agent,omitempty"`
 	Trunk   string `json:"trunk,omitempty"`
 
+	Withheld bool `json:"withheld,omitempty"`
+
 	CallID    string   `json:"call_id"`
 	Us        string   `json:"us"`   // our name-addr, with our tag
 	Them      string   `json:"them"` // theirs
@@ -63,7 +65,7 @@ func (l *Leg) State() ([]byte, error) {
 	d := &l.dlg
 	saved := savedLeg{
 		Version: stateVersion, ID: l.id, Inbound: l.inbound,
-		Number: l.who.number, Caller: l.who.caller, Agent: l.who.agent, Trunk: l.who.trunk,
+		Number: l.who.number, Caller: l.who.caller, Agent: l.who.agent, Trunk: l.who.line.name(), Withheld: l.who.withheld,
 		CallID: string(d.callID), Us: d.from.Value(), Them: d.to.Value(),
 		LocalSeq: d.localSeq, RemoteSeq: d.remoteSeq, SeqKnown: d.seqKnown,
 		Target: d.target.String(), Network: d.via.at.network, Local: d.via.at.name(), Remote: d.via.remote,
@@ -97,6 +99,9 @@ func (s *Server) Restore(state []byte, session Session, auth *Auth) (*Leg, error
 	}
 	l.session = guarded{s, session}
 	l.out.target.Auth = auth
+	if auth == nil && l.who.line != nil {
+		l.out.target.Auth = l.who.line.auth()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s.legs.get(saved.CallID, l.dlg.localTag) != nil {
@@ -104,6 +109,9 @@ func (s *Server) Restore(state []byte, session Session, auth *Auth) (*Leg, error
 	}
 	if !s.legs.add(l) {
 		return nil, ErrClosed
+	}
+	if l.who.line != nil {
+		l.who.line.keep()
 	}
 	if t := saved.Session; t != nil {
 		l.timer = sessionTimer{every: t.Every, least: t.Least, ours: t.Ours, until: t.Until}
@@ -150,7 +158,7 @@ func (l *Leg) restore(saved *savedLeg) error {
 		return fmt.Errorf("it names no dialog")
 	}
 	l.dlg = d
-	l.who = identity{number: saved.Number, caller: saved.Caller, agent: saved.Agent, trunk: saved.Trunk}
+	l.who = identity{number: saved.Number, caller: saved.Caller, agent: saved.Agent, line: l.s.trunkNamed(saved.Trunk), withheld: saved.Withheld}
 	l.updates = saved.Updates
 	l.invite = gosip.NewRequest(gosip.INVITE, d.target)
 	l.state = legUp

@@ -128,7 +128,9 @@ func (c *memConn) SetWriteDeadline(t time.Time) error { return nil }
 // ends. It must be called in a bubble.
 func startIn(t testing.TB, e *ether, o Options) *Server {
 	t.Helper()
-	o.Config = openConfig()
+	if o.Config.Trunks == nil {
+		o.Config = openConfig()
+	}
 	s := newServer(o)
 	ln := newListener("udp", s.edge, s.arrived)
 	parser := gosip.NewParser()

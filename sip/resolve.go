@@ -1,0 +1,212 @@
+package sip
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	gosip "github.com/emiago/sipgo/sip"
+)
+
+// Resolver looks up the hosts of trunks; *net.Resolver is one.
+type Resolver interface {
+	LookupSRV(ctx context.Context, service, proto, name string) (cname string, records []*net.SRV, err error)
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// Go's resolver tells no time to live: an answer is good for the shortest that
+// carriers who move their calls by DNS set, and a failure for less.
+const (
+	answerLife  = time.Minute
+	failureLife = 5 * time.Second
+
+	maxRecords   = 8 // of SRV, for one name
+	maxAddresses = 4 // of one target
+)
+
+// hop is one address where a trunk takes calls.
+type hop struct {
+	addr string // ip:port
+	host string // as the configuration names it
+	port int    // as the configuration gives it, or 0
+
+	priority, weight int // among those of one host
+}
+
+// resolver finds the addresses of trunks' hosts, by the part of RFC 3263 in which
+// the transport is known, and remembers them. What it was told last holds for as
+// long as the DNS does not answer: carriers outlive their name servers.
+type resolver struct {
+	ask Resolver
+
+	mu    sync.Mutex
+	known map[place]*located
+}
+
+// place is what is looked up.
+type place struct {
+	network string // udp, tcp, tls
+	family  string // of the addresses we can send to: ip, ip4, ip6
+	host    string
+	port    int
+}
+
+// located is what is known of a place; its lock is held while it is looked up, so
+// that many calls at once make one lookup.
+type located struct {
+	mu    sync.Mutex
+	hops  []hop
+	err   error
+	until time.Time
+}
+
+// hops gives the addresses of hosts in the order they are to be tried in, which is
+// drawn anew each time. It fails if no host has any.
+func (r *resolver) hops(ctx context.Context, hosts []config.TrunkHost, network, family string) ([]hop, error) {
+	var all []hop
+	var failures []error
+	for _, h := range drawn(hosts, func(h config.TrunkHost) (int, int) { return h.Priority, h.Weight }) {
+		found, err := r.find(ctx, place{network, family, h.Host, h.Port})
+		if err != nil {
+			failures = append(failures, err)
+		}
+		all = append(all, drawn(found, func(p hop) (int, int) { return p.priority, p.weight })...)
+	}
+	if len(all) == 0 {
+		return nil, errors.Join(failures...)
+	}
+	return all, nil
+}
+
+// find gives the addresses of one place.
+func (r *resolver) find(ctx context.Context, p place) ([]hop, error) {
+	if ip, err := netip.ParseAddr(p.host); err == nil {
+		return []hop{{addr: joinPort(ip, cmp.Or(p.port, gosip.DefaultPort(p.network))), host: p.host, port: p.port}}, nil
+	}
+	r.mu.Lock()
+	if r.known == nil {
+		r.known = make(map[place]*located)
+	}
+	l := r.known[p]
+	if l == nil {
+		l = &located{}
+		r.known[p] = l
+	}
+	r.mu.Unlock()
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Now().Before(l.until) {
+		return l.hops, l.err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	found, err := r.lookup(ctx, p)
+	switch {
+	case err == nil:
+		l.hops, l.err, l.until = found, nil, time.Now().Add(answerLife)
+	case len(l.hops) > 0:
+		l.until = time.Now().Add(failureLife)
+	default:
+		l.err, l.until = err, time.Now().Add(failureLife)
+	}
+	return l.hops, l.err
+}
+
+// lookup asks the DNS: for SRV if no port is given (RFC 3263 section 4.2), and for
+// addresses.
+func (r *resolver) lookup(ctx context.Context, p place) ([]hop, error) {
+	var found []hop
+	if p.port == 0 {
+		service, proto := "sip", p.network
+		if p.network == "tls" {
+			service, proto = "sips", "tcp"
+		}
+		_, records, err := r.ask.LookupSRV(ctx, service, proto, p.host)
+		if err == nil && len(records) == 1 && records[0].Target == "." {
+			return nil, fmt.Errorf("looking up %s: it takes no calls over %s", p.host, p.network)
+		}
+		for i, srv := range records {
+			if i >= maxRecords {
+				break
+			}
+			ips, err := r.addresses(ctx, p.family, srv.Target)
+			if err != nil {
+				continue
+			}
+			for _, ip := range ips {
+				found = append(found, hop{joinPort(ip, int(srv.Port)), p.host, 0, int(srv.Priority), int(srv.Weight)})
+			}
+		}
+		if len(found) > 0 {
+			return found, nil
+		}
+	}
+	ips, err := r.addresses(ctx, p.family, p.host)
+	if err != nil {
+		return nil, fmt.Errorf("looking up %s: %w", p.host, err)
+	}
+	for i, ip := range ips {
+		found = append(found, hop{addr: joinPort(ip, cmp.Or(p.port, gosip.DefaultPort(p.network))), host: p.host, port: p.port, priority: i})
+	}
+	return found, nil
+}
+
+func (r *resolver) addresses(ctx context.Context, family, host string) ([]netip.Addr, error) {
+	ips, err := r.ask.LookupNetIP(ctx, family, strings.TrimSuffix(host, "."))
+	if err == nil && len(ips) == 0 {
+		err = errors.New("no address")
+	}
+	return ips[:min(len(ips), maxAddresses)], err
+}
+
+func joinPort(ip netip.Addr, port int) string {
+	return net.JoinHostPort(ip.Unmap().String(), strconv.Itoa(port))
+}
+
+// drawn puts things with priorities and weights into the order they are to be
+// tried in: the lowest priority first, and of one priority by lot, each as likely
+// first as its weight says (RFC 2782).
+func drawn[T any](in []T, rank func(T) (priority, weight int)) []T {
+	out := slices.Clone(in)
+	slices.SortStableFunc(out, func(a, b T) int {
+		pa, _ := rank(a)
+		pb, _ := rank(b)
+		return cmp.Compare(pa, pb)
+	})
+	for i := range out {
+		first, _ := rank(out[i])
+		end, sum := i, 0
+		for ; end < len(out); end++ {
+			p, w := rank(out[end])
+			if p != first {
+				break
+			}
+			sum += w
+		}
+		if sum == 0 {
+			continue
+		}
+		lot := rand.IntN(sum)
+		for j := i; j < end; j++ {
+			_, w := rank(out[j])
+			if lot -= w; lot < 0 {
+				winner := out[j]
+				copy(out[i+1:j+1], out[i:j])
+				out[i] = winner
+				break
+			}
+		}
+	}
+	return out
+}
