@@ -143,21 +143,27 @@ func (e *Engine) PortsInUse() int {
 }
 
 // bindTries is how many pairs are tried when other programs sit on ports of
-// our range.
-const bindTries = 16
+// our range, and quietTries when former far ends still send to them: if all of
+// these do, somebody does so on purpose, and a call is worth more.
+const bindTries, quietTries = 16, 4
 
-// bind opens sockets on a free pair of ports, with a receive buffer for RTP.
+// bind opens sockets on a free pair of ports, with a receive buffer for RTP. A pair
+// to which something is still sent rests once more.
 func (e *Engine) bind(buffer int) (socketPair, uint16, error) {
 	for try := 1; ; try++ {
-		port, err := e.ports.take()
+		port, fresh, err := e.ports.take()
 		if err != nil {
 			return socketPair{}, 0, err
 		}
 		pair, err := openPair(e.address, port, buffer)
-		if err == nil {
+		if err == nil && (fresh || pair.quiet(portListen) || try >= quietTries) {
 			return pair, port, nil
 		}
 		e.ports.give(port)
+		if err == nil {
+			pair.close()
+			continue
+		}
 		if !errors.Is(err, syscall.EADDRINUSE) || try == bindTries {
 			return socketPair{}, 0, fmt.Errorf("media: %w", err)
 		}

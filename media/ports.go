@@ -19,11 +19,16 @@ func (noPorts) Error() string { return "media: no free RTP port" }
 // SIPCode gives the SIP response code that tells the far end.
 func (noPorts) SIPCode() int { return 503 }
 
-// portRest is how long a pair of ports rests before another leg may have it.
-// A far end that missed our BYE goes on sending for up to 32 s, and trunks
-// send all their calls from one address, where the gate cannot tell them
-// apart: the next caller would hear it.
-const portRest = 30 * time.Second
+const (
+	// portRest is how long a pair of ports rests before another leg may have it.
+	// A far end that missed our BYE goes on sending for 32 s, as long as BYE is
+	// repeated (RFC 3261, timer F), and trunks send all their calls from one
+	// address, where the gate cannot tell them apart: the next caller would hear it.
+	portRest = 35 * time.Second
+	// portListen is for how long a pair that was used before is listened to when it
+	// is bound again: longer than a far end is silent between two packets.
+	portListen = 2 * frameTime
+)
 
 // ports hands out pairs of UDP ports: an even one for RTP, the next for RTCP
 // (RFC 3550, section 11). They go round in a random order, the one that rested
@@ -54,17 +59,18 @@ func newPorts(r config.PortRange) (*ports, error) {
 	return &p, nil
 }
 
-// take gives the RTP port of a rested pair.
-func (p *ports) take() (uint16, error) {
+// take gives the RTP port of a rested pair, and whether it is used for the first
+// time.
+func (p *ports) take() (number uint16, fresh bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.free) == 0 || time.Now().Before(p.free[0].rested) {
-		return 0, ErrNoPorts
+		return 0, false, ErrNoPorts
 	}
-	number := p.free[0].number
+	first := p.free[0]
 	p.free = p.free[1:]
 	p.used++
-	return number, nil
+	return first.number, first.rested.IsZero(), nil
 }
 
 // give takes a pair back and lets it rest.

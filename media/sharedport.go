@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 const (
@@ -21,6 +22,9 @@ const (
 	portLegs = 64
 	// pairRest is portRest in beats.
 	pairRest = int64(portRest / beatTime)
+	// pairRestMost is how long a pair rests if the far end goes on sending. It is
+	// in the hands of strangers, hence the bound.
+	pairRestMost = int64(5 * time.Minute / beatTime)
 )
 
 // sharedPort is a port of ours that takes the RTP of many legs and sends to
@@ -43,7 +47,7 @@ type sharedPort struct {
 	waiting map[netip.Addr]*seat     // who has not been heard yet
 	look    int64                    // the beat of the next look for RTCP
 	legs    int                      // seats that are taken
-	resting []*seat                  // given up, the first longest ago
+	resting []*seat                  // given up, in the order of their review
 
 	hosts     map[netip.Addr]int // of all sources, and how many there are of each
 	newcomers int                // looked into in this beat
@@ -57,7 +61,9 @@ type seat struct {
 	detour  *detour          // how packets get to the stream once it is on another shard
 	sources []netip.AddrPort // where its packets come from: what SDP said, and what was learnt
 	ssrc    uint32           // of its newest packet
-	rested  int64            // the beat from which its sources may be another's
+	left    int64            // the beat on which it was given up
+	rested  int64            // and from which its sources may be another's
+	review  int64            // and on which to see whether they may
 }
 
 func newSharedPort(s *shard, sockets socketPair, number uint16) *sharedPort {
@@ -122,16 +128,26 @@ func (p *sharedPort) take(st *stream, far netip.AddrPort) *seat {
 	return s
 }
 
-// rest lets go of the seats that have rested.
+// rest lets go of the seats that have rested. Those whose far ends still send go
+// on resting.
 func (p *sharedPort) rest(now int64) {
-	for len(p.resting) > 0 && p.resting[0].rested <= now {
-		for _, source := range p.resting[0].sources {
+	for len(p.resting) > 0 && p.resting[0].review <= now {
+		s := p.resting[0]
+		p.resting = p.resting[1:]
+		if s.rested > now {
+			s.review = s.rested
+			p.resting = append(p.resting, s)
+			continue
+		}
+		for _, source := range s.sources {
 			delete(p.seats, source)
 			p.host(source.Addr(), -1)
 		}
-		p.resting = p.resting[1:]
 	}
 }
+
+// stir says that something came for a seat that rests: it has not drained yet.
+func (s *seat) stir(now int64) { s.rested = min(now+pairRest, s.left+pairRestMost) }
 
 // add lets packets from another source be the seat's.
 func (s *seat) add(source netip.AddrPort) {
@@ -207,7 +223,7 @@ func (s *seat) unwait() {
 func (s *seat) leave(now int64) {
 	s.unwait()
 	s.stream, s.detour = nil, nil
-	s.rested = now + pairRest
+	s.left, s.rested, s.review = now, now+pairRest, now+pairRest
 	s.port.resting = append(s.port.resting, s)
 	if s.port.legs--; s.port.legs == 0 {
 		s.port.shard.closePort(s.port)
@@ -244,7 +260,10 @@ func (p *sharedPort) hand(raw []byte, from netip.AddrPort, now int64) {
 		s = p.newcomer(raw, from)
 	}
 	switch {
-	case s == nil || s.stream == nil:
+	case s == nil:
+		p.shard.counts.strangers++
+	case s.stream == nil:
+		s.stir(now)
 		p.shard.counts.strangers++
 	case s.detour != nil:
 		if !s.detour.put(raw, from, p.shard.inbox.stamp) {

@@ -141,7 +141,19 @@ func TestSharedPortIsFree(t *testing.T) {
 	want("it was heard from another port, too", 0, false, false, true)
 	s.leave(5)
 	want("it rests", 5+pairRest-1, false, false, true)
-	want("it has rested", 5+pairRest, true, true, true)
+	p.hand(rtpOf(1), port, 15) // it has not drained
+	want("it rests on", 5+pairRest, false, false, true)
+	want("it rests on still", 15+pairRest-1, false, false, true)
+	want("it has rested", 15+pairRest, true, true, true)
+
+	s = p.take(new(stream), far)
+	s.leave(0)
+	p.take(new(stream), other).leave(1)
+	for now := int64(0); now < pairRestMost; now += pairRest / 2 {
+		p.hand(rtpOf(1), far, now)
+		want("one who never stops", now, false, true, now >= 1+pairRest)
+	}
+	want("one who never stops, at last", pairRestMost, true, true, true)
 	if len(p.seats)+len(p.waiting)+len(p.resting)+p.legs != 0 {
 		t.Errorf("left behind: %+v", p)
 	}

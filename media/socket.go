@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +53,14 @@ func openPair(address netip.Addr, port uint16, buffer int) (socketPair, error) {
 
 // open tells whether there is a pair.
 func (p *socketPair) open() bool { return p.rtp != 0 }
+
+// quiet listens for a while, and tells whether nothing came.
+func (p *socketPair) quiet(d time.Duration) bool {
+	time.Sleep(d)
+	waiting := []unix.PollFd{{Fd: int32(p.rtp), Events: unix.POLLIN}, {Fd: int32(p.rtcp), Events: unix.POLLIN}}
+	n, _ := unix.Poll(waiting, 0)
+	return n <= 0
+}
 
 // close gives the descriptors back, if there are any. UDP has nothing to flush, so there is no
 // error that could matter.

@@ -23,7 +23,7 @@ func standing(t testing.TB, pairs int) (*shard, []*stream, []*farEnd) {
 	var streams []*stream
 	var ends []*farEnd
 	for len(streams) < 2*pairs {
-		port, err := pool.take()
+		port, _, err := pool.take()
 		if err != nil {
 			t.Fatal(err)
 		}
