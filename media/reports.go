@@ -29,11 +29,12 @@ const (
 // reporter is a stream's part in RTCP.
 type reporter struct {
 	cname [cnameSize]byte
-	look  int64 // the beat of the next look
-	due   int64 // and of the next report; 0: none is planned yet
-	from  netip.AddrPort
+	look  int64          // the beat of the next look
+	due   int64          // and of the next report; 0: none is planned yet
+	from  netip.AddrPort // where the far end's come from; not valid before the first
 
 	sent, sentBefore uint64                           // packets at the last report and at the one before
+	octets           uint64                           // of payload, sent so far, without tags of encryption
 	earlier          struct{ packets, octets uint64 } // sent under SSRCs before the present one
 
 	lastSR uint32        // of the far end's last report; 0: none
@@ -51,7 +52,7 @@ func newReporter() reporter {
 	return r
 }
 
-// interval gives how many beats pass until the next report; until the first,
+// reportBeats gives how many beats pass until the next report; until the first,
 // half of that.
 func reportBeats(first bool) int64 {
 	d := float64(reportInterval) * (.5 + mathrand.Float64()) / compensation
@@ -95,10 +96,23 @@ func (s *shard) readReports(fd int, take func(raw []byte, from netip.AddrPort)) 
 	}
 }
 
+// believes tells whether a source of RTCP that is not encrypted is taken for the
+// far end: where its reports are due from, or else, behind NAT, where the first
+// came from, until there is another agreement.
+func (s *stream) believes(from netip.AddrPort) bool {
+	known := s.reports.from
+	switch {
+	case from == known, s.terms.mux && from == s.gate.target(), !s.terms.mux && from == s.terms.rtcp:
+		return true
+	}
+	return known.Addr() != from.Addr()
+}
+
 // takeReport handles a datagram of RTCP. A report is believed if it comes from
-// where the far end is; encrypted, if it is authentic.
+// the address where the far end is and, encrypted, if it is authentic.
 func (s *stream) takeReport(raw []byte, from netip.AddrPort) {
-	if target := s.gate.target(); !target.IsValid() || from.Addr() != target.Addr() {
+	if target := s.gate.target(); !target.IsValid() || from.Addr() != target.Addr() ||
+		s.terms.secure == nil && !s.believes(from) {
 		s.stranger()
 		return
 	}
@@ -152,7 +166,7 @@ func (s *stream) sendReport(now int64, bye bool) {
 		ssrc: s.out.ssrc, cname: r.cname, bye: bye,
 		sending: c.PacketsOut > max(r.sentBefore, r.earlier.packets),
 		ntp:     ntpTime(s.shard.start.Add(elapsed)), timestamp: s.out.now(now * beatSize),
-		packets: uint32(c.PacketsOut - r.earlier.packets), octets: uint32(s.octets() - r.earlier.octets),
+		packets: uint32(c.PacketsOut - r.earlier.packets), octets: uint32(r.octets - r.earlier.octets),
 		hears: c.sequence.expected > 0,
 	}
 	r.sentBefore, r.sent = r.sent, c.PacketsOut
@@ -173,15 +187,6 @@ func (s *stream) sendReport(now int64, bye bool) {
 	var address sockaddr
 	address.set(to)
 	_ = send(fd, raw, &address) // a report lost is made up for by the next
-}
-
-// octets is what was sent as payload, without tags of encryption.
-func (s *stream) octets() uint64 {
-	overhead := uint64(headerSize)
-	if s.terms.secure != nil {
-		overhead += uint64(s.terms.secure.suite.tag)
-	}
-	return s.counts.BytesOut - overhead*s.counts.PacketsOut
 }
 
 // reportsTo gives the socket and address for reports of ours. To a far end behind
@@ -214,7 +219,7 @@ func (s *stream) tune(c Codec, now int64) {
 	if s.counts.PacketsOut > s.reports.earlier.packets {
 		s.sendReport(now, true)
 	}
-	s.reports.earlier.packets, s.reports.earlier.octets = s.counts.PacketsOut, s.octets()
+	s.reports.earlier.packets, s.reports.earlier.octets = s.counts.PacketsOut, s.reports.octets
 	s.out.tune(c, now*beatSize)
 }
 

@@ -182,3 +182,71 @@ func TestArrival(t *testing.T) {
 		t.Errorf("the kernel stamped %v, between %v and now", got, before)
 	}
 }
+
+// TestOneSourceOfReportsIsBelieved holds that another program on the far end's host,
+// or behind the same NAT, neither turns our reports away nor adds to what the far
+// end says of us.
+func TestOneSourceOfReportsIsBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		leg, far, reports := reporting(t, testEngine(t), false, LegOptions{})
+		other := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(far.address.Addr(), port) }
+		for n, c := range []struct {
+			from     netip.AddrPort
+			believed bool
+			again    bool // agreed before
+		}{
+			{other(9), true, false}, // behind NAT, for all we know
+			{other(10), false, false},
+			{other(9), true, false},
+			{reports.address, true, false}, // where they are due from
+			{other(9), false, false},
+			{reports.address, true, false},
+			{other(10), true, true},
+			{other(9), false, false},
+		} {
+			if c.again {
+				if _, err := leg.Answer(far.offer(PCMU, fmt.Sprintf("a=rtcp:%d", reports.address.Port()))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := leg.Stats()
+			heeded := make(chan int64, 1)
+			leg.do(func(s *stream, now int64) {
+				known := s.counts.farJitter.n
+				raw := make([]byte, reportSize)
+				r := ownReport{ssrc: far.ssrc, hears: true, about: reception{ssrc: s.out.ssrc, jitter: 80}}
+				s.takeReport(raw[:r.put(raw)], c.from)
+				heeded <- s.counts.farJitter.n - known
+			})
+			heard, strangers := <-heeded == 1, leg.Stats().Strangers-before.Strangers
+			if heard != c.believed || strangers == 1 == c.believed {
+				t.Errorf("report %d, from %v: heeded %v, %d strangers", n, c.from, heard, strangers)
+			}
+		}
+	})
+}
+
+// Octets announced are those of payload, whatever was encrypted meanwhile.
+func TestOctetsAreThoseOfPayload(t *testing.T) {
+	for _, suite := range suites {
+		far := newFarEnd(t)
+		s := &stream{shard: testShard(), out: newSender(0), socket: socketPair{far.fd, far.fd}}
+		s.to.set(far.address)
+		transmit := func() {
+			h := s.out.frame(0)
+			s.transmit(&h, make([]byte, frameSize))
+		}
+		transmit()
+		s.terms.secure, _ = pair(t, suite)
+		transmit()
+		transmit()
+		s.socket.rtp = 1 << 20 // no socket: not sent
+		transmit()
+		s.socket.rtp = far.fd
+		s.terms.secure = nil
+		transmit()
+		if s.reports.octets != uint64(4*frameSize) || s.counts.PacketsOut != 4 {
+			t.Errorf("%s: %d octets in %d packets, want %d in 4", suite.name, s.reports.octets, s.counts.PacketsOut, 4*frameSize)
+		}
+	}
+}

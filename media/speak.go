@@ -119,6 +119,7 @@ func (s *stream) smooth(audio []byte, c Codec, whole bool) []byte {
 
 // transmit sends a packet: at once, or with the others of a shared port.
 func (s *stream) transmit(h *header, payload []byte) {
+	octets := uint64(len(payload))
 	if s.terms.secure != nil {
 		var ok bool
 		if payload, ok = s.seal(h, payload); !ok {
@@ -129,6 +130,7 @@ func (s *stream) transmit(h *header, payload []byte) {
 	s.spoke = s.shard.next
 	s.counts.PacketsOut++
 	s.counts.BytesOut += uint64(headerSize + len(payload))
+	s.reports.octets += octets
 	s.shard.counts.packetsOut++
 	switch {
 	case s.socket.open():
@@ -169,6 +171,10 @@ func (s *stream) transmitAlone(fd int, h *header, payload []byte) {
 func (s *stream) notSent(payload int) {
 	s.counts.PacketsOut--
 	s.counts.BytesOut -= uint64(headerSize + payload)
+	if secure := s.terms.secure; secure != nil {
+		payload -= secure.suite.tag
+	}
+	s.reports.octets -= uint64(payload)
 	s.shard.counts.packetsOut--
 	s.shard.counts.unsent++
 }

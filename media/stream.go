@@ -239,6 +239,7 @@ func (s *stream) agree(t terms, now int64) {
 		s.keyOut.stop()
 	}
 	s.press.way = 0
+	s.reports.from = netip.AddrPort{}
 	s.heard, s.lost = now, false
 	s.counts.Codec, s.counts.Suite = t.codec, ""
 	if t.secure != nil {
