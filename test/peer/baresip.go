@@ -86,7 +86,7 @@ func StartBaresip(t testing.TB, phone Phone) *Baresip {
 	if rtp > 65000 {
 		rtp -= 1000
 	}
-	config := fmt.Sprintf(baresipConfig, FreePort(t), phone.Tone, rtp, rtp+20, control, dir)
+	config := fmt.Sprintf(baresipConfig, freePair(t), phone.Tone, rtp, rtp+20, control, dir)
 	if phone.CA != "" {
 		config += "sip_cafile " + phone.CA + "\nsip_verify_server yes\n"
 	}

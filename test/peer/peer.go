@@ -40,6 +40,21 @@ func FreePort(t testing.TB) int {
 	return 0
 }
 
+// freePair gives a port like FreePort's with the next one free for TCP: baresip
+// takes that for SIP over TLS, and ends if it can't have it.
+func freePair(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port := FreePort(t)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1)); err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no two neighbouring ports free")
+	return 0
+}
+
 // Process is a peer that runs until the test ends.
 type Process struct {
 	cmd    *exec.Cmd
