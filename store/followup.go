@@ -164,6 +164,52 @@ func (s *Store) FollowUps(ctx context.Context, from, to time.Time) iter.Seq2[Fol
 		WHERE due_to >= $1 AND due_from < $2 ORDER BY due_to, id`, []any{from.UnixMilli(), to.UnixMilli()}, withoutNumber)
 }
 
+// FollowUpSearch says which follow-ups are looked for: all that are owed, however
+// long overdue, and due before a moment.
+type FollowUpSearch struct {
+	Until   time.Time // due from before
+	Settled time.Time // those settled too that were due at this moment or later; zero: none
+	Limit   int       // how many a page; default 100, at most 1000
+	After   string    // Next of the page before
+}
+
+// FollowUpPage is a page of what was found, what is due first first, without the
+// callers' numbers.
+type FollowUpPage struct {
+	FollowUps []FollowUp
+	Next      string // for the page after this one; empty on the last
+}
+
+// OwedFollowUps gives a page of the follow-ups that fit. ErrBadPage.
+func (s *Store) OwedFollowUps(ctx context.Context, q FollowUpSearch) (FollowUpPage, error) {
+	var w where
+	w.and("due_from < ?", q.Until.UnixMilli())
+	if q.Settled.IsZero() {
+		w.and("settled_at IS NULL")
+	} else {
+		w.and("(settled_at IS NULL OR due_to >= ?)", q.Settled.UnixMilli())
+	}
+	if q.After != "" {
+		due, id, err := readPageMark(q.After)
+		if err != nil {
+			return FollowUpPage{}, fmt.Errorf("store: list follow-ups: %w", err)
+		}
+		w.and("(due_to > ? OR due_to = ? AND id > ?)", due, due, id)
+	}
+	limit := q.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	limit = min(limit, 1000)
+	found, err := collect(rows(ctx, s.read, "list follow-ups", `SELECT `+followUpColumns+` FROM follow_ups`+w.String()+
+		fmt.Sprintf(` ORDER BY due_to, id LIMIT %d`, limit+1), w.args, withoutNumber))
+	if err != nil || len(found) <= limit {
+		return FollowUpPage{FollowUps: found}, err
+	}
+	last := found[limit-1]
+	return FollowUpPage{found[:limit], pageMark(last.DueTo, last.ID)}, nil
+}
+
 // FollowUp gives one of them. ErrUnknownFollowUp.
 func (s *Store) FollowUp(ctx context.Context, id string) (FollowUp, error) {
 	for f, err := range rows(ctx, s.read, "read follow-up", `SELECT `+followUpColumns+` FROM follow_ups WHERE id = $1`, []any{id}, withoutNumber) {

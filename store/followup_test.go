@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -147,6 +148,49 @@ func TestSurveysAndTransfers(t *testing.T) {
 		must(t, err)
 		if len(all) != 2 || all[0] != inside || all[1] != outside {
 			t.Errorf("got %+v", all)
+		}
+	})
+}
+
+// What is owed is never out of sight, however long overdue, and comes in pages.
+func TestOwedFollowUps(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		s, ctx, now := d.open(t, "n1"), t.Context(), time.Now()
+		for id, due := range map[string]time.Duration{"a": -400 * 24 * time.Hour, "b": -8 * 24 * time.Hour, "c": time.Hour, "d": time.Hour, "e": 30 * 24 * time.Hour, "s": -time.Hour, "t": -8 * 24 * time.Hour} {
+			f := owe(id, 0)
+			f.DueFrom, f.DueTo = now.Add(due-time.Hour), now.Add(due)
+			_, err := s.AddFollowUp(ctx, f)
+			must(t, err)
+		}
+		must(t, s.CloseFollowUp(ctx, tester, "s", FollowUpDone))
+		must(t, s.CloseFollowUp(ctx, tester, "t", FollowUpDone))
+		week := 7 * 24 * time.Hour
+		for want, q := range map[string]FollowUpSearch{
+			"a,b,c,d": {Until: now.Add(week)}, "a b,c d,": {Until: now.Add(week), Limit: 2}, "a b s,c d,": {Until: now.Add(week), Limit: 3, Settled: now.Add(-week)},
+		} {
+			var pages []string
+			for {
+				page, err := s.OwedFollowUps(ctx, q)
+				must(t, err)
+				for _, f := range page.FollowUps {
+					pages = append(pages, f.ID)
+					if f.Caller != "" {
+						t.Error("a number is shown")
+					}
+				}
+				if n := len(page.FollowUps); q.Limit > 0 && n > q.Limit {
+					t.Errorf("%d on a page", n)
+				}
+				if q.After = page.Next; q.After == "" {
+					break
+				}
+			}
+			if got := strings.Join(pages, ""); got != strings.NewReplacer(" ", "", ",", "").Replace(want) {
+				t.Errorf("%+v: got %s, want %s", q, got, want)
+			}
+		}
+		if _, err := s.OwedFollowUps(ctx, FollowUpSearch{After: "x"}); !errors.Is(err, ErrBadPage) {
+			t.Errorf("got %v", err)
 		}
 	})
 }

@@ -14,8 +14,8 @@ import (
 // FollowUps is what the API needs of where the calls we owe are kept. Each act
 // tells the audit, or is not done.
 type FollowUps interface {
-	// Owed gives those that are, or were, due at some time between two moments.
-	Owed(ctx context.Context, from, to time.Time) ([]store.FollowUp, error)
+	// Owed gives a page of those that fit; store.ErrBadPage.
+	Owed(ctx context.Context, q store.FollowUpSearch) (store.FollowUpPage, error)
 	// Claim takes one for a time and gives it with the number to call;
 	// store.ErrUnknownFollowUp, store.ErrNotHeld.
 	Claim(ctx context.Context, by By, id string, hold time.Duration) (store.FollowUp, error)
@@ -62,7 +62,9 @@ const (
 	longestClaim = 24 * time.Hour
 )
 
-// list gives those due within so many days from now, before or behind.
+// list answers {"follow_ups": […], "next": "…"}: all that is owed and due within so
+// many days from now, however long overdue, and if asked for what was due within so
+// many days before now and is settled. Next, given back as after, asks for more.
 func (a *followUpAPI) list(w http.ResponseWriter, r *http.Request) {
 	days, err := strconv.Atoi(r.FormValue("days"))
 	if r.FormValue("days") == "" {
@@ -72,21 +74,32 @@ func (a *followUpAPI) list(w http.ResponseWriter, r *http.Request) {
 		fail(w, &apiError{http.StatusBadRequest, "bad_days", "days is a number from 1 to " + strconv.Itoa(mostDays)})
 		return
 	}
+	now, span := time.Now(), time.Duration(days)*24*time.Hour
+	q := store.FollowUpSearch{Until: now.Add(span), After: r.FormValue("after")}
+	if r.FormValue("all") == "true" {
+		q.Settled = now.Add(-span)
+	}
+	if limit := r.FormValue("limit"); limit != "" {
+		if q.Limit, err = strconv.Atoi(limit); err != nil || q.Limit < 1 || q.Limit > maxPage {
+			fail(w, &apiError{http.StatusBadRequest, "bad_limit", "limit is from 1 to " + strconv.Itoa(maxPage)})
+			return
+		}
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
-	now, span := time.Now(), time.Duration(days)*24*time.Hour
-	all, err := a.owed.Owed(ctx, now.Add(-span), now.Add(span))
+	page, err := a.owed.Owed(ctx, q)
 	if err != nil {
 		fail(w, a.explain(err))
 		return
 	}
-	shown := []FollowUp{}
-	for _, f := range all {
-		if f.Settled.IsZero() || r.FormValue("all") == "true" {
-			shown = append(shown, shownFollowUp(f))
-		}
+	answer := struct {
+		FollowUps []FollowUp `json:"follow_ups"`
+		Next      string     `json:"next,omitempty"`
+	}{make([]FollowUp, len(page.FollowUps)), page.Next}
+	for i, f := range page.FollowUps {
+		answer.FollowUps[i] = shownFollowUp(f)
 	}
-	reply(w, http.StatusOK, map[string][]FollowUp{"follow_ups": shown})
+	reply(w, http.StatusOK, answer)
 }
 
 func (a *followUpAPI) claim(w http.ResponseWriter, r *http.Request) {
@@ -140,6 +153,8 @@ func (a *followUpAPI) settle(w http.ResponseWriter, r *http.Request) {
 
 func (a *followUpAPI) explain(err error) *apiError {
 	switch {
+	case errors.Is(err, store.ErrBadPage):
+		return &apiError{http.StatusBadRequest, "bad_after", "after is not the next of a page"}
 	case errors.Is(err, store.ErrUnknownFollowUp):
 		return &apiError{http.StatusNotFound, "unknown_followup", "there is no such follow-up"}
 	case errors.Is(err, store.ErrNotHeld):

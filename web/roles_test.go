@@ -63,8 +63,16 @@ var someFollowUps = []store.FollowUp{
 	{ID: "f2", Kind: store.Callback, Queue: "claims", Settled: time.Unix(1, 0).UTC(), Result: store.FollowUpDone},
 }
 
-func (c *cabinet) Owed(context.Context, time.Time, time.Time) ([]store.FollowUp, error) {
-	return someFollowUps, nil
+func (c *cabinet) Owed(_ context.Context, q store.FollowUpSearch) (store.FollowUpPage, error) {
+	switch {
+	case q.After == "x":
+		return store.FollowUpPage{}, store.ErrBadPage
+	case q.Limit == 1:
+		return store.FollowUpPage{FollowUps: someFollowUps[:1], Next: "more"}, nil
+	case q.Settled.IsZero():
+		return store.FollowUpPage{FollowUps: someFollowUps[:1]}, nil
+	}
+	return store.FollowUpPage{FollowUps: someFollowUps}, nil
 }
 
 func (c *cabinet) Claim(_ context.Context, by By, id string, hold time.Duration) (store.FollowUp, error) {
@@ -180,6 +188,9 @@ func TestFollowUps(t *testing.T) {
 		{"GET", "", "", 200, `"id":"f1"`, ""},
 		{"GET", "?all=true&days=30", "", 200, `"result":"done"`, ""},
 		{"GET", "?days=x", "", 400, "bad_days", ""},
+		{"GET", "?limit=1", "", 200, `"next":"more"`, ""},
+		{"GET", "?limit=1001", "", 400, "bad_limit", ""},
+		{"GET", "?after=x", "", 400, "bad_after", ""},
 		{"POST", "/f1/claim", `{}`, 200, `"number":"+15550100"`, "loopback claim f1 30m0s"},
 		{"POST", "/f1/claim", `{"for":"2h"}`, 200, `"number":"+15550100"`, "loopback claim f1 2h0m0s"},
 		{"POST", "/f1/claim", `{"for":"25h"}`, 400, "bad_for", ""},

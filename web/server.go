@@ -14,7 +14,7 @@
 //	POST /api/v1/agents/{id}/state   {"state": "ready"}, {"state": "paused", "reason": "lunch"}, {"state": "wrapup_done"}
 //	GET  /api/v1/queues              this node's figures by queue and language
 //	GET  /api/v1/report              figures of all nodes by interval: ?from&to&interval&by&format&resolution, as bugle report has them
-//	GET  /api/v1/followups           calls we owe: ?days=7&all=true
+//	GET  /api/v1/followups           calls we owe: ?days=7&all=true&limit&after
 //	POST /api/v1/followups/{id}/claim   {"for": "30m"}: take one, and be given the number
 //	POST /api/v1/followups/{id}/settle  {"result": "done"}, "failed" or "dropped"
 //	GET  /api/v1/calls               search: ?from&to&caller_hash&number&agent&queue&result&termination&limit&after

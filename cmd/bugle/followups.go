@@ -19,7 +19,7 @@ import (
 func followUps(env environment, args []string) error {
 	flags := flag.NewFlagSet("followups", flag.ContinueOnError)
 	path := flags.String("c", defaultConfig, "configuration `file`")
-	days := flags.Int("days", 7, "list: due up to so many `days` ago or ahead")
+	days := flags.Int("days", 7, "list: due up to so many `days` ahead, and with -all ago; what is overdue is always listed")
 	all := flags.Bool("all", false, "list: those that are settled too")
 	hold := flags.Duration("for", 30*time.Minute, "claim: nobody else gets it for this `time`")
 	flags.SetOutput(env.err)
@@ -52,21 +52,28 @@ func listFollowUps(ctx context.Context, env environment, s *store.Store, days in
 	w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tKIND\tQUEUE\tLANGUAGE\tPLACE\tDUE\tATTEMPTS\tHOLDER\tRESULT")
 	now, span := time.Now(), time.Duration(days)*24*time.Hour
-	for f, err := range s.FollowUps(ctx, now.Add(-span), now.Add(span)) {
+	q := store.FollowUpSearch{Until: now.Add(span)}
+	if all {
+		q.Settled = now.Add(-span)
+	}
+	for {
+		page, err := s.OwedFollowUps(ctx, q)
 		if err != nil {
 			return err
 		}
-		if !f.Settled.IsZero() && !all {
-			continue
+		for _, f := range page.FollowUps {
+			holder := f.Holder
+			if f.Settled.IsZero() && f.HeldTo.Before(now) {
+				holder = ""
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", f.ID, f.Kind, f.Queue, f.Language,
+				f.Place.Format(time.DateTime), f.DueTo.Format(time.DateTime), f.Attempts, holder, f.Result)
 		}
-		holder := f.Holder
-		if f.Settled.IsZero() && f.HeldTo.Before(now) {
-			holder = ""
+		if err := w.Flush(); err != nil || page.Next == "" {
+			return err
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", f.ID, f.Kind, f.Queue, f.Language,
-			f.Place.Format(time.DateTime), f.DueTo.Format(time.DateTime), f.Attempts, holder, f.Result)
+		q.After = page.Next
 	}
-	return w.Flush()
 }
 
 func claimFollowUp(ctx context.Context, env environment, s *store.Store, id string, hold time.Duration) error {
@@ -85,14 +92,8 @@ type owed struct {
 	events event.Emitter
 }
 
-func (o owed) Owed(ctx context.Context, from, to time.Time) (all []store.FollowUp, err error) {
-	for f, err := range o.store.FollowUps(ctx, from, to) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, f)
-	}
-	return all, nil
+func (o owed) Owed(ctx context.Context, q store.FollowUpSearch) (store.FollowUpPage, error) {
+	return o.store.OwedFollowUps(ctx, q)
 }
 
 func (o owed) Claim(ctx context.Context, by web.By, id string, hold time.Duration) (store.FollowUp, error) {
