@@ -121,6 +121,13 @@ line 5: language "en" is given twice; remove one
 line 7: tier is "x"; it must be from 1 to 3
 line 8: 2 fields where the heading has 5`},
 		{"quotes", "id,languages\nanna,en:5\nben,\"en\"x\ncleo,en:1\n", "line 3: not CSV: extraneous or missing \" in quoted-field; put a field that holds a comma or a quote in quotes, and double each quote in it"},
+		{"every bad line", "\uFEFFid;languages\nanna;en:9\nben;\"en\"x\n\"cleo;en:1\n\ndora;en:8\neve\n\"fay\";en:7\n",
+			`line 2: language "en" at level "9"; write it as en:3; levels are 1 to 5
+line 3: not CSV: extraneous or missing " in quoted-field; put a field that holds a comma or a quote in quotes, and double each quote in it
+line 4: not CSV: extraneous or missing " in quoted-field; put a field that holds a comma or a quote in quotes, and double each quote in it
+line 6: language "en" at level "8"; write it as en:3; levels are 1 to 5
+line 7: 1 fields where the heading has 2
+line 8: language "en" at level "7"; write it as en:3; levels are 1 to 5`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

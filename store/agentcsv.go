@@ -144,11 +144,16 @@ func (s *Store) ExportAgents(ctx context.Context, w io.Writer) error {
 
 // readAgents reads a whole file, noting every mistake.
 func readAgents(r io.Reader, v Vocabulary) (map[string]config.Agent, BadLines, error) {
-	in, heading, bad, err := openCSV(r)
+	all, err := io.ReadAll(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	all = bytes.TrimPrefix(all, []byte("\uFEFF")) // Excel's byte order mark
+	in, heading, bad, err := openCSV(bytes.NewReader(all))
 	if err != nil || bad != nil {
 		return nil, bad, err
 	}
-	f := file{v: v, heading: heading, agents: map[string]config.Agent{}, first: map[string]int{}}
+	f := file{v: v, all: all, heading: heading, agents: map[string]config.Agent{}, first: map[string]int{}}
 	for {
 		record, err := in.Read()
 		var syntax *csv.ParseError
@@ -156,10 +161,10 @@ func readAgents(r io.Reader, v Vocabulary) (map[string]config.Agent, BadLines, e
 		case err == io.EOF:
 			return f.agents, f.bad, nil
 		case errors.As(err, &syntax) && errors.Is(err, csv.ErrFieldCount):
-			f.note(syntax.Line, fmt.Sprintf("%d fields where the heading has %d", len(record), len(heading)), "")
+			f.note(f.above+syntax.Line, fmt.Sprintf("%d fields where the heading has %d", len(record), len(heading)), "")
 		case errors.As(err, &syntax):
-			f.note(syntax.Line, "not CSV: "+syntax.Err.Error(), `put a field that holds a comma or a quote in quotes, and double each quote in it`)
-			return nil, f.bad, nil // where the next line begins is anybody's guess
+			f.note(f.above+syntax.StartLine, "not CSV: "+syntax.Err.Error(), `put a field that holds a comma or a quote in quotes, and double each quote in it`)
+			in = f.behind(syntax.StartLine, in.Comma)
 		case err != nil:
 			return nil, nil, err
 		default:
@@ -171,9 +176,6 @@ func readAgents(r io.Reader, v Vocabulary) (map[string]config.Agent, BadLines, e
 // openCSV reads the heading: which column is where, -1 for those that are not.
 func openCSV(r io.Reader) (*csv.Reader, map[string]int, BadLines, error) {
 	buffered := bufio.NewReader(r)
-	if mark, _ := buffered.Peek(3); bytes.Equal(mark, []byte("\uFEFF")) {
-		_, _ = buffered.Discard(3) // Excel's byte order mark
-	}
 	start, _ := buffered.Peek(4096)
 	firstLine, _, _ := bytes.Cut(start, []byte("\n"))
 	in := csv.NewReader(buffered)
@@ -213,6 +215,8 @@ func openCSV(r io.Reader) (*csv.Reader, map[string]int, BadLines, error) {
 // file is what has been read so far.
 type file struct {
 	v       Vocabulary
+	all     []byte
+	above   int // lines before those that are being read
 	heading map[string]int
 	agents  map[string]config.Agent
 	first   map[string]int // line of each id
@@ -223,8 +227,21 @@ func (f *file) note(line int, what, remedy string) {
 	f.bad = append(f.bad, BadLine{line, what, remedy})
 }
 
+// behind has the reading go on behind a line that is no CSV, counted as the reader
+// does: a quote that is never closed must not swallow the rest.
+func (f *file) behind(line int, comma rune) *csv.Reader {
+	f.above += line
+	rest := f.all
+	for range f.above {
+		_, rest, _ = bytes.Cut(rest, []byte("\n"))
+	}
+	in := csv.NewReader(bytes.NewReader(rest))
+	in.Comma, in.FieldsPerRecord = comma, len(f.heading)
+	return in
+}
+
 func (f *file) agent(in *csv.Reader, record []string) {
-	line := func(column string) int { l, _ := in.FieldPos(max(f.heading[column], 0)); return l }
+	line := func(column string) int { l, _ := in.FieldPos(max(f.heading[column], 0)); return f.above + l }
 	field := func(column string) string {
 		if i, ok := f.heading[column]; ok {
 			return strings.TrimSpace(record[i])
