@@ -30,14 +30,16 @@ type Mix struct {
 	shard *shard // nil before the first leg
 }
 
-// NewMix makes a mix. It is served on the shard of the first leg in it.
+// NewMix makes a mix. It is served on the shard of the first leg in it, or, if
+// several come in first, of the first at a shared port.
 func (e *Engine) NewMix() *Mix {
 	return &Mix{engine: e, room: new(room)}
 }
 
 // Join lets legs talk with all who are in the mix: they hear everybody and are
 // heard by everybody. They come in at once, so that those who were bridged to
-// each other miss nothing. A leg that is in already changes its part.
+// each other miss nothing; if they have to move to the mix's shard for it, they
+// may miss a packet or two. A leg that is in already changes its part.
 //
 // Errors: ErrClosed and ErrNoMix; then nothing has changed.
 func (m *Mix) Join(legs ...*Leg) error { return m.enter(party{speaks: true}, nil, legs...) }
@@ -109,7 +111,7 @@ func (m *Mix) gather(legs []*Leg) (*shard, error) {
 		return nil, ErrClosed
 	}
 	if m.shard == nil {
-		m.shard = legs[0].where()
+		m.shard = anchor(legs).where()
 	}
 	for _, l := range legs {
 		l.move(m.shard)

@@ -1,5 +1,7 @@
 package media
 
+import "slices"
+
 // A leg can move to another shard, as it must when it is bridged to a leg there.
 // The old shard lets go of the leg between two beats and hands it to the new one
 // as a command; what is asked of the leg meanwhile waits at the new shard, so
@@ -82,6 +84,10 @@ func (s *shard) depart(st *stream, to *shard) {
 // turns it missed on the way.
 func (s *shard) adopt(st *stream) {
 	s.enlist(st)
+	if seat := st.seat; st.detour != nil && seat.port.shard == s {
+		st.follow(s.next) // what came before it was back
+		st.detour, seat.detour = nil, nil
+	}
 	for n := st.due; n < s.next; n += int64(phases) {
 		if n >= s.next-catchUp {
 			s.serve(st, n)
@@ -126,22 +132,23 @@ func (s *shard) leave(st *stream, to *shard) {
 	to.do(func(int64) { to.arrived(st) })
 }
 
-// gather brings legs to one shard: that of the first at a shared port, or else
-// of the first. Closing the engine waits for it.
+// anchor gives the leg to whose shard legs are brought together: the first at a
+// shared port, which then needs no detour, or else the first.
+func anchor(legs []*Leg) *Leg {
+	if i := slices.IndexFunc(legs, (*Leg).shares); i >= 0 {
+		return legs[i]
+	}
+	return legs[0]
+}
+
+// gather brings legs to their anchor's shard. Closing the engine waits for it.
 func (e *Engine) gather(legs ...*Leg) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return ErrClosed
 	}
-	to := legs[0]
-	for _, l := range legs {
-		if l.shares() {
-			to = l
-			break
-		}
-	}
-	shard := to.where()
+	shard := anchor(legs).where()
 	for _, l := range legs {
 		l.move(shard)
 	}

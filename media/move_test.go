@@ -60,6 +60,13 @@ func TestLegsMoveInMidTalk(t *testing.T) {
 					}
 					e.mu.Unlock()
 					talk(7)
+					for _, leg := range []*Leg{a, b} {
+						idle := make(chan bool, 1)
+						leg.do(func(s *stream, _ int64) { idle <- s.detour != nil && s.seat.port.shard == s.shard })
+						if <-idle {
+							t.Error("a leg that is back where its port is has kept its detour")
+						}
+					}
 				}
 				if err := a.Bridge(b); err != nil {
 					t.Fatal(err)

@@ -165,7 +165,7 @@ func (s *stream) sendReport(now int64, bye bool) {
 	own := ownReport{
 		ssrc: s.out.ssrc, cname: r.cname, bye: bye,
 		sending: c.PacketsOut > max(r.sentBefore, r.earlier.packets),
-		ntp:     ntpTime(s.shard.start.Add(elapsed)), timestamp: s.out.now(now * beatSize),
+		ntp:     ntpTime(s.shard.start.Add(elapsed)), timestamp: s.out.sounding(now * beatSize),
 		packets: uint32(c.PacketsOut - r.earlier.packets), octets: uint32(r.octets - r.earlier.octets),
 		hears: c.sequence.expected > 0,
 	}

@@ -40,11 +40,9 @@ type reception struct {
 
 // report is what a compound RTCP packet says, as far as it concerns a leg.
 type report struct {
-	ssrc  uint32    // its sender's
 	sr    bool      // it has the sender's clock:
 	ntp   uint64    // in NTP format
-	about reception // of our stream; ssrc 0 if there is nothing of it
-	bye   bool      // the sender has left
+	about reception // of our stream, but for what nobody asks; ssrc 0 if there is nothing of it
 }
 
 // parseReport reads a compound packet by the rules of RFC 3550, appendix A.2:
@@ -89,7 +87,6 @@ func (r *report) read(part []byte, kind uint8, ours uint32) bool {
 		if len(part) < rtcpHeader {
 			return false
 		}
-		r.ssrc = binary.BigEndian.Uint32(part[4:])
 		blocks := part[rtcpHeader:]
 		if kind == rtcpSR {
 			if len(blocks) < senderInfo {
@@ -108,23 +105,18 @@ func (r *report) read(part []byte, kind uint8, ours uint32) bool {
 			blocks = blocks[reportBlock:]
 		}
 	case rtcpBYE:
-		if len(part) < 4+4*count {
-			return false
-		}
-		r.bye = r.bye || count > 0
+		return len(part) >= 4+4*count
 	}
 	return true
 }
 
 func readReception(b []byte) reception {
 	return reception{
-		ssrc:     binary.BigEndian.Uint32(b),
-		fraction: b[4],
-		lost:     int32(binary.BigEndian.Uint32(b[4:])<<8) >> 8, // 24 bits, signed
-		highest:  binary.BigEndian.Uint32(b[8:]),
-		jitter:   binary.BigEndian.Uint32(b[12:]),
-		lastSR:   binary.BigEndian.Uint32(b[16:]),
-		delay:    binary.BigEndian.Uint32(b[20:]),
+		ssrc:   binary.BigEndian.Uint32(b),
+		lost:   int32(binary.BigEndian.Uint32(b[4:])<<8) >> 8, // 24 bits, signed
+		jitter: binary.BigEndian.Uint32(b[12:]),
+		lastSR: binary.BigEndian.Uint32(b[16:]),
+		delay:  binary.BigEndian.Uint32(b[20:]),
 	}
 }
 

@@ -53,7 +53,9 @@ func TestReportsAreReadByOthers(t *testing.T) {
 			t.Errorf("%s: ends with %T", name, all[len(all)-1])
 		}
 		back, ok := parseReport(b[:n], 7)
-		if !ok || back.ssrc != 42 || back.sr != r.sending || back.bye != r.bye || r.hears && back.about != about {
+		heeded := about
+		heeded.fraction, heeded.highest = 0, 0
+		if !ok || back.sr != r.sending || r.hears && back.about != heeded {
 			t.Errorf("%s: read back as %+v, %v", name, back, ok)
 		}
 	}
@@ -72,7 +74,7 @@ func TestReportsOfOthersAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, ok := parseReport(raw, 2)
-	want := report{ssrc: 5, sr: true, ntp: 1 << 40, bye: true, about: reception{ssrc: 2, fraction: 3, lost: 4, jitter: 5, lastSR: 6, delay: 7}}
+	want := report{sr: true, ntp: 1 << 40, about: reception{ssrc: 2, lost: 4, jitter: 5, lastSR: 6, delay: 7}}
 	if !ok || got != want {
 		t.Errorf("read %+v, %v; want %+v", got, ok, want)
 	}
@@ -104,7 +106,7 @@ func TestMalformedReportsAreRefused(t *testing.T) {
 		}
 	}
 	padded := []byte{0xA0, 201, 0, 2, 0, 0, 0, 5, 0, 0, 0, 4}
-	if got, ok := parseReport(padded, 1); !ok || got.ssrc != 5 {
+	if got, ok := parseReport(padded, 1); !ok {
 		t.Errorf("padding: %+v, %v", got, ok)
 	}
 }
@@ -133,7 +135,7 @@ func FuzzRTCP(f *testing.F) {
 			return
 		}
 		var sr rtcp.SenderReport
-		if got.sr && raw[1] == rtcpSR && raw[0]&0x20 == 0 && len(raw) == 4+4*(int(raw[2])<<8|int(raw[3])) && sr.Unmarshal(raw) == nil && (sr.SSRC != got.ssrc || sr.NTPTime != got.ntp) {
+		if got.sr && raw[1] == rtcpSR && raw[0]&0x20 == 0 && len(raw) == 4+4*(int(raw[2])<<8|int(raw[3])) && sr.Unmarshal(raw) == nil && sr.NTPTime != got.ntp {
 			t.Errorf("read %+v, another reads %+v", got, sr)
 		}
 	})

@@ -24,7 +24,8 @@ const (
 
 // sender numbers what goes out to one far end. Whatever the source, the far
 // end sees one SSRC, a sequence without holes of our making, and timestamps
-// that follow the engine's clock and never go back (RFC 3550, section 5.1).
+// that follow the engine's clock (RFC 3550, section 5.1). They go back only where
+// those of a stream that is passed on do, by less than relayDrift.
 // Only a codec on another clock rate begins another stream (RFC 7160, section
 // 4.1): see tune.
 type sender struct {
@@ -45,6 +46,9 @@ type relay struct {
 	sequence  uint16 // added to its sequence numbers
 	timestamp uint32 // added to its timestamps
 	first     uint16 // the first sequence number of ours it may use
+	newest    uint32 // the timestamp of ours that its newest audio bears
+	at        int64  // passed on at this time
+	heard     bool   // there was any
 	key       keyTime
 }
 
@@ -113,6 +117,15 @@ func (s *sender) frame(clock int64) header {
 	return h
 }
 
+// sounding gives the timestamp of what is sent at a time, for reports: what is
+// passed on may lie beside our clock.
+func (s *sender) sounding(clock int64) uint32 {
+	if s.relay.on && s.relay.heard {
+		return s.relay.newest + uint32(clock-s.relay.at)*s.rate
+	}
+	return s.now(clock)
+}
+
 // switched says that the next audio comes from another source.
 func (s *sender) switched() {
 	s.spurt = true
@@ -138,6 +151,9 @@ func (s *sender) pass(p *packet, clock int64, units int) (header, bool) {
 	h.marker = p.marker || (s.spurt && units > 0)
 	if units > 0 {
 		s.spurt = false
+		if h.sequence == s.sequence {
+			s.relay.newest, s.relay.at, s.relay.heard = h.timestamp, clock, true
+		}
 	}
 	if end := h.timestamp + uint32(units); int32(end-s.end) > 0 {
 		s.end = end

@@ -164,3 +164,29 @@ func TestSenderBeginsInTheLowerHalf(t *testing.T) {
 		}
 	}
 }
+
+// What our reports say of the time is right for what is heard, though a stream that
+// is passed on lies beside our clock.
+func TestReportsFollowWhatIsPassedOn(t *testing.T) {
+	s := newSender(0)
+	own := s.frame(0)
+	if got := s.sounding(0); got != own.timestamp {
+		t.Errorf("of our own %d, want %d", got, own.timestamp)
+	}
+	var last header
+	for n := range 10 {
+		late := uint32(0)
+		if n >= 5 {
+			late = sampleRate // the far end's clock leaps, by less than relayDrift
+		}
+		p := &packet{ssrc: 7, sequence: uint16(n), timestamp: uint32(n*frameSize) + late}
+		last, _ = s.pass(p, int64((n+1)*frameSize), frameSize)
+	}
+	if got := s.sounding(int64(11 * frameSize)); got != last.timestamp+uint32(frameSize) {
+		t.Errorf("a packet later %d, want %d", got-last.timestamp, frameSize)
+	}
+	own = s.frame(int64(12 * frameSize))
+	if got := s.sounding(int64(12 * frameSize)); s.relay.on || got != s.now(int64(12*frameSize)) {
+		t.Errorf("of our own again %d after %d", got, own.timestamp)
+	}
+}
