@@ -275,7 +275,7 @@ func (f flow) send(m gosip.Message) error {
 // plausible reports whether a datagram begins like a SIP message and its head
 // has nothing that could smuggle a header line past the parser: a bare LF, or NUL.
 func plausible(data []byte) bool {
-	if len(data) < 20 || data[0] < 'A' || data[0] > 'Z' {
+	if len(data) < 20 || data[0] <= ' ' || data[0] >= 0x7f {
 		return false
 	}
 	eol := -1

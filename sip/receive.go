@@ -45,6 +45,7 @@ func (s *Server) unanswerable(f flow) {
 
 // handle takes a message from its lane.
 func (s *Server) handle(in inbound) {
+	tidy(in.msg)
 	switch m := in.msg.(type) {
 	case *gosip.Response:
 		defer s.recovered("response", nil)

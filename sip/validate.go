@@ -48,7 +48,7 @@ func validate(req *gosip.Request) *fault {
 	switch {
 	case req.SipVersion != "SIP/2.0":
 		return &fault{code: 505, reason: "Version Not Supported"}
-	case req.CSeq().MethodName != req.Method:
+	case !strings.EqualFold(string(req.CSeq().MethodName), string(req.Method)): // sipgo writes one of them large
 		return &fault{code: 400, reason: "CSeq Method Mismatch"}
 	}
 	if !single(req) {
@@ -57,7 +57,7 @@ func validate(req *gosip.Request) *fault {
 	if !printable(req) {
 		return &fault{code: 400, reason: "Bad Character"}
 	}
-	if !req.From().Params.Has("tag") {
+	if !req.From().Params.Has("tag") && !old(req) {
 		return &fault{code: 400, reason: "Missing From Tag"}
 	}
 	switch req.Recipient.Scheme {
@@ -93,9 +93,44 @@ func validateBody(req *gosip.Request) *fault {
 	return nil
 }
 
+// old reports whether a request comes from a phone of RFC 2543, which has no tag
+// in From (RFC 3261 section 12.1.1 has us take that for an empty one).
+func old(req *gosip.Request) bool {
+	branch, _ := req.Via().Params.Get("branch")
+	return !strings.HasPrefix(branch, "z9hG4bK")
+}
+
+// tidy takes away the white space that the grammar allows around the parts of a
+// header and sipgo keeps: "; tag = x" has a tag.
+func tidy(m gosip.Message) {
+	if h := m.From(); h != nil {
+		tidyAddress(&h.Address, h.Params)
+	}
+	if h := m.To(); h != nil {
+		tidyAddress(&h.Address, h.Params)
+	}
+	if h := m.Via(); h != nil {
+		tidyParams(h.Params)
+	}
+	if c, ok := m.(interface{ Contact() *gosip.ContactHeader }); ok && c.Contact() != nil {
+		tidyAddress(&c.Contact().Address, c.Contact().Params)
+	}
+}
+
+func tidyAddress(u *gosip.Uri, ps gosip.HeaderParams) {
+	u.Host = strings.Trim(u.Host, " \t")
+	tidyParams(ps)
+}
+
+func tidyParams(ps gosip.HeaderParams) {
+	for i := range ps {
+		ps[i].K, ps[i].V = strings.Trim(ps[i].K, " \t"), strings.Trim(ps[i].V, " \t")
+	}
+}
+
 // single reports whether each header that may stand once stands once.
 func single(req *gosip.Request) bool {
-	var from, to, callID, cseq int
+	var from, to, callID, cseq, hops, length int
 	for _, h := range req.Headers() {
 		switch h.(type) {
 		case *gosip.FromHeader:
@@ -106,9 +141,13 @@ func single(req *gosip.Request) bool {
 			callID++
 		case *gosip.CSeqHeader:
 			cseq++
+		case *gosip.MaxForwardsHeader:
+			hops++
+		case *gosip.ContentLengthHeader:
+			length++
 		}
 	}
-	return from == 1 && to == 1 && callID == 1 && cseq == 1
+	return from == 1 && to == 1 && callID == 1 && cseq == 1 && hops <= 1 && length <= 1
 }
 
 // printable reports whether no header carries CR, LF or NUL. A bare LF would

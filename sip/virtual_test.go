@@ -23,6 +23,8 @@ type ether struct {
 	last  uint16
 	// wild, if set, says when each copy of a packet arrives; none is a loss.
 	wild func() []time.Duration
+	// sniff, if set, sees whatever is sent, wherever it goes.
+	sniff func(p []byte)
 }
 
 func newEther() *ether {
@@ -45,6 +47,9 @@ func (e *ether) send(from, to netip.AddrPort, p []byte) {
 		copies = wild()
 	}
 	p = append([]byte(nil), p...)
+	if e.sniff != nil {
+		e.sniff(p)
+	}
 	for _, d := range copies {
 		if d == 0 {
 			e.deliver(from, to, p)
