@@ -1,6 +1,7 @@
 package call
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"sync"
@@ -185,6 +186,45 @@ func TestLostByeIsNoticedByTheSilence(t *testing.T) {
 	caller.media.Close() // the phone is gone and has said nothing
 	h.ended(MediaLost)
 	h.await("the agent's leg to end", agent.leg.Done())
+	h.state("anna", router.Ready)
+	h.nothingLeft()
+}
+
+// silent is a phone that sends no sound before somebody speaks.
+type silent struct {
+	sip.Session
+	offer []byte
+}
+
+func (s *silent) Answer(offer []byte) ([]byte, error) {
+	s.offer = offer
+	answer, err := s.Session.Answer(bytes.Replace(offer, []byte("a=sendrecv"), []byte("a=sendonly"), 1))
+	answer = bytes.Replace(answer, []byte("a=recvonly"), []byte("a=sendrecv"), 1)
+	return bytes.Replace(answer, []byte("a=inactive"), []byte("a=sendrecv"), 1), err
+}
+
+// A phone with sound before the answer may ring for longer than a talk may be
+// silent.
+func TestAgentWhoseEarlySoundIsSilentTalks(t *testing.T) {
+	const silence = 300 * time.Millisecond
+	h := newHouse(t, func(c *config.Config) { c.Media.Silence = config.Duration(silence) })
+	h.register("anna")
+	caller := h.join()
+	agent := h.ringing()
+	phone := &silent{Session: agent.media}
+	must(t, agent.leg.AnswerEarly(phone))
+	time.Sleep(2 * silence)
+	must(t, agent.leg.Answer(phone))
+	h.facts.await(t, "visit.ended")
+	_, err := agent.media.Answer(phone.offer) // anna speaks
+	must(t, err)
+	select {
+	case <-caller.leg.Done():
+		t.Error("the caller was hung up as the agent answered")
+	case <-time.After(2 * silence):
+	}
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
 	h.state("anna", router.Ready)
 	h.nothingLeft()
 }

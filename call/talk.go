@@ -17,11 +17,16 @@ func (c *inbound) talk(agent *ring, talk *router.Talk) Termination {
 		talk.End(clock.stop(time.Now()))
 	}()
 	agent.limit.Stop()
+	held := agent.holds()
 	if err := c.media.Bridge(agent.media); err != nil {
 		c.log.Error("bridging", "agent", agent.offer.Agent, "error", err)
 		return Signalling
 	}
 	c.log.Info("talking", "agent", agent.offer.Agent)
+	if held {
+		clock.hold(time.Now())
+		c.media.PlayMusic(c.Music)
+	}
 	changed, widened := make(chan struct{}, 1), make(chan struct{})
 	ctx, stop := context.WithCancel(c.ctx)
 	defer func() { stop(); <-widened }()

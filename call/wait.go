@@ -223,6 +223,25 @@ func (r *ring) gone() bool {
 	}
 }
 
+// holds takes what the agent's media told while the phone rang, and says whether
+// the agent holds us. A phone with sound before the answer (183 with SDP) may
+// send none itself: that was no loss of an agent who is there now.
+func (r *ring) holds() (held bool) {
+	for {
+		select {
+		case e := <-r.media.Events():
+			switch e.(type) {
+			case media.Held:
+				held = true
+			case media.Resumed:
+				held = false
+			}
+		default:
+			return held
+		}
+	}
+}
+
 // stop silences the phone, or ends the talk on it, and gives nil.
 func (r *ring) stop() *ring {
 	if r == nil {

@@ -93,7 +93,8 @@ func (s *stream) sourceEnded() {
 	s.play(nil)
 }
 
-// bridge makes two streams hear each other, and nothing else.
+// bridge makes two streams hear each other, and nothing else. From now on each
+// is expected to speak, even if it was silent before, as a phone that rings is.
 func (s *stream) bridge(peer *stream) {
 	for _, st := range []*stream{s, peer} {
 		if st.peer != nil {
@@ -105,6 +106,7 @@ func (s *stream) bridge(peer *stream) {
 	for _, st := range []*stream{s, peer} {
 		st.unbuffer()
 		st.play(nil)
+		st.heard, st.lost = st.shard.next, false
 	}
 }
 

@@ -268,7 +268,7 @@ func (s *session) terms(audio *remoteAudio, formats []format, crypto *cryptoLine
 		rtcp: audio.rtcp,
 		mux:  audio.mux,
 		send: audio.direction.hears() && audio.address.IsValid(),
-		hear: audio.direction.speaks(),
+		hear: audio.direction.speaks() && !s.holding,
 	}
 	if t.mux {
 		t.rtcp = t.far

@@ -329,7 +329,10 @@ func TestHoldSaysThatWeDoNotListen(t *testing.T) {
 		t.Errorf("offered (%v)\n%s", err, got)
 	}
 	for theirs, ours := range map[string]string{"sendrecv": "sendonly", "recvonly": "sendonly", "sendonly": "inactive", "inactive": "inactive"} {
-		got, _, err := s.answer(farBody("m=audio 4000 RTP/AVP 0", "a="+theirs))
+		got, agreed, err := s.answer(farBody("m=audio 4000 RTP/AVP 0", "a="+theirs))
+		if agreed.hear {
+			t.Errorf("%s, and we hold: its silence would count as its end", theirs)
+		}
 		if err != nil || !strings.Contains(string(got), "a="+ours+"\r\n") {
 			t.Errorf("%s answered (%v)\n%s\nwant %s", theirs, err, got, ours)
 		}
