@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-load lint peers prompts music bench-call bench-store bench-media soak clean
+.PHONY: help build run test test-load fuzz lint peers prompts music bench-call bench-store bench-media soak clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,13 @@ test: peers ## all tests with the race detector (not the load tests)
 	$(GO) test -race -timeout 10m -count=1 $$($(GO) list ./... | grep -v /test/e2e)
 	$(GO) test -race -timeout 10m -count=1 ./test/e2e
 	$(GO) test -run '^$$' -fuzz FuzzLeg -fuzztime 15s -fuzzminimizetime 20x ./sip
+
+FUZZTIME ?= 30s
+
+fuzz: ## every fuzz target of every room, FUZZTIME (30s) each
+	@set -e; git grep -o '^func Fuzz[A-Za-z0-9]*' -- '*_test.go' | sed -E 's|(.*)/[^/]*:func (.*)|./\1 \2|' | \
+	while read -r room target; do echo "$$room $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$room </dev/null; done
 
 test-load: peers build ## load tests on a plain build
 	$(GO) test -tags load -count=1 -timeout 30m -v ./test/load/...

@@ -57,3 +57,62 @@ func TestPlayingAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestTalkingAtSharedPortsAllocatesNothing holds that a beat in which bridged legs
+// at shared ports talk allocates nothing, in one law, between the two, and with an
+// end encrypted.
+func TestTalkingAtSharedPortsAllocatesNothing(t *testing.T) {
+	const pairs = 6
+	sh := testShard()
+	sh.lateness = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "lateness"})
+	at, reports := newFarEnd(t), newFarEnd(t)
+	port := newSharedPort(sh, socketPair{at.fd, reports.fd}, at.address.Port())
+	sh.ports = []*sharedPort{port}
+	var streams []*stream
+	var ends []*farEnd
+	var secrets []*secure // of the far ends
+	for i := range 2 * pairs {
+		far := newFarEnd(t)
+		far.to.set(at.address)
+		st := &stream{shard: sh, out: newSender(0), events: make(chan Event, eventBuffer), gone: make(chan struct{})}
+		st.bind()
+		st.seat = port.take(st, far.address)
+		sh.add(st)
+		agreed, secret := bareTerms([]Codec{PCMU, PCMU, PCMU, PCMA}[i%4], far.address), (*secure)(nil)
+		if i >= 2*pairs-4 {
+			agreed.secure, secret = pair(t, suites[i%len(suites)])
+		}
+		st.agree(agreed, 0)
+		if i%2 == 1 {
+			st.bridge(streams[i-1])
+		}
+		streams, ends, secrets = append(streams, st), append(ends, far), append(secrets, secret)
+	}
+	frame := make([]byte, headerSize+frameSize+sealSize)
+	beat := int64(0)
+	allocations := testing.AllocsPerRun(200, func() {
+		for i, far := range ends {
+			far.sequence++
+			h := header{payloadType: streams[i].terms.codec.payloadType(), sequence: far.sequence, timestamp: uint32(beat) * uint32(beatSize), ssrc: far.ssrc}
+			raw := frame[:headerSize+frameSize]
+			h.put(raw)
+			if secrets[i] != nil {
+				raw, _ = secrets[i].seal(raw)
+			}
+			send(far.fd, raw, &far.to)
+			far.in.receive(far.fd, farInbox)
+		}
+		for range phases {
+			sh.due(sh.deadline(beat))
+			beat++
+		}
+	})
+	if allocations != 0 && !raceDetector {
+		t.Errorf("%v allocations in a turn", allocations)
+	}
+	for i, st := range streams {
+		if st.counts.PacketsIn < 190 || st.counts.PacketsOut < 190 || st.counts.Strangers > 0 {
+			t.Errorf("stream %d took no part: %+v", i, st.counts.Stats)
+		}
+	}
+}
