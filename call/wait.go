@@ -148,10 +148,11 @@ func (c *inbound) ring(o router.Offer) (*ring, error) {
 		return nil, fmt.Errorf("media for agent %s: %w", o.Agent, err)
 	}
 	leg, err := c.Dial(sip.Target{
-		Binding: &binding,
-		From:    c.leg.Caller(),
-		Display: fmt.Sprintf("%s %s", o.Visit.Queue, o.Visit.Language),
-		Call:    c.id,
+		Binding:  &binding,
+		From:     c.leg.Caller(),
+		Withheld: c.leg.Withheld(),
+		Display:  fmt.Sprintf("%s %s", o.Visit.Queue, o.Visit.Language),
+		Call:     c.id,
 	}, side)
 	if err != nil {
 		side.Close()

@@ -21,6 +21,7 @@ type Target struct {
 	Headers  map[string]string // further headers: X-…, Alert-Info, Call-Info, P-Asserted-Identity
 	Auth     *Auth             // answers a digest challenge
 	Replaces *Replaces         // the dialog of the callee's whose place the call takes (RFC 3891)
+	Withheld bool              // the caller withholds his number: From is anonymous (RFC 3323), whatever it would be
 	AskOffer bool              // send no description: the far end makes the offer, the ACK brings our answer
 }
 
@@ -70,6 +71,9 @@ func (s *Server) Dial(t Target, session Session) (*Leg, error) { return s.dial(t
 
 // dial is Dial, and, with a hunt, DialTrunk.
 func (s *Server) dial(t Target, session Session, h *hunt) (*Leg, error) {
+	if t.Withheld {
+		t.From, t.FromHost = anonymousUser, anonymousHost
+	}
 	uri, routes, err := t.parse()
 	if err != nil {
 		return nil, fmt.Errorf("dialling: %w", err)

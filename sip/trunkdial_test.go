@@ -361,3 +361,21 @@ func TestUnreachableHost(t *testing.T) {
 	l.Hangup()
 	wait(t, "end", l.Done())
 }
+
+// TestWithheldTarget: a phone that is rung for a caller who withholds his number is
+// told none.
+func TestWithheldTarget(t *testing.T) {
+	lines(t, 1, nil, func(t *testing.T, s *Server, hosts []*wire) {
+		l, err := s.Dial(Target{URI: "sip:agent@" + hosts[0].addr(), Display: "general en", From: "+15550001", Withheld: true}, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		invite := hosts[0].recv("INVITE ")
+		if got, _, _ := strings.Cut(field(invite, "From"), ";tag"); got != `"general en" <sip:anonymous@anonymous.invalid>` {
+			t.Errorf("From %s", got)
+		}
+		hosts[0].answer(invite, "486 Busy", "x")
+		wantEnd(t, l, 486, ByRemote)
+		time.Sleep(time.Minute)
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/ivr"
@@ -69,6 +70,12 @@ func newSite(c *config.Config, prompts fs.FS, report io.Writer) (*site, error) {
 	problems := append(c.Warnings(), ivr.Check(c, set)...)
 	if c.Country != "" && !number.Known(c.Country) {
 		problems = append(problems, c.Problem(fmt.Sprintf("no numbering plan is known of country %q", c.Country), "write the two letters of ISO 3166: DE", "country"))
+	}
+	for i, t := range c.SIP.Trunks {
+		if t.Country != "" && !number.Known(t.Country) {
+			problems = append(problems, c.Problem(fmt.Sprintf("no numbering plan is known of country %q", t.Country), "write the two letters of ISO 3166: DE",
+				"sip", "trunks", strconv.Itoa(i), "country"))
+		}
 	}
 	problems.Sort()
 	for _, p := range problems {
