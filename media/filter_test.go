@@ -55,3 +55,14 @@ func TestFilterKnowsTheHosts(t *testing.T) {
 		}
 	}
 }
+
+// A kernel that does not say what it dropped has dropped nothing.
+func TestDropsThatAreNotToldAreNone(t *testing.T) {
+	p := newSharedPort(testShard(), socketPair{}, 40000)
+	p.sockets = socketPair{rtp: -1, rtcp: -1}
+	p.dropped = 7
+	p.countDrops()
+	if n := p.shard.counts.kernelDrops; n != 0 || p.dropped != 7 {
+		t.Errorf("%d drops counted; %d before", n, p.dropped)
+	}
+}

@@ -4,7 +4,8 @@ import "strings"
 
 // SendKeys presses keys (0-9, *, #, A-D) one after the other, 100 ms each: as
 // telephone events, or as tones to a far end that takes none. Audio to the far
-// end is withheld while a key sounds. ErrNoKeys: neither can be sent.
+// end is withheld while a key sounds. Of keys beyond the 64 that may wait, and of
+// those that new terms forbid meanwhile, nothing is sent. ErrNoKeys: neither can be sent.
 func (l *Leg) SendKeys(keys string) error {
 	codes, err := keyCodes(keys)
 	if err != nil {
@@ -16,7 +17,11 @@ func (l *Leg) SendKeys(keys string) error {
 	if !able {
 		return ErrNoKeys
 	}
-	l.do(func(s *stream, _ int64) { s.keyOut.codes = append(s.keyOut.codes, codes...) })
+	l.do(func(s *stream, _ int64) {
+		for _, code := range codes {
+			s.pressKey(code)
+		}
+	})
 	return nil
 }
 

@@ -46,8 +46,8 @@ func keyCodes(keys string) ([]uint8, error) {
 // keyCode gives the event code of a key, which is one of the sixteen.
 func keyCode(key rune) uint8 { return uint8(strings.IndexRune(keyNames, key)) }
 
-// keyRoom is how many keys that came from elsewhere may wait to be sent.
-const keyRoom = 16
+// keyRoom is how many keys may wait to be sent.
+const keyRoom = 64
 
 // add sends a key after those that wait, if they are not too many. It allocates
 // nothing.

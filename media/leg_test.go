@@ -3,6 +3,7 @@ package media
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -501,4 +502,22 @@ func TestEventsAreDroppedNotWaitedFor(t *testing.T) {
 			t.Errorf("the oldest event kept is %#v", first)
 		}
 	})
+}
+
+// Keys that the terms took away while they were on their way to the shard are
+// not sent, nor are more than may wait.
+func TestKeysThatCannotBeSentAreNot(t *testing.T) {
+	s := &stream{shard: testShard()}
+	s.bind()
+	s.pressKey(1)
+	if s.keyOut.sounding() {
+		t.Error("a key is sent to a far end that takes none")
+	}
+	s.terms = bareTerms(PCMU, netip.MustParseAddrPort("192.0.2.1:10"))
+	for range 2 * keyRoom {
+		s.pressKey(1)
+	}
+	if n := len(s.keyOut.codes); n != keyRoom {
+		t.Errorf("%d keys wait, want %d", n, keyRoom)
+	}
 }

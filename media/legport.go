@@ -160,7 +160,11 @@ func (l *Leg) here(run func(*stream, int64) bool) (bool, error) {
 // ask is here for another shard.
 func (l *Leg) ask(s *shard, run func(now int64) bool) (bool, error) {
 	reply := make(chan bool, 1)
-	s.do(func(now int64) { reply <- run(now) })
+	s.do(func(now int64) {
+		ok := false
+		defer func() { reply <- ok }() // also if it panics: somebody waits
+		ok = run(now)
+	})
 	return await(reply, s.done)
 }
 

@@ -20,7 +20,13 @@ func (broken) Seek(int64, int) (int64, error)   { panic("in a file") }
 // ends that leg, says so, and is noticed by nobody else.
 func TestPanicEndsOneLeg(t *testing.T) {
 	for name, burst := range map[string]func(*Leg){
-		"in its turn":  func(l *Leg) { l.do(func(s *stream, _ int64) { s.play(broken{}) }) },
+		"in its turn": func(l *Leg) { l.do(func(s *stream, _ int64) { s.play(broken{}) }) },
+		"in its end": func(l *Leg) {
+			l.do(func(s *stream, _ int64) {
+				s.party = new(party) // of no room: to leave it panics, too
+				s.play(broken{})
+			})
+		},
 		"in a command": func(l *Leg) { l.do(func(*stream, int64) { panic("in a command") }) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -52,7 +58,8 @@ func TestPanicEndsOneLeg(t *testing.T) {
 						t.Errorf("leg %d sent %d packets in a second", i, n)
 					}
 				}
-				if n := testutil.ToFloat64(engine.panics); n != 1 {
+				want := map[string]float64{"in its end": 2}[name]
+				if n := testutil.ToFloat64(engine.panics); n != max(1, want) {
 					t.Errorf("%v panics counted", n)
 				}
 			})
@@ -89,6 +96,26 @@ func TestPanicEndsOneRecording(t *testing.T) {
 		}
 		if n := testutil.ToFloat64(engine.panics); n != 2 {
 			t.Errorf("%v panics counted", n)
+		}
+	})
+}
+
+// TestPanicElsewhereEndsNothing holds that a panic in a shard's own work is caught,
+// and whoever waits for that work is told.
+func TestPanicElsewhereEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := sharingEngine(t, 1, 1)
+		leg, _ := shared(t, engine)
+		if ok, err := leg.ask(leg.where(), func(int64) bool { panic("in a question") }); ok || err != nil {
+			t.Errorf("answered %v, error %v", ok, err)
+		}
+		if n := testutil.ToFloat64(engine.panics); n != 1 {
+			t.Errorf("%v panics counted", n)
+		}
+		before := leg.Stats().PacketsOut
+		time.Sleep(time.Second)
+		if n := leg.Stats().PacketsOut - before; n < 49 {
+			t.Errorf("the shard's leg sent %d packets in a second", n)
 		}
 	})
 }

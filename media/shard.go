@@ -132,7 +132,7 @@ func (s *shard) obey() {
 		c, c.older, oldest = c.older, oldest, c
 	}
 	for c := oldest; c != nil; c = c.older {
-		c.run(s.next)
+		s.contain(c)
 		s.clear()
 	}
 }
@@ -160,8 +160,7 @@ func (s *shard) due(now time.Time) {
 // is, and sends what is to be sent together.
 func (s *shard) beat(n int64) {
 	for _, p := range s.ports {
-		p.drain(n)
-		p.drainReports(n)
+		s.drain(p, n)
 	}
 	turn := s.streams[n%int64(phases)]
 	for _, st := range turn {
@@ -172,6 +171,33 @@ func (s *shard) beat(n int64) {
 	s.glance(turn, n)
 	s.flush()
 	s.clear()
+}
+
+// contain runs a command; a panic in it is the end of that command alone.
+func (s *shard) contain(c *command) {
+	defer s.survive("command")
+	c.run(s.next)
+}
+
+// drain takes what has come to a shared port.
+func (s *shard) drain(p *sharedPort, n int64) {
+	defer s.survive("shared port")
+	p.drain(n)
+	p.drainReports(n)
+}
+
+// farewell tells a stream's far end and peers of its end.
+func (s *shard) farewell(st *stream) {
+	defer s.survive("end of a leg")
+	st.end(s.next)
+}
+
+// survive, deferred, catches a panic in what is done for no one leg, or for one
+// that has ended already.
+func (s *shard) survive(in string) {
+	if r := recover(); r != nil {
+		s.panicked(in, r)
+	}
 }
 
 // serve gives a stream its turn.
@@ -304,7 +330,8 @@ func (s *shard) remove(st *stream) {
 	}
 	s.drop(st)
 	s.load.Add(-1)
-	st.end(s.next)
+	s.farewell(st)
+	st.release(s.next)
 	s.ended(st.counts.stats())
 	if st.port != 0 {
 		s.pool.give(st.port)

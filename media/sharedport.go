@@ -172,6 +172,9 @@ func (p *sharedPort) host(a netip.Addr, change int) {
 // countDrops counts what the kernel has dropped since the last time.
 func (p *sharedPort) countDrops() {
 	now := drops(p.sockets.rtp)
+	if now < p.dropped {
+		return // the kernel did not say
+	}
 	p.shard.counts.kernelDrops += uint64(now - p.dropped)
 	p.dropped = now
 }

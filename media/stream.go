@@ -277,6 +277,10 @@ func (s *stream) end(now int64) {
 		s.tap.close()
 		s.tap = nil
 	}
+}
+
+// release gives back what a stream that has ended has of the system's.
+func (s *stream) release(now int64) {
 	s.socket.close()
 	switch seat := s.seat; {
 	case seat == nil:
