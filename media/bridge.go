@@ -54,10 +54,14 @@ func (s *stream) passAudio(p *packet, c Codec, now int64) {
 
 // passKey sends a telephone event on to the listener, if it takes them, counted on
 // the clock on which it takes them. Who hears us through a buffer, or takes
-// none, has the key pressed anew (see presses).
-func (s *stream) passKey(p *packet, c Codec, now int64) {
+// none, has the key pressed anew (see presses). What is left of a key that is over
+// goes on with the stream it was in, and begins none, where it were another key.
+func (s *stream) passKey(p *packet, c Codec, fresh bool, now int64) {
 	to := s.listener()
 	if to == nil || !to.terms.keys() || s.hidden || s.in != nil {
+		return
+	}
+	if !fresh && !to.out.follows(p, now*beatSize, false) {
 		return
 	}
 	keys := to.terms.keysFor(to.out.clock())

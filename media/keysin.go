@@ -41,21 +41,21 @@ type keyReader struct {
 }
 
 // read takes a telephone event's packet at a beat and tells the leg. The clock
-// is that of the payload type.
-func (r *keyReader) read(p *packet, clock int, now int64, tell func(Event)) {
+// is that of the payload type. False: it is of an event that is over.
+func (r *keyReader) read(p *packet, clock int, now int64, tell func(Event)) bool {
 	payload := p.payload()
 	if len(payload) < 4 || int(payload[0]) >= len(keyNames) {
-		return // not one of the sixteen keys: flash hook, fax tones
+		return true // not one of the sixteen keys: flash hook, fax tones
 	}
 	code, end := payload[0], payload[1]&0x80 != 0
 	duration := keyDuration(p)
 	switch {
 	case r.any && p.ssrc == r.ssrc && p.timestamp == r.timestamp:
 		if !r.down {
-			return
+			return false
 		}
 	case r.any && p.ssrc == r.ssrc && r.timestamp-p.timestamp < r.before+uint32(keyMemory*clock):
-		return
+		return false
 	case r.continues(p, code):
 		r.before += r.duration
 		r.timestamp, r.duration = p.timestamp, 0
@@ -69,6 +69,7 @@ func (r *keyReader) read(p *packet, clock int, now int64, tell func(Event)) {
 	if end {
 		r.finish(tell)
 	}
+	return true
 }
 
 // keyDuration gives how long a telephone event has lasted by its packet, in

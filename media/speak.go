@@ -75,11 +75,12 @@ func (s *stream) hears(c Codec, now int64) (audio []byte, whole bool) {
 }
 
 // fills tells whether the peer, whom the leg hears as its packets come, has sent
-// none for a while: it does not send silence, or holds us. The leg is sent silence
+// none for a while, nor is in the midst of a key: it does not send silence, or holds
+// us. The leg is sent silence
 // then, since many a phone and carrier takes the end of all packets for that of
 // the call.
 func (s *stream) fills(now int64) bool {
-	return s.source == nil && s.peer != nil && s.peer.in == nil && !s.keyOut.sounding() && now-s.passed >= fillAfter
+	return s.source == nil && s.peer != nil && s.peer.in == nil && !s.peer.keyIn.down && !s.keyOut.sounding() && now-s.passed >= fillAfter
 }
 
 // fill sends 20 ms of silence, in a codec on the clock of what was passed on: a

@@ -171,9 +171,9 @@ func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
 	case 0:
 		s.counts.Unexpected++
 	case telephoneEvent, telephoneEvent48:
-		s.keyIn.read(&p, kind.clock(), now, s.press.event)
+		fresh := s.keyIn.read(&p, kind.clock(), now, s.press.event)
 		s.keepOut(&p, p.timestamp, int(keyDuration(&p))*sampleRate/kind.clock(), now)
-		s.passKey(&p, kind, now)
+		s.passKey(&p, kind, fresh, now)
 	default:
 		s.counts.transit.note(p.ssrc, p.timestamp, int64(kind.clock()), s.shard.arrival())
 		if s.tap != nil && kind.playable() {
