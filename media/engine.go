@@ -77,6 +77,7 @@ func New(cfg config.Media, log *slog.Logger) (*Engine, error) {
 			Help: "Panics caught; each ended one leg or one recording.",
 		}),
 	}
+	e.ports.quiet = e.quiet
 	count := cfg.Shards
 	if count <= 0 {
 		count = runtime.GOMAXPROCS(0)
@@ -143,27 +144,32 @@ func (e *Engine) PortsInUse() int {
 }
 
 // bindTries is how many pairs are tried when other programs sit on ports of
-// our range, and quietTries when former far ends still send to them: if all of
-// these do, somebody does so on purpose, and a call is worth more.
-const bindTries, quietTries = 16, 4
+// our range.
+const bindTries = 16
 
-// bind opens sockets on a free pair of ports, with a receive buffer for RTP. A pair
-// to which something is still sent rests once more.
+// quiet listens to a pair of ports that nobody has, and tells whether nothing came.
+// One that another program has cannot be listened to, nor harm a call of ours.
+func (e *Engine) quiet(port uint16) bool {
+	pair, err := openPair(e.address, port, rtpBuffer)
+	if err != nil {
+		return true
+	}
+	defer pair.close()
+	return pair.quiet(portListen)
+}
+
+// bind opens sockets on a free pair of ports, with a receive buffer for RTP.
 func (e *Engine) bind(buffer int) (socketPair, uint16, error) {
 	for try := 1; ; try++ {
-		port, fresh, err := e.ports.take()
+		port, err := e.ports.take()
 		if err != nil {
 			return socketPair{}, 0, err
 		}
 		pair, err := openPair(e.address, port, buffer)
-		if err == nil && (fresh || pair.quiet(portListen) || try >= quietTries) {
+		if err == nil {
 			return pair, port, nil
 		}
 		e.ports.give(port)
-		if err == nil {
-			pair.close()
-			continue
-		}
 		if !errors.Is(err, syscall.EADDRINUSE) || try == bindTries {
 			return socketPair{}, 0, fmt.Errorf("media: %w", err)
 		}

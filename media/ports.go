@@ -25,32 +25,31 @@ const (
 	// repeated (RFC 3261, timer F), and trunks send all their calls from one
 	// address, where the gate cannot tell them apart: the next caller would hear it.
 	portRest = 35 * time.Second
-	// portListen is for how long a pair that was used before is listened to when it
-	// is bound again: longer than a far end is silent between two packets.
+	// portListen is for how long a pair is listened to at the end of its rest: longer
+	// than a far end is silent between two packets.
 	portListen = 2 * frameTime
+	// portRests is how often a pair rests at most to which something is still sent:
+	// some minutes. Then somebody does so on purpose, and the gate sees to him.
+	portRests = 8
 )
 
 // ports hands out pairs of UDP ports: an even one for RTP, the next for RTCP
-// (RFC 3550, section 11). They go round in a random order, the one that rested
-// longest first.
+// (RFC 3550, section 11). They go round in a random order, the one that has been
+// free longest first.
 type ports struct {
-	mu   sync.Mutex
-	free []restingPort // longest rested first
-	used int
-}
+	quiet func(number uint16) bool // listens to a pair, and tells whether nothing came
 
-// restingPort is the RTP port of a free pair.
-type restingPort struct {
-	number uint16
-	rested time.Time // when it may be used again
+	mu            sync.Mutex
+	free          []uint16 // the RTP ports of the pairs, the first free longest
+	used, resting int
 }
 
 // newPorts fills the pool with the pairs that lie wholly in the range.
 func newPorts(r config.PortRange) (*ports, error) {
-	var p ports
+	p := ports{quiet: func(uint16) bool { return true }}
 	first := int(r.First) + int(r.First)&1
 	for n := max(first, 2); n < int(r.Last); n += 2 {
-		p.free = append(p.free, restingPort{number: uint16(n)})
+		p.free = append(p.free, uint16(n))
 	}
 	if len(p.free) == 0 {
 		return nil, fmt.Errorf("media: no pair of ports (even, odd) in the range %d-%d", r.First, r.Last)
@@ -59,37 +58,44 @@ func newPorts(r config.PortRange) (*ports, error) {
 	return &p, nil
 }
 
-// take gives the RTP port of a rested pair, and whether it is used for the first
-// time.
-func (p *ports) take() (number uint16, fresh bool, err error) {
+// take gives the RTP port of a free pair.
+func (p *ports) take() (uint16, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.free) == 0 || time.Now().Before(p.free[0].rested) {
-		return 0, false, ErrNoPorts
+	if len(p.free) == 0 {
+		return 0, ErrNoPorts
 	}
-	first := p.free[0]
+	number := p.free[0]
 	p.free = p.free[1:]
 	p.used++
-	return first.number, first.rested.IsZero(), nil
+	return number, nil
 }
 
 // give takes a pair back and lets it rest.
 func (p *ports) give(number uint16) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.free = append(p.free, restingPort{number, time.Now().Add(portRest)})
 	p.used--
+	p.resting++
+	time.AfterFunc(portRest, func() { p.wake(number, 1) })
+}
+
+// wake ends a pair's rest, or lets it rest once more if something is still sent to
+// it. It is listened to now, so that nobody has to wait for that who wants it.
+func (p *ports) wake(number uint16, rests int) {
+	if rests < portRests && !p.quiet(number) {
+		time.AfterFunc(portRest, func() { p.wake(number, rests+1) })
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.resting--
+	p.free = append(p.free, number)
 }
 
 // counts tells how many pairs are in use, resting and ready for use.
 func (p *ports) counts() (used, resting, ready int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
-	for _, f := range p.free {
-		if now.Before(f.rested) {
-			resting++
-		}
-	}
-	return p.used, resting, len(p.free) - resting
+	return p.used, p.resting, len(p.free)
 }

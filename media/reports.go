@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	mathrand "math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -260,13 +261,11 @@ func (p *sharedPort) seatOf(raw []byte, from netip.Addr) *seat {
 	if len(raw) < rtcpHeader {
 		return nil
 	}
-	ssrc := binary.BigEndian.Uint32(raw[4:])
-	for source, s := range p.seats {
-		if s.stream != nil && s.ssrc == ssrc && source.Addr() == from {
-			return s
-		}
+	s := p.voices[binary.BigEndian.Uint32(raw[4:])]
+	if s == nil || s.stream == nil || !slices.ContainsFunc(s.sources, func(source netip.AddrPort) bool { return source.Addr() == from }) {
+		return nil
 	}
-	return nil
+	return s
 }
 
 // arrival gives when the datagram that the inbox gave last came to this

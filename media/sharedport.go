@@ -45,6 +45,7 @@ type sharedPort struct {
 
 	seats   map[netip.AddrPort]*seat // by where their packets come from
 	waiting map[netip.Addr]*seat     // who has not been heard yet
+	voices  map[uint32]*seat         // by the SSRC heard last
 	look    int64                    // the beat of the next look for RTCP
 	legs    int                      // seats that are taken
 	resting []*seat                  // given up, in the order of their review
@@ -60,10 +61,11 @@ type seat struct {
 	stream  *stream          // whose it is; nil when it rests
 	detour  *detour          // how packets get to the stream once it is on another shard
 	sources []netip.AddrPort // where its packets come from: what SDP said, and what was learnt
-	ssrc    uint32           // of its newest packet
-	left    int64            // the beat on which it was given up
-	rested  int64            // and from which its sources may be another's
-	review  int64            // and on which to see whether they may
+	ssrc    uint32           // of its newest packet, if it has been heard
+	heard   bool
+	left    int64 // the beat on which it was given up
+	rested  int64 // and from which its sources may be another's
+	review  int64 // and on which to see whether they may
 }
 
 func newSharedPort(s *shard, sockets socketPair, number uint16) *sharedPort {
@@ -74,6 +76,7 @@ func newSharedPort(s *shard, sockets socketPair, number uint16) *sharedPort {
 		out:     newOutbox(),
 		seats:   make(map[netip.AddrPort]*seat),
 		waiting: make(map[netip.Addr]*seat),
+		voices:  make(map[uint32]*seat),
 		hosts:   make(map[netip.Addr]int),
 	}
 }
@@ -143,6 +146,7 @@ func (p *sharedPort) rest(now int64) {
 			delete(p.seats, source)
 			p.host(source.Addr(), -1)
 		}
+		s.forget()
 	}
 }
 
@@ -259,8 +263,12 @@ func (p *sharedPort) drain(now int64) {
 // hand gives a datagram to the leg it is for.
 func (p *sharedPort) hand(raw []byte, from netip.AddrPort, now int64) {
 	s, report := p.seats[from], isRTCP(raw)
-	if s == nil && !report {
+	switch {
+	case report || len(raw) < headerSize:
+	case s == nil:
 		s = p.newcomer(raw, from)
+	default:
+		s.hear(binary.BigEndian.Uint32(raw[8:]))
 	}
 	switch {
 	case s == nil:
@@ -275,9 +283,25 @@ func (p *sharedPort) hand(raw []byte, from netip.AddrPort, now int64) {
 	default:
 		p.shard.deliver(s.stream, raw, from, now)
 	}
-	if s != nil && !report && len(raw) >= headerSize {
-		s.ssrc = binary.BigEndian.Uint32(raw[8:])
+}
+
+// hear remembers the SSRC of a packet from a source that is known to be the
+// seat's.
+func (s *seat) hear(ssrc uint32) {
+	if s.heard && s.ssrc == ssrc {
+		return
 	}
+	s.forget()
+	s.heard, s.ssrc = true, ssrc
+	s.port.voices[ssrc] = s
+}
+
+// forget undoes hear.
+func (s *seat) forget() {
+	if s.port.voices[s.ssrc] == s {
+		delete(s.port.voices, s.ssrc)
+	}
+	s.heard = false
 }
 
 // newcomer gives the seat that a source nobody knows may belong to: the one that
@@ -287,14 +311,11 @@ func (p *sharedPort) hand(raw []byte, from netip.AddrPort, now int64) {
 func (p *sharedPort) newcomer(raw []byte, from netip.AddrPort) *seat {
 	waiting := p.waiting[from.Addr()]
 	p.newcomers++
-	if waiting == nil || len(raw) < headerSize || p.newcomers > portNewcomers {
+	if waiting == nil || p.newcomers > portNewcomers {
 		return nil
 	}
-	ssrc := binary.BigEndian.Uint32(raw[8:])
-	for _, s := range p.seats {
-		if s != waiting && s.ssrc == ssrc {
-			return nil
-		}
+	if other := p.voices[binary.BigEndian.Uint32(raw[8:])]; other != nil && other != waiting {
+		return nil
 	}
 	return waiting
 }

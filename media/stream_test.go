@@ -23,7 +23,7 @@ func standing(t testing.TB, pairs int) (*shard, []*stream, []*farEnd) {
 	var streams []*stream
 	var ends []*farEnd
 	for len(streams) < 2*pairs {
-		port, _, err := pool.take()
+		port, err := pool.take()
 		if err != nil {
 			t.Fatal(err)
 		}
