@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"os"
 	"slices"
@@ -42,7 +43,7 @@ func startTest(t *testing.T, d *disk, o Options) *Log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Node, o.Log = "n1", quiet
+	o.Node, o.Log = "n1", cmp.Or(o.Log, quiet)
 	tail := tail{id: diskID, seals: newSeals(diskID, o.Seal), file: f, end: place{first: 1, off: size}, readers: map[string]*offset{}}
 	return start(d, tail, o)
 }

@@ -258,11 +258,11 @@ func TestNewest(t *testing.T) {
 func TestRotationByAgeOnAFailingDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, said := &disk{}, &bytes.Buffer{}
-		l := startTest(t, d, Options{Rotate: 24 * time.Hour})
-		l.log = slog.New(slog.NewTextHandler(said, nil))
+		l := startTest(t, d, Options{Rotate: 24 * time.Hour, Log: slog.New(slog.NewTextHandler(said, nil))})
 		l.Emit("c", CallAnswered{})
 		d.change(func() { d.full = true })
 		time.Sleep(30 * time.Hour)
+		synctest.Wait()
 		if l.endAt != l.limit {
 			t.Errorf("the segment may grow to %d, not %d", l.endAt, l.limit)
 		}
@@ -271,6 +271,7 @@ func TestRotationByAgeOnAFailingDisk(t *testing.T) {
 		}
 		d.change(func() { d.full = false })
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		if n := d.segments(); n != 2 || !strings.Contains(said.String(), "can begin new segments again") {
 			t.Errorf("%d segments after the disk was mended; told %s", n, said)
 		}

@@ -40,7 +40,9 @@ func TestCallSaysHearsAndPresses(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			pressed := make(chan rune, 4)
 			var callee *Phone
+			ready := make(chan struct{})
 			callee = newPhone(t, network, func(leg *sip.Leg) {
+				<-ready
 				side, err := callee.media.NewLeg(media.LegOptions{})
 				if err != nil {
 					t.Error(err)
@@ -63,6 +65,7 @@ func TestCallSaysHearsAndPresses(t *testing.T) {
 					}
 				}
 			})
+			close(ready)
 			file, err := os.Create(filepath.Join(t.TempDir(), "both.wav"))
 			if err != nil {
 				t.Fatal(err)
