@@ -24,7 +24,6 @@ run: build ## the demo helpline on loopback, everything embedded
 test: peers ## all tests with the race detector (not the load tests)
 	$(GO) test -race -timeout 10m -count=1 $$($(GO) list ./... | grep -v /test/e2e)
 	$(GO) test -race -timeout 10m -count=1 ./test/e2e
-	$(GO) test -run '^$$' -fuzz FuzzLeg -fuzztime 15s -fuzzminimizetime 20x ./sip
 
 FUZZTIME ?= 30s
 
@@ -35,6 +34,7 @@ fuzz: ## every fuzz target of every room, FUZZTIME (30s) each
 
 test-load: peers build ## load tests on a plain build
 	$(GO) test -tags load -count=1 -timeout 30m -v ./test/load/...
+	$(GO) test -run '^$$' -fuzz FuzzLeg -fuzztime 15s -fuzzminimizetime 20x ./sip
 	BUGLE_HISTORIES=100000 $(GO) test -count=1 -timeout 15m -run Histories ./sip
 
 lint: ## gofmt, go vet, staticcheck

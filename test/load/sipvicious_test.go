@@ -1,4 +1,6 @@
-package e2e
+//go:build load
+
+package load
 
 import (
 	"context"
@@ -48,16 +50,16 @@ func TestSipvicious(t *testing.T) {
 	if n := figures[`bugle_sip_rejected_total{reason="wrong_proof"}`]; n < 10 || n > 100 {
 		t.Errorf("%v guesses were judged, want about 20", n)
 	}
-	if answered(t, bugle.SIP, "127.0.0.1") {
+	if answersOptions(t, bugle.SIP, "127.0.0.1") {
 		t.Error("the scanner is still answered")
 	}
-	if !answered(t, bugle.SIP, "127.0.0.3") {
+	if !answersOptions(t, bugle.SIP, "127.0.0.3") {
 		t.Error("somebody else is not answered")
 	}
 }
 
-// answered says whether an OPTIONS from an address gets an answer.
-func answered(t *testing.T, server, from string) bool {
+// answersOptions says whether an OPTIONS from an address gets an answer.
+func answersOptions(t *testing.T, server, from string) bool {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(from)}}
 	conn, err := dialer.Dial("udp", server)

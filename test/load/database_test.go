@@ -1,4 +1,6 @@
-package e2e
+//go:build load
+
+package load
 
 import (
 	"os"
