@@ -1,6 +1,4 @@
-//go:build load
-
-package load
+package e2e
 
 import (
 	"os"
