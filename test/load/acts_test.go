@@ -3,7 +3,6 @@
 package load
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
@@ -18,13 +17,30 @@ import (
 // its own, so that each act can be found in the audit.
 type actor struct {
 	mu   sync.Mutex
-	done []string // objects of what was acknowledged
+	done []string // the names of what was acknowledged
 }
 
-const actObject = "agent act-"
+// What begins the names of acts.
+const (
+	madeAgent   = "agent act-"
+	askedCaller = "calls caller_hash="
+)
 
-// startActs begins to act. Every other act goes into the database, the rest
-// through what steers agents.
+// actName names an act by what the audit says of it.
+func actName(object, detail string) string {
+	if object == "calls" {
+		return object + " " + detail
+	}
+	return object
+}
+
+// isAct tells whether a name is that of an act of an actor's.
+func isAct(name string) bool {
+	return strings.HasPrefix(name, madeAgent) || strings.HasPrefix(name, askedCaller)
+}
+
+// startActs begins to act. Each tenth act puts an agent into the database, the
+// others look for a caller.
 func startActs(t *testing.T, api string) *actor {
 	a := &actor{}
 	ended := make(chan struct{})
@@ -47,12 +63,13 @@ func startActs(t *testing.T, api string) *actor {
 }
 
 func (a *actor) act(client *http.Client, api string, n int) {
-	id := fmt.Sprintf("act-%d", n)
-	method, path, body, want := http.MethodPost, "/state", `{"state":"ready"}`, http.StatusNotFound // told before it is looked for
+	name := fmt.Sprintf("%s%032x", askedCaller, n)
+	method, path, body, want := http.MethodGet, "calls?limit=1&"+strings.TrimPrefix(name, "calls "), "", http.StatusOK
 	if n%10 == 0 {
-		method, path, body, want = http.MethodPut, "", `{"languages":{"en":1}}`, http.StatusNoContent
+		name = fmt.Sprintf("%s%d", madeAgent, n)
+		method, path, body, want = http.MethodPut, "agents/"+strings.TrimPrefix(name, "agent "), `{"languages":{"en":1}}`, http.StatusNoContent
 	}
-	r, err := http.NewRequest(method, api+"/api/v1/agents/"+id+path, bytes.NewReader([]byte(body)))
+	r, err := http.NewRequest(method, api+"/api/v1/"+path, strings.NewReader(body))
 	if err != nil {
 		return
 	}
@@ -67,7 +84,7 @@ func (a *actor) act(client *http.Client, api string, n int) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.done = append(a.done, "agent "+id)
+	a.done = append(a.done, name)
 }
 
 // acknowledged gives what was acknowledged until now.
@@ -77,17 +94,17 @@ func (a *actor) acknowledged() []string {
 	return append([]string(nil), a.done...)
 }
 
-// actMark has the node audit an act, and gives its object.
-func actMark(t *testing.T, bugle *peer.Bugle) (object string) {
+// actMark has the node audit an act, and gives its name.
+func actMark(t *testing.T, bugle *peer.Bugle) string {
 	t.Helper()
-	id := fmt.Sprintf("mark-%d", time.Now().UnixNano())
-	resp, err := http.Post(bugle.HTTP+"/api/v1/agents/"+id+"/state", "application/json", strings.NewReader(`{"state":"ready"}`))
+	name := fmt.Sprintf("%sf%031x", askedCaller, time.Now().UnixNano())
+	resp, err := http.Get(bugle.HTTP + "/api/v1/calls?limit=1&" + strings.TrimPrefix(name, "calls "))
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if resp.StatusCode != http.StatusNotFound {
+	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("an act: %s", resp.Status)
 	}
-	return "agent " + id
+	return name
 }

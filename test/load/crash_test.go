@@ -8,7 +8,6 @@ import (
 	"iter"
 	"math/rand/v2"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -75,7 +74,7 @@ type told struct {
 	offers  map[string]event.OfferResult // by visit and agent and moment
 	talks   map[string]time.Duration     // by visit; -1 while it goes on
 	states  map[string]int               // by agent, state, reason and moment: how often
-	audited map[string]int               // by object
+	audited map[string]int               // by act
 }
 
 func newTold() told {
@@ -123,7 +122,7 @@ func readLog(t *testing.T, bugle *peer.Bugle, from time.Time) told {
 		case event.AgentChanged:
 			s.states[stateName(fact.Agent, fact.To, fact.Reason, e.At)]++
 		case event.Audited:
-			s.audited[fact.Object]++
+			s.audited[actName(fact.Object, fact.Detail)]++
 		}
 	}
 	return s
@@ -169,7 +168,7 @@ func compare(t *testing.T, bugle *peer.Bugle, cut told, acknowledged []string, f
 			if err != nil {
 				t.Fatal(err)
 			}
-			if e.Object == mark {
+			if actName(e.Object, e.Detail) == mark {
 				return true
 			}
 		}
@@ -320,18 +319,19 @@ func compareAudit(t *testing.T, bugle *peer.Bugle, db *store.Store, cut told, ac
 		if err != nil {
 			t.Fatal(err)
 		}
-		if entries[e.Object]++; entries[e.Object] > 1 && strings.HasPrefix(e.Object, actObject) {
-			t.Errorf("%s is in the audit twice", e.Object)
+		name := actName(e.Object, e.Detail)
+		if entries[name]++; entries[name] > 1 && isAct(name) {
+			t.Errorf("%s is in the audit twice", name)
 		}
 	}
-	for _, object := range acknowledged {
-		if entries[object] != 1 {
-			t.Errorf("%s was acknowledged and is in the audit %d times", object, entries[object])
+	for _, name := range acknowledged {
+		if entries[name] != 1 {
+			t.Errorf("%s was acknowledged and is in the audit %d times", name, entries[name])
 		}
 	}
-	for object, n := range cut.audited {
-		if strings.HasPrefix(object, actObject) && entries[object] != n {
-			t.Errorf("%s is %d times in the log and %d times in the audit", object, n, entries[object])
+	for name, n := range cut.audited {
+		if isAct(name) && entries[name] != n {
+			t.Errorf("%s is %d times in the log and %d times in the audit", name, n, entries[name])
 		}
 	}
 	if verified, err := db.Verify(t.Context(), logOf(t, bugle)); err != nil || len(verified.Findings) > 0 {
