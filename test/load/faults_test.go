@@ -220,17 +220,13 @@ type most struct{ behind, memory float64 }
 
 const behindSeries = `bugle_events_behind{reader="history"}`
 
-// unreadyFor is how often in a row a node may say that it is not ready: on a machine
-// that others use too, an answer can come too late once.
-const unreadyFor = 3
-
 // watch looks at a node each second until something is over: it must be ready to
 // take calls all the time, and stay small.
 func watch(t *testing.T, bugle *peer.Bugle, over <-chan struct{}) (seen most) {
 	t.Helper()
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
-	for unready := 0; ; {
+	for {
 		select {
 		case <-over:
 			return seen
@@ -239,10 +235,7 @@ func watch(t *testing.T, bugle *peer.Bugle, over <-chan struct{}) (seen most) {
 		figures := bugle.Metrics(t)
 		seen.behind = max(seen.behind, figures[behindSeries])
 		seen.memory = max(seen.memory, figures["process_resident_memory_bytes"])
-		if unready++; bugle.Ready() {
-			unready = 0
-		}
-		if unready >= unreadyFor {
+		if !bugle.Ready() {
 			t.Errorf("the node says that it can't take calls: %s", bugle.Unready())
 		}
 		if seen.memory > mostMemory {
