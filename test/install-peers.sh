@@ -11,6 +11,8 @@ declare -A package=(
   [promtool]=prometheus
   [gcc]=gcc
   [svwar]=sipvicious
+  [kamailio]=kamailio
+  [linphonec]=linphone-cli
 )
 # Not on the PATH: /usr/lib/postgresql/VERSION/bin.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null || postgres=postgresql
