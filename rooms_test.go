@@ -25,7 +25,7 @@ var rooms = map[string][]string{
 	"sip":    {"cert", "number"},
 	"queue":  {},
 	"router": {"queue"},
-	"call":   {"sip", "media", "ivr", "router", "queue"},
+	"call":   {"sip", "media", "ivr", "router", "queue", "number"},
 	"phone":  {"sip", "media"},
 	"vault":  {},
 	"store":  {"vault"},

@@ -31,6 +31,8 @@ var (
 	FlowEnded     = Termination{Class: Finished, Reason: "flow_ended"}
 	LeftMessage   = Termination{Class: Finished, Reason: "left_message"} // hung up after a recording was kept
 	UnknownNumber = Termination{Refused, "unknown_number", 404}
+	OutsideOff    = Termination{Refused, "outside_off", 403}         // an agent dialled outside, which the site has not set up
+	OutsideDenied = Termination{Refused, "outside_not_allowed", 403} // a number agents may not call
 	NoCodec       = Termination{Refused, "no_common_codec", 488}
 	BadOffer      = Termination{Refused, "bad_offer", 488} // a description that cannot be agreed to
 	NoPort        = Termination{Refused, "no_media_port", 503}

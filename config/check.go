@@ -33,6 +33,7 @@ func (c *Config) check() Problems {
 	k.agents()
 	k.numbers()
 	k.flows()
+	k.calls()
 	return k.problems
 }
 

@@ -42,6 +42,7 @@ type Config struct {
 	Agents    map[string]Agent  `yaml:"agents"`  // by id, which is also the user part of the agent's SIP address
 	Numbers   map[string]Number `yaml:"numbers"` // by dialled number: the user part of the Request-URI
 	Flows     map[string]Flow   `yaml:"flows"`
+	Calls     Calls             `yaml:"calls"` // what agents may call themselves
 
 	source   *source  // where each value stands in the file; see Problems
 	warnings Problems // see Warnings

@@ -89,6 +89,12 @@ func (r *Router) takeUpAgents(ctx context.Context) error {
 	return nil
 }
 
+// Knows tells whether there is an agent of this id.
+func (r *Router) Knows(agent string) bool {
+	_, err := r.agent(agent)
+	return err == nil
+}
+
 // tier is an agent's; 0 for one who has left.
 func (r *Router) tier(agent string) int { return (*r.agents.Load())[agent].Tier }
 
