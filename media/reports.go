@@ -25,6 +25,9 @@ const (
 	// roundTripMost is what a report may make the round trip at most: beyond,
 	// its sender has reckoned wrong.
 	roundTripMost = 10 * time.Second
+	// roundTripLeast is how much less than nothing the round trip may come out: a far
+	// end whose clock counts milliseconds makes its delay too long by as much.
+	roundTripLeast = -2 * time.Millisecond
 )
 
 // reporter is a stream's part in RTCP.
@@ -149,10 +152,18 @@ func (s *stream) heed(about *reception, arrival time.Duration) {
 	}
 	if about.lastSR != 0 {
 		now := ntpMiddle(ntpTime(s.shard.start.Add(arrival)))
-		if way := int32(now - about.lastSR - about.delay); way >= 0 && ntpShort(uint32(way)) < roundTripMost {
-			c.roundTrip.add(ntpShort(uint32(way)))
+		if way, ok := roundTrip(now, about.lastSR, about.delay); ok {
+			c.roundTrip.add(way)
 		}
 	}
+}
+
+// roundTrip gives how long a report of ours and the answer to it were under way
+// (RFC 3550, section 6.4.1); false if the far end has reckoned wrong. The least
+// there is is 1/65536 s, since 0 stands for not known.
+func roundTrip(now, lastSR, delay uint32) (time.Duration, bool) {
+	way := time.Duration(int32(now-lastSR-delay)) * time.Second >> 16
+	return max(way, ntpShort(1)), way > roundTripLeast && way < roundTripMost
 }
 
 // sendReport tells the far end what we know; bye says that the stream ends.

@@ -135,6 +135,32 @@ func TestReportsAreSentAndHeeded(t *testing.T) {
 	}
 }
 
+// A far end that answers at once may make its delay too long by its clock's
+// coarseness: its round trip is known all the same.
+func TestRoundTrip(t *testing.T) {
+	const second = 1 << 16
+	for _, c := range []struct {
+		name               string
+		now, lastSR, delay uint32
+		want               time.Duration
+		ok                 bool
+	}{
+		{"half a second", 10 * second, 7 * second, 2*second + second/2, 500 * time.Millisecond, true},
+		{"over the turn of the clock", second / 2, ^uint32(0) - second + 1, second, 500 * time.Millisecond, true},
+		{"none", 10 * second, 9 * second, second, time.Second >> 16, true},
+		{"less than none, by its clock", 10 * second, 9 * second, second + 60, time.Second >> 16, true},
+		{"far less than none", 10 * second, 9 * second, second + second/100, 0, false},
+		{"too long", 20 * second, 8 * second, second, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, ok := roundTrip(c.now, c.lastSR, c.delay)
+			if ok != c.ok || ok && got != c.want {
+				t.Errorf("got %v, %t; want %v, %t", got, ok, c.want, c.ok)
+			}
+		})
+	}
+}
+
 // Who is not the far end is not believed, and reports that are none do no harm.
 func TestReportsOfStrangersAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -19,19 +20,25 @@ import (
 
 var kills = flag.Int("kills", 200, "how often the node is killed")
 
-// A node under load, with callers in flows, in line, ringing and talking, and
-// with acts over its API, is killed at random moments. After each restart every
-// event of its log is in the database, once and as it was; what the kill cut off
-// has an end that says so, and who was in line is owed a call; every act that was
-// acknowledged is in the audit, once; and the audit's chain holds.
+// A node under load, with callers in flows, in line, ringing, talking and leaving
+// messages, and with acts over its API, is killed at random moments. After each
+// restart every event of its log is in the database, once and as it was; what the
+// kill cut off has an end that says so, and who was in line is owed a call; every
+// message that was told of can be heard; every act that was acknowledged is in the
+// audit, once; and the audit's chain holds.
 func TestKilledTwoHundredTimes(t *testing.T) {
 	moments := rand.New(rand.NewPCG(1, 2))
-	settings, ids := peer.LoadHelpline(t, 8, "node: crash\n")
+	settings, ids := crashHelpline(t)
 	bugle := peer.StartBugle(t, settings, ids...)
 	peer.StartCallers(t, peer.Callers{
 		Server: bugle.SIP, Number: "helpline", Port: 5390, Calls: 1_000_000, Rate: 20,
 		Keys: []peer.Press{{Key: '1', Wait: 50 * time.Millisecond}, {Key: '2', Wait: 50 * time.Millisecond}},
 		Talk: 900 * time.Millisecond,
+	})
+	peer.StartCallers(t, peer.Callers{
+		Server: bugle.SIP, Number: "helpline", Port: 5290, Calls: 1_000_000, Rate: 4,
+		Keys: []peer.Press{{Key: '1', Wait: 50 * time.Millisecond}, {Key: '3', Wait: 50 * time.Millisecond}, {Key: '5', Wait: 50 * time.Millisecond}},
+		Talk: 6 * time.Second,
 	})
 	acts := startActs(t, bugle.HTTP)
 	var all tally
@@ -39,6 +46,9 @@ func TestKilledTwoHundredTimes(t *testing.T) {
 	for kill := range *kills {
 		phones := peer.StartAgents(t, bugle.SIP, 6300, ids...)
 		time.Sleep(time.Duration(50+moments.IntN(1500)) * time.Millisecond) // the moment is what is tested
+		if kill%20 == 10 {
+			time.Sleep(8 * time.Second) // a life in which messages come to their end
+		}
 		bugle.Signal(syscall.SIGKILL)
 		killed := time.Now()
 		bugle.Wait(t, 5*time.Second)
@@ -54,7 +64,8 @@ func TestKilledTwoHundredTimes(t *testing.T) {
 		from = killed.Add(-10 * time.Second) // what is older has been compared
 	}
 	t.Logf("after %d kills: %+v", *kills, all)
-	if all.talksCut == 0 || all.offersCut == 0 || all.visitsCut == 0 || all.callsCut == 0 || all.talks == 0 || all.acts < *kills {
+	if all.talksCut == 0 || all.offersCut == 0 || all.visitsCut == 0 || all.callsCut == 0 || all.talks == 0 || all.acts < *kills ||
+		all.wrapUps == 0 || all.legs == 0 || all.recordings == 0 || all.messagesCut == 0 {
 		t.Error("too little happened for the test to mean anything")
 	}
 }
@@ -62,7 +73,9 @@ func TestKilledTwoHundredTimes(t *testing.T) {
 // tally is what was seen at all kills; what lasted over two counts twice.
 type tally struct {
 	events, calls, visits, offers, talks, states, acts int
+	wrapUps, legs, recordings                          int
 	callsCut, visitsCut, offersCut, talksCut           int
+	messagesCut                                        int // messages of which a part was kept
 	callbacks                                          int
 }
 
@@ -73,12 +86,20 @@ type told struct {
 	visits  map[string]event.VisitResult // by visit
 	offers  map[string]event.OfferResult // by visit and agent and moment
 	talks   map[string]time.Duration     // by visit; -1 while it goes on
+	wraps   map[string]time.Duration     // by visit
+	legs    map[string][]string          // by call
 	states  map[string]int               // by agent, state, reason and moment: how often
 	audited map[string]int               // by act
+
+	recordings map[string]store.Recording
 }
 
 func newTold() told {
-	return told{0, map[string]string{}, map[string]event.VisitResult{}, map[string]event.OfferResult{}, map[string]time.Duration{}, map[string]int{}, map[string]int{}}
+	return told{
+		calls: map[string]string{}, visits: map[string]event.VisitResult{}, offers: map[string]event.OfferResult{},
+		talks: map[string]time.Duration{}, wraps: map[string]time.Duration{}, legs: map[string][]string{},
+		states: map[string]int{}, audited: map[string]int{}, recordings: map[string]store.Recording{},
+	}
 }
 
 // readLog reads what the log says since a moment. Of what began earlier nothing
@@ -119,6 +140,12 @@ func readLog(t *testing.T, bugle *peer.Bugle, from time.Time) told {
 			s.offers[rings[fact.Visit]] = ""
 		case event.OfferEnded:
 			known(s.offers, rings[fact.Visit], fact.Result)
+		case event.WrapUpEnded:
+			s.wraps[fact.Visit] = fact.Took
+		case event.LegEnded:
+			s.legs[e.Call] = append(s.legs[e.Call], fmt.Sprint(fact))
+		case event.RecordingMade:
+			s.recordings[fact.Recording] = recordingOf(e, fact)
 		case event.AgentChanged:
 			s.states[stateName(fact.Agent, fact.To, fact.Reason, e.At)]++
 		case event.Audited:
@@ -185,6 +212,7 @@ func compare(t *testing.T, bugle *peer.Bugle, cut told, acknowledged []string, f
 		return true
 	})
 	compareCalls(t, db, cut, all)
+	compareRecordings(t, bugle, db, cut, all)
 	compareVisits(t, db, cut, visits, all)
 	compareOffers(t, db, cut, from, all)
 	compareStates(t, db, cut, from, all)
@@ -210,7 +238,7 @@ func byID[V any](t *testing.T, rows iter.Seq2[V, error], id func(V) string) map[
 
 func compareCalls(t *testing.T, db *store.Store, cut told, all *tally) {
 	t.Helper()
-	ends := map[string]string{}
+	ends, legs := map[string]string{}, map[string][]string{}
 	for search := (store.CallSearch{Limit: 1000}); ; {
 		page, err := db.Calls(t.Context(), search)
 		if err != nil {
@@ -219,6 +247,9 @@ func compareCalls(t *testing.T, db *store.Store, cut told, all *tally) {
 		missing := false
 		for _, c := range page.Calls {
 			ends[c.ID] = c.Reason
+			for _, l := range c.Legs {
+				legs[c.ID] = append(legs[c.ID], fmt.Sprint(legFact(l)))
+			}
 		}
 		for id := range cut.calls {
 			_, there := ends[id]
@@ -237,6 +268,13 @@ func compareCalls(t *testing.T, db *store.Store, cut told, all *tally) {
 		if got, there := ends[id]; !there || got != want {
 			t.Errorf("call %s ended %q, in the database (%t) %q", id, want, there, got)
 		}
+	}
+	for id, want := range cut.legs {
+		// Of a call that began before this reading the log knows only some.
+		if got := legs[id]; cut.calls[id] != "" && !slices.Equal(got, want) {
+			t.Errorf("call %s had the legs %v in the log and %v in the database", id, want, got)
+		}
+		all.legs += len(want)
 	}
 	all.calls += len(cut.calls)
 }
@@ -265,6 +303,13 @@ func compareVisits(t *testing.T, db *store.Store, cut told, visits map[string]st
 			t.Errorf("the talk of visit %s lasted %v in the log and %v in the database", id, talk, v.Talk)
 		}
 	}
+	for id, took := range cut.wraps {
+		// That of a visit that joined before this reading is compared where the visit is.
+		if v, there := visits[id]; there && (v.WrappedUp.IsZero() || v.WrapUp != took) {
+			t.Errorf("the wrap-up of visit %s took %v in the log and %v in the database (ended: %t)", id, took, v.WrapUp, !v.WrappedUp.IsZero())
+		}
+	}
+	all.wrapUps += len(cut.wraps)
 	all.visits, all.talks, all.callbacks = all.visits+len(cut.visits), all.talks+len(cut.talks), len(owed)
 }
 
