@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-load fuzz lint peers prompts music bench-call bench-store bench-media soak clean
+.PHONY: help build run test test-load fuzz lint peers prompts music bench-call bench-store bench-media bench-sip soak clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-store: peers ## the event log, the history and a day's report, with both d
 
 bench-media: peers ## the media engine: against the machine's limit and rtpengine, and at its size (BENCH=short for a look)
 	@set -o pipefail; $(GO) test -tags bench -count=1 -timeout 30m -v ./bench/media | grep -E '^media |FAIL|_test.go'
+
+bench-sip: peers ## signalling: a call of one leg and of two, beside sipp, Kamailio and the bare library (BENCH=short for a look)
+	@set -o pipefail; $(GO) test -tags bench -count=1 -timeout 20m -v ./bench/sip | grep -E '^sip |FAIL|_test.go'
 
 SOAK ?= 1h
 RATE ?= 20

@@ -13,7 +13,8 @@ import (
 // LoadHelpline gives the configuration of a helpline for measuring, for
 // StartBugle: a language prompt of 4 s, a key, a menu of 4 s, a key, a queue, and
 // as many agents as are wanted, ready once registered and without wrap-up. The
-// keys 1 and 2 lead to the queue. It gives the agents' ids too.
+// keys 1 and 2 lead to the queue. The number straight leads to the queue at once,
+// greeting after the first prompt. It gives the agents' ids too.
 func LoadHelpline(t testing.TB, agents int, more string) (config string, ids []string) {
 	t.Helper()
 	prompts := t.TempDir()
@@ -47,7 +48,10 @@ prompts: {dir: %q}
 languages: [en]
 skills: [claims]
 queues: {claims: {requires: {claims: 1}, wrap_up: 0s}}
-numbers: {helpline: {flow: main, language: en}}
+numbers:
+  helpline: {flow: main, language: en}
+  greeting: {flow: greeting, language: en}
+  straight: {flow: straight, language: en}
 flows:
   main:
     start: language
@@ -56,6 +60,8 @@ flows:
       subject: {menu: {prompts: [menu], keys: {2: {next: wait}}, else: end}}
       wait: {queue: {name: claims}}
       end: {hangup: {}}
+  greeting: {start: greeting, steps: {greeting: {play: {prompts: [language], next: wait}}, wait: {queue: {name: claims}}}}
+  straight: {start: wait, steps: {wait: {queue: {name: claims}}}}
 agents:
 %s
 %s`, prompts, list.String(), more), ids

@@ -93,6 +93,12 @@ func start(t testing.TB, cmd *exec.Cmd) *Process {
 	return p
 }
 
+// StartCommand runs a command that is no peer of the tests' own; it ends with the test.
+func StartCommand(t testing.TB, cmd *exec.Cmd) *Process {
+	t.Helper()
+	return start(t, cmd)
+}
+
 // Signal sends a signal; to a process that has ended it does nothing.
 func (p *Process) Signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
 

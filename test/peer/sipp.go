@@ -133,21 +133,38 @@ func (s *SippCallers) Done(t testing.TB, limit time.Duration) Counts {
 // answers their calls there, echoing what it hears.
 func StartAgents(t testing.TB, server string, port int, ids ...string) *Process {
 	t.Helper()
+	text, err := scenarios.ReadFile("scenarios/agent.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return StartAgentsAs(t, string(text), server, port, ids, "-mp", strconv.Itoa(port+2), "-rtp_echo")
+}
+
+// StartAgentsAs is StartAgents with a scenario, and arguments for sipp, of one's own.
+func StartAgentsAs(t testing.TB, scenario, server string, port int, ids []string, more ...string) *Process {
+	t.Helper()
+	registerAgents(t, server, port, ids)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "agent.xml"), scenario)
+	answer := exec.Command("sipp", append(sippArgs("udp", port), append(more, "-sf", "agent.xml")...)...)
+	answer.Dir = dir
+	return start(t, answer)
+}
+
+func registerAgents(t testing.TB, server string, port int, ids []string) {
+	t.Helper()
 	dir := t.TempDir()
 	var users strings.Builder
 	users.WriteString("SEQUENTIAL\n")
 	for _, id := range ids {
 		fmt.Fprintf(&users, "%s;[authentication username=%s password=pw-%s]\n", id, id, id)
 	}
-	for _, name := range []string{"register.xml", "agent.xml"} {
-		text, err := scenarios.ReadFile("scenarios/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(t, filepath.Join(dir, name), string(text))
+	text, err := scenarios.ReadFile("scenarios/register.xml")
+	if err != nil {
+		t.Fatal(err)
 	}
+	write(t, filepath.Join(dir, "register.xml"), string(text))
 	write(t, filepath.Join(dir, "users.csv"), users.String())
-
 	args := append(sippArgs("udp", port), "-sf", "register.xml", "-inf", "users.csv",
 		"-m", strconv.Itoa(len(ids)), "-r", "100", server)
 	for try := 1; ; try++ { // a machine that others use too may be too slow for one
@@ -155,16 +172,12 @@ func StartAgents(t testing.TB, server string, port int, ids ...string) *Process 
 		register.Dir = dir
 		out, err := register.CombinedOutput()
 		if err == nil {
-			break
+			return
 		}
 		if try == 3 {
 			t.Fatalf("sipp registering %d agents: %v\n%s", len(ids), err, out)
 		}
 	}
-	args = append(sippArgs("udp", port), "-sf", "agent.xml", "-mp", strconv.Itoa(port+2), "-rtp_echo")
-	answer := exec.Command("sipp", args...)
-	answer.Dir = dir
-	return start(t, answer)
 }
 
 func sippArgs(transport string, port int) []string {
