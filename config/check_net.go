@@ -31,6 +31,7 @@ func (k *checker) sip() {
 	k.webSocket()
 	k.trunks()
 	k.limits()
+	k.edges()
 }
 
 // mostRate is beyond what any node can read.
@@ -52,6 +53,15 @@ func (k *checker) limits() {
 		if p.IsValid() && p.Bits() < widestTrunk {
 			k.odd(at("sip", "limits", "trusted", strconv.Itoa(i)), fmt.Sprintf("%s is trusted: nearly anyone could flood this node or guess passwords", p),
 				"name the networks of your own proxies and offices")
+		}
+	}
+}
+
+func (k *checker) edges() {
+	for i, p := range k.SIP.Edges {
+		if p.IsValid() && p.Bits() < widestTrunk {
+			k.odd(at("sip", "edges", strconv.Itoa(i)), fmt.Sprintf("%s may say whom a request is from: nearly anyone could call as any trunk", p),
+				"name the addresses of your edge proxies alone, such as 10.0.0.5/32")
 		}
 	}
 }

@@ -87,18 +87,19 @@ type Vault struct {
 
 // SIP is the signalling side.
 type SIP struct {
-	Listeners       []Listener `yaml:"listeners"`
-	TrustedCA       string     `yaml:"trusted_ca"`        // PEM file of the authorities believed when we connect over TLS; default: the system's
-	Domain          string     `yaml:"domain"`            // host part of our agents' addresses and digest realm; default: the first listener's host
-	Digest          string     `yaml:"digest"`            // md5 (default), sha-256, both
-	Trunks          []Trunk    `yaml:"trunks"`            // who may send us calls, and takes ours
-	MaxCalls        int        `yaml:"max_calls"`         // callers at once on this node; past it 503. Default 2000
-	Limits          Limits     `yaml:"limits"`            // what strangers may send
-	RegisterExpires Duration   `yaml:"register_expires"`  // longest registration granted, 10s to 24h; default 10m
-	ReadyOnRegister bool       `yaml:"ready_on_register"` // a registering agent is ready at once instead of paused
-	SRTP            string     `yaml:"srtp"`              // encryption of RTP with agents' phones: off (default), offer, require
-	WebSocket       WebSocket  `yaml:"websocket"`         // SIP from browsers, over the HTTP listener
-	SRTPInClear     bool       `yaml:"srtp_in_clear"`     // its keys may be told over UDP and TCP, too, where others can read them
+	Listeners       []Listener     `yaml:"listeners"`
+	TrustedCA       string         `yaml:"trusted_ca"`        // PEM file of the authorities believed when we connect over TLS; default: the system's
+	Domain          string         `yaml:"domain"`            // host part of our agents' addresses and digest realm; default: the first listener's host
+	Digest          string         `yaml:"digest"`            // md5 (default), sha-256, both
+	Trunks          []Trunk        `yaml:"trunks"`            // who may send us calls, and takes ours
+	MaxCalls        int            `yaml:"max_calls"`         // callers at once on this node; past it 503. Default 2000
+	Limits          Limits         `yaml:"limits"`            // what strangers may send
+	Edges           []netip.Prefix `yaml:"edges"`             // proxies of our own that say in X-Edge-Source whom a request is from
+	RegisterExpires Duration       `yaml:"register_expires"`  // longest registration granted, 10s to 24h; default 10m
+	ReadyOnRegister bool           `yaml:"ready_on_register"` // a registering agent is ready at once instead of paused
+	SRTP            string         `yaml:"srtp"`              // encryption of RTP with agents' phones: off (default), offer, require
+	WebSocket       WebSocket      `yaml:"websocket"`         // SIP from browsers, over the HTTP listener
+	SRTPInClear     bool           `yaml:"srtp_in_clear"`     // its keys may be told over UDP and TCP, too, where others can read them
 }
 
 // Limits is what may be sent to a node. Those of messages and failures are for

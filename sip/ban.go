@@ -3,6 +3,7 @@ package sip
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,6 +61,7 @@ const (
 type edge struct {
 	limits  config.Limits
 	trusted []netip.Prefix
+	proxies []netip.Prefix                                 // edge proxies of ours, trusted as well
 	phone   func(from netip.AddrPort, network string) bool // or a trunk's host
 	metrics *metrics
 	bans    Bans
@@ -79,14 +81,14 @@ type newBan struct {
 
 func newEdge(c config.SIP, bans Bans, m *metrics, phone func(netip.AddrPort, string) bool) *edge {
 	e := &edge{
-		limits: c.Limits, trusted: c.Limits.Trusted, phone: phone, metrics: m, bans: bans, born: time.Now(),
+		limits: c.Limits, trusted: slices.Concat(c.Limits.Trusted, c.Edges), proxies: c.Edges, phone: phone, metrics: m, bans: bans, born: time.Now(),
 		toShare: make(chan newBan, shareQueue),
 		sources: newSources(sourceSets),
 	}
 	e.total.tokens = float64(c.Limits.Total)
 	e.calls.tokens = float64(c.Limits.Calls)
 	for _, t := range c.Trunks {
-		e.trusted = append(e.trusted[:len(e.trusted):len(e.trusted)], t.Addresses...)
+		e.trusted = append(e.trusted, t.Addresses...)
 	}
 	return e
 }
@@ -94,14 +96,7 @@ func newEdge(c config.SIP, bans Bans, m *metrics, phone func(netip.AddrPort, str
 func (e *edge) now() time.Duration { return time.Since(e.born) }
 
 // trusts reports whether a source is neither limited nor banned.
-func (e *edge) trusts(a netip.Addr) bool {
-	for _, p := range e.trusted {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
+func (e *edge) trusts(a netip.Addr) bool { return inAny(e.trusted, a) }
 
 // admit reports whether a message from there may be read, and counts one that
 // may not.

@@ -40,7 +40,7 @@ func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []b
 	remote := from.String()
 	m.SetTransport("UDP")
 	m.SetSource(remote)
-	ln.receive(inbound{m, flow{ln, remote}})
+	ln.receive(inbound{m, flow{at: ln, remote: remote}})
 }
 
 // garbage counts what could not be read, and holds it against its source.

@@ -280,7 +280,7 @@ func (l *Leg) route(dlg *dialog, req *gosip.Request, dest string) (gosip.Connect
 	}
 	if dest != "" {
 		req.SetDestination(dest)
-		c, err := flow{dlg.via.at, dest}.conn()
+		c, err := flow{at: dlg.via.at, remote: dest}.conn()
 		completeVia(req, c)
 		return c, err
 	}
@@ -289,7 +289,7 @@ func (l *Leg) route(dlg *dialog, req *gosip.Request, dest string) (gosip.Connect
 		return nil, err
 	}
 	req.SetDestination(addr)
-	return flow{dlg.via.at, addr}.dial(l.s.ctx, req)
+	return flow{at: dlg.via.at, remote: addr}.dial(l.s.ctx, req)
 }
 
 // sendInvite begins the INVITE's transaction; l.mu is held.

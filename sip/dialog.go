@@ -127,7 +127,7 @@ func (d *dialog) connect(ctx context.Context, req *gosip.Request) (gosip.Connect
 	if d.sticky || d.via.at.reliable() && len(d.routes) == 0 {
 		req.SetDestination(d.via.remote)
 		c, err := d.via.conn()
-		if err == nil || d.sticky {
+		if err == nil || d.sticky && len(d.routes) == 0 { // else the proxy can be connected to
 			completeVia(req, c)
 			return c, err
 		}
@@ -137,7 +137,7 @@ func (d *dialog) connect(ctx context.Context, req *gosip.Request) (gosip.Connect
 		return nil, err
 	}
 	req.SetDestination(addr)
-	return flow{d.via.at, addr}.dial(ctx, req)
+	return flow{at: d.via.at, remote: addr}.dial(ctx, req)
 }
 
 // completeVia writes the connection's own address into the Via of a request

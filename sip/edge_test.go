@@ -281,7 +281,7 @@ func TestWhereAnswersGo(t *testing.T) {
 		{"SIP/2.0/TCP 10.0.0.1:5070;branch=z9hG4bKx", tcp, "192.0.2.9:777", "received=192.0.2.9"},
 	} {
 		req := parse(t, "OPTIONS sip:a@b SIP/2.0\r\nVia: "+c.via+"\r\nVia: SIP/2.0/UDP far\r\nFrom: <sip:c@d>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 1 OPTIONS\r\n\r\n")
-		res := response(req, flow{c.at, "192.0.2.9:777"}, 200, "OK", "tag")
+		res := response(req, flow{at: c.at, remote: "192.0.2.9:777"}, 200, "OK", "tag")
 		if res.Destination() != c.want || !strings.Contains(res.Via().Value(), c.sent) {
 			t.Errorf("%s: to %s with %s", c.via, res.Destination(), res.Via().Value())
 		}
@@ -314,7 +314,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add([]byte("INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=x\r\nf: <sip:c@d>;tag=1\r\nt: <sip:a@b>\r\ni: j\r\nCSeq: 1 INVITE\r\nRecord-Route: <sip:h>\r\nc: application/sdp\r\n\r\nv=0\r\n"))
 	d := newDesk(func(l *Leg) { _ = l.Answer(&media{}) })
 	s := start(f, Options{Config: openConfig("udp"), Handler: d, Credentials: passwords{"127.0.0.1", map[string]string{"c": "x"}}})
-	fl := flow{s.listeners[0], "127.0.0.1:9"}
+	fl := flow{at: s.listeners[0], remote: "127.0.0.1:9"}
 	parser := gosip.NewParser()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if !plausible(data) {

@@ -79,7 +79,7 @@ func listen(network string, addr netip.AddrPort, server *tls.Config, edge *edge,
 // whenGone has f called with each flow whose connection ends.
 func (ln *listener) whenGone(f func(flow)) {
 	if ln.conns != nil {
-		ln.conns.gone = func(remote string) { f(flow{ln, remote}) }
+		ln.conns.gone = func(remote string) { f(flow{at: ln, remote: remote}) }
 	}
 }
 
@@ -91,7 +91,7 @@ func newListener(network string, edge *edge, receive func(inbound)) *listener {
 		ln.conns = newConnections(func(m gosip.Message, remote string) {
 			m.SetTransport(strings.ToUpper(network))
 			m.SetSource(remote)
-			receive(inbound{m, flow{ln, remote}})
+			receive(inbound{m, flow{at: ln, remote: remote}})
 		})
 		return ln
 	}
@@ -160,12 +160,26 @@ func (ln *listener) reliable() bool { return ln.network != "udp" }
 type flow struct {
 	at     *listener
 	remote string // ip:port
+	origin origin // who sent a request to the edge proxy at the far end
 }
 
 func (f flow) String() string { return f.at.network + ":" + f.remote }
 
-// addr is the far end's address without a zone or an IPv4-in-IPv6 wrapping.
+// sender is the flow a request began its way with: an edge proxy's, if there is one
+// between.
+func (f flow) sender() string {
+	if f.origin.known() {
+		return f.origin.network + ":" + f.origin.addr.String()
+	}
+	return f.String()
+}
+
+// addr is the address a request comes from, before an edge proxy of ours, without a
+// zone or an IPv4-in-IPv6 wrapping.
 func (f flow) addr() netip.Addr {
+	if f.origin.known() {
+		return f.origin.addr.Addr()
+	}
 	ap, err := netip.ParseAddrPort(f.remote)
 	if err != nil {
 		return netip.Addr{}

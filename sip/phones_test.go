@@ -90,7 +90,7 @@ func TestConnectionLost(t *testing.T) {
 			ln := &listener{network: "tls", addr: netip.MustParseAddrPort("192.0.2.10:5061")}
 			register := func(seq int, remote string) flow {
 				req := parse(t, fmt.Sprintf("REGISTER sip:h SIP/2.0\r\nVia: SIP/2.0/TLS h;branch=z9hG4bKx\r\nFrom: <sip:anna@h>;tag=1\r\nTo: <sip:anna@h>\r\nCall-ID: c\r\nCSeq: %d REGISTER\r\nContact: <sip:anna@x.invalid>\r\n\r\n", seq))
-				f := flow{ln, remote}
+				f := flow{at: ln, remote: remote}
 				if _, fault := r.apply(t.Context(), "anna", req, f); fault != nil {
 					t.Fatal(fault)
 				}

@@ -3,6 +3,7 @@ package sip
 import (
 	"net/netip"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -70,8 +71,12 @@ func (s *Server) apologise(req *gosip.Request, f flow) {
 }
 
 func (s *Server) handleRequest(req *gosip.Request, f flow) {
-	if !answerable(req) {
+	f, told := s.edge.seenBy(f, req)
+	if !told || !answerable(req) {
 		s.unanswerable(f)
+		return
+	}
+	if s.keptOut(req, f) {
 		return
 	}
 	if fault := validate(req); fault != nil {
@@ -114,6 +119,10 @@ func (s *Server) outOfDialog(req *gosip.Request, f flow) {
 	case gosip.REGISTER:
 		s.register(req, f)
 	case gosip.OPTIONS:
+		if s.draining.Load() { // as an INVITE would be (RFC 3261 section 11.2)
+			s.reply(req, f, 503, reasonOf(503), gosip.NewHeader("Retry-After", strconv.Itoa(busyRetry)))
+			return
+		}
 		s.reply(req, f, 200, reasonOf(200), allowHeader, acceptHeader, serverHeader)
 	case gosip.BYE, gosip.INFO, gosip.UPDATE, gosip.PRACK:
 		s.reply(req, f, 481, reasonOf(481))

@@ -154,7 +154,7 @@ func (reg *Registered) try(ctx context.Context, expires time.Duration, proof gos
 	}
 	req.SetTransport(strings.ToUpper(reg.ln.network))
 	req.SetDestination(addr)
-	f := flow{reg.ln, addr}
+	f := flow{at: reg.ln, remote: addr}
 	conn, err := f.dial(ctx, req)
 	if err != nil {
 		return nil, err

@@ -42,7 +42,7 @@ type registrar struct {
 
 // heldHere is a binding that came over a flow of this node.
 type heldHere struct {
-	flow    string // "" if a proxy is between
+	flow    string // "" if a proxy is between that does not tell it
 	expires time.Time
 	lost    bool // the connection is gone
 	nat     flow // to be kept open by us; zero if it need not be
@@ -191,12 +191,12 @@ func (r *registrar) hold(b Binding, f flow) {
 		r.mine[b.User] = make(map[string]heldHere)
 	}
 	held := heldHere{expires: b.Expires}
-	if len(b.Path) == 0 { // else a proxy is at the flow's far end, with callers behind it too
-		held.flow = b.Source
-		if f.at.network == "udp" && !strings.Contains(b.Contact, f.remote) {
-			held.nat = f
-		}
+	if len(b.Path) == 0 || f.origin.known() { // else a proxy is at the flow's far end, with callers behind it too
+		held.flow = f.sender()
 		r.flows[held.flow]++
+	}
+	if len(b.Path) == 0 && f.at.network == "udp" && !strings.Contains(b.Contact, f.remote) {
+		held.nat = f
 	}
 	r.mine[b.User][b.Contact] = held
 }
@@ -221,7 +221,7 @@ func (r *registrar) release(user, contact string) {
 }
 
 // holds reports whether a registered phone is at the far end of a flow.
-func (r *registrar) holds(f flow) bool { return r.holdsFlow(f.String()) }
+func (r *registrar) holds(f flow) bool { return r.holdsFlow(f.sender()) }
 
 // holdsAt is holds for a message that has not been read yet.
 func (r *registrar) holdsAt(from netip.AddrPort, network string) bool {

@@ -311,14 +311,14 @@ func TestBindingsExpire(t *testing.T) {
 		register := func(contact string, seq int) {
 			ln := &listener{network: "udp", addr: netip.MustParseAddrPort("127.0.0.1:5060")}
 			req := parse(t, fmt.Sprintf("REGISTER sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: <sip:anna@h>;tag=1\r\nTo: <sip:anna@h>\r\nCall-ID: %s\r\nCSeq: %d REGISTER\r\nContact: <sip:%s>;expires=60\r\n\r\n", contact, seq, contact))
-			if _, fault := r.apply(t.Context(), "anna", req, flow{ln, "127.0.0.1:" + contact[len(contact)-4:]}); fault != nil {
+			if _, fault := r.apply(t.Context(), "anna", req, flow{at: ln, remote: "127.0.0.1:" + contact[len(contact)-4:]}); fault != nil {
 				t.Fatal(fault)
 			}
 		}
 		register("a@h:5001", 1)
 		time.Sleep(30 * time.Second)
 		register("b@h:5002", 1)
-		if !r.holds(flow{&listener{network: "udp"}, "127.0.0.1:5001"}) {
+		if !r.holds(flow{at: &listener{network: "udp"}, remote: "127.0.0.1:5001"}) {
 			t.Error("the first phone's flow is not known")
 		}
 		time.Sleep(32 * time.Second) // the first is over

@@ -133,7 +133,7 @@ func (l *Leg) restore(saved *savedLeg) error {
 	d := dialog{
 		callID: gosip.CallIDHeader(saved.CallID), from: &gosip.FromHeader{}, to: &gosip.ToHeader{},
 		localSeq: saved.LocalSeq + restoreGap, remoteSeq: saved.RemoteSeq, seqKnown: saved.SeqKnown,
-		via: flow{ln, saved.Remote}, sticky: saved.Sticky,
+		via: flow{at: ln, remote: saved.Remote}, sticky: saved.Sticky,
 	}
 	var err error
 	if d.from.DisplayName, err = gosip.ParseAddressValue(saved.Us, &d.from.Address, &d.from.Params); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,7 +61,7 @@ func (s *Server) trunkNamed(name string) *trunk {
 // trunkAt gives the trunk at the far end of a flow, or nil. No carrier comes by
 // WebSocket, but browsers do, through a proxy that may have a trunk's address.
 func (s *Server) trunkAt(f flow) *trunk {
-	if f.at == s.webs[0] || f.at == s.webs[1] {
+	if f.at == s.webs[0] || f.at == s.webs[1] || strings.HasPrefix(f.origin.network, "ws") {
 		return nil
 	}
 	ip := f.addr()

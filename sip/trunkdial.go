@@ -121,7 +121,7 @@ func (h *hunt) connect(ctx context.Context, ln *listener, req *gosip.Request) (g
 	defer cancel()
 	req.Recipient = h.t.uri(h.user, h.at)
 	req.SetDestination(h.at.addr)
-	return flow{ln, h.at.addr}.dial(ctx, req)
+	return flow{at: ln, remote: h.at.addr}.dial(ctx, req)
 }
 
 // end is how a call ended that no host took.

@@ -185,7 +185,7 @@ func (t *trunk) dialogWith(p hop) dialog {
 // send sends a request to a host and waits for its answer.
 func (t *trunk) send(ctx context.Context, ln *listener, p hop, req *gosip.Request) (*gosip.Response, error) {
 	req.SetDestination(p.addr)
-	f := flow{ln, p.addr}
+	f := flow{at: ln, remote: p.addr}
 	conn, err := f.dial(ctx, req)
 	if err != nil {
 		return nil, err

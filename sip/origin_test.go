@@ -1,0 +1,134 @@
+package sip
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+)
+
+// behindEdge is a server with edge proxies, a carrier and an agent. It answers calls.
+func behindEdge(t *testing.T, proxies ...netip.Prefix) (*Server, *desk, *wire) {
+	t.Helper()
+	cfg := openConfig("udp")
+	cfg.Trunks = []config.Trunk{{Name: "carrier", Addresses: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}}
+	cfg.Domain, cfg.Edges = "help.example", proxies
+	cfg.Limits = config.Limits{Source: 100, Failures: 3, Ban: config.Duration(time.Minute), LongestBan: config.Duration(time.Hour)}
+	d := newDesk(nil)
+	d.conduct = func(l *Leg) {
+		_ = l.Answer(&media{})
+		d.legs <- l
+		<-l.Done()
+	}
+	s := start(t, Options{Config: cfg, Handler: d, Credentials: passwords{"help.example", map[string]string{"anna": "secret"}}})
+	return s, d, newWire(t, s)
+}
+
+var carrierSays = "X-Edge-Source: udp:198.51.100.9:5060"
+
+// TestOriginBehindEdge: a caller is who the edge proxy says, and only an edge proxy
+// says so.
+func TestOriginBehindEdge(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		proxies []netip.Prefix
+		headers []string
+		want    string // of the answer; empty: none
+		trunk   string
+	}{
+		{"carrier", []netip.Prefix{loopback}, []string{carrierSays}, "SIP/2.0 200", "carrier"},
+		{"carrier over TCP", []netip.Prefix{loopback}, []string{"x-edge-source: tcp:[::ffff:198.51.100.9]:40000"}, "SIP/2.0 200", "carrier"},
+		{"stranger", []netip.Prefix{loopback}, []string{"X-Edge-Source: udp:192.0.2.7:5060"}, "SIP/2.0 401", ""},
+		{"browser from the carrier's address", []netip.Prefix{loopback}, []string{"X-Edge-Source: wss:198.51.100.9:5060"}, "SIP/2.0 401", ""},
+		{"the proxy itself", []netip.Prefix{loopback}, nil, "SIP/2.0 401", ""},
+		{"a second word", []netip.Prefix{loopback}, []string{carrierSays, "X-Edge-Source: udp:192.0.2.7:5060"}, "", ""},
+		{"no address", []netip.Prefix{loopback}, []string{"X-Edge-Source: udp:carrier"}, "", ""},
+		{"no network", []netip.Prefix{loopback}, []string{"X-Edge-Source: 198.51.100.9:5060"}, "", ""},
+		{"said by a stranger", nil, []string{carrierSays}, "SIP/2.0 401", ""},
+		{"said by another than the edge", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, []string{carrierSays}, "SIP/2.0 401", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, d, w := behindEdge(t, c.proxies...)
+			call := &caller{wire: w, callID: "origin", to: "<sip:helpline@" + w.to.String() + ">"}
+			call.request("INVITE", 1, append(append([]string(nil), c.headers...), offer...)...)
+			if c.want == "" {
+				eventually(t, func() string {
+					if got := counted(t, s.metrics.dropped, dropUnanswered); got != 1 {
+						return fmt.Sprintf("%v dropped", got)
+					}
+					return ""
+				})
+				return
+			}
+			ok := call.recv(c.want)
+			if c.trunk == "" {
+				return
+			}
+			if l := next(t, "call", d.legs); l.Trunk() != c.trunk || l.Caller() != "+15550001" {
+				t.Errorf("trunk %q, caller %q", l.Trunk(), l.Caller())
+			}
+			call.to = field(ok, "To")
+			call.request("ACK", 1)
+			call.request("BYE", 2, c.headers...)
+			call.recv("SIP/2.0 200")
+		})
+	}
+}
+
+// TestBanBehindEdge: it strikes who misbehaves, not the proxy and whoever else is
+// behind it; the proxy is told for how long. A registered phone of the same address,
+// and what belongs to a call, pass.
+func TestBanBehindEdge(t *testing.T) {
+	s, _, w := behindEdge(t, loopback)
+	ask := func(n int, from, cseq string) string {
+		t.Helper()
+		id := fmt.Sprintf("%s-%d", from[strings.LastIndex(from, ":")+1:], n)
+		w.send("OPTIONS sip:x@help.example SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bK"+id, "From: <sip:x@y>;tag=1", "To: <sip:x@help.example>",
+			"Call-ID: "+id, "CSeq: "+cseq, "X-Edge-Source: "+from)
+		return w.recv("SIP/2.0 ")
+	}
+	const phone, guesser, other = "tcp:192.0.2.7:1111", "tcp:192.0.2.7:2222", "udp:192.0.2.8:3333"
+	if ok := proved(t, s, w, "phone", 1, "Contact: <sip:anna@10.1.1.1>", "Path: <sip:"+w.addr()+";lr>", "X-Edge-Source: "+phone); !strings.HasPrefix(ok, "SIP/2.0 200") {
+		t.Fatalf("not registered: %.40q", ok)
+	}
+	call := &caller{wire: w, callID: "call", to: "<sip:helpline@" + w.to.String() + ">"}
+	call.request("INVITE", 1, append([]string{carrierSays}, offer...)...)
+	call.to = field(call.recv("SIP/2.0 200"), "To")
+
+	for i := range 4 { // failures leak away while we count
+		if got := ask(i, guesser, "1 INVITE"); !strings.HasPrefix(got, "SIP/2.0 400") {
+			t.Fatalf("malformed: %.40q", got)
+		}
+	}
+	if n := s.edge.bannedNow(); n != 1 || s.edge.banned(netip.MustParseAddr("127.0.0.1")) {
+		t.Errorf("%d banned; the proxy is: %t", n, s.edge.banned(netip.MustParseAddr("127.0.0.1")))
+	}
+	for from, want := range map[string]string{guesser: "SIP/2.0 403", other: "SIP/2.0 200", phone: "SIP/2.0 200"} {
+		got := ask(9, from, "1 OPTIONS")
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %.40q, want %s", from, got, want)
+		}
+		if after := field(got, "Retry-After"); from == guesser && after != "60" {
+			t.Errorf("the proxy is told to wait %q s, want 60", after)
+		}
+	}
+	call.request("ACK", 1)
+	call.request("BYE", 2, "X-Edge-Source: "+guesser)
+	if got := call.recv("SIP/2.0 "); !strings.HasPrefix(got, "SIP/2.0 200") {
+		t.Errorf("BYE of a call of ours: %.40q", got)
+	}
+}
+
+// TestDrainingOptions: who asks whether to send calls is told the truth.
+func TestDrainingOptions(t *testing.T) {
+	s, _, w := behindEdge(t, loopback)
+	s.Drain()
+	w.send("OPTIONS sip:x@help.example SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bKd", "From: <sip:x@y>;tag=1", "To: <sip:x@help.example>",
+		"Call-ID: drain", "CSeq: 1 OPTIONS")
+	if got := w.recv("SIP/2.0 "); !strings.HasPrefix(got, "SIP/2.0 503") || field(got, "Retry-After") == "" {
+		t.Errorf("OPTIONS while draining: %q", got)
+	}
+}
