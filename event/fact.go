@@ -119,25 +119,49 @@ const (
 	OfferWithdrawn OfferResult = "withdrawn" // the caller left
 )
 
-// TalkEnded is the end of a bridge between caller and agent.
+// TalkEnded is the end of a visit's talk. Where agents have handed the caller on
+// to each other it tells of all of them.
 type TalkEnded struct {
 	Visit    string        `json:"visit"`
 	Queue    string        `json:"queue"`
 	Language string        `json:"language"`
-	Agent    string        `json:"agent"`
-	Tier     int           `json:"tier,omitempty"` // his, when he answered
+	Agent    string        `json:"agent"`          // the last
+	Tier     int           `json:"tier,omitempty"` // the highest of them, when they answered
 	Talk     time.Duration `json:"talk_ns"`        // without hold
 	Hold     time.Duration `json:"hold_ns"`
 }
 
-// WrapUpEnded is the end of the agent's time after a call.
+// WrapUpEnded is the end of an agent's time after a call.
 type WrapUpEnded struct {
 	Visit    string        `json:"visit"`
+	Part     string        `json:"part,omitempty"` // of the visit, if it was handed on to him; tells its wrap-ups apart
 	Queue    string        `json:"queue"`
 	Language string        `json:"language"`
 	Agent    string        `json:"agent"`
 	Took     time.Duration `json:"took_ns"`
 }
+
+// Transferred is an agent's wish to hand his caller on, tried and over.
+type Transferred struct {
+	Transfer string        `json:"transfer"` // its id
+	Visit    string        `json:"visit"`    // in which they talk
+	Agent    string        `json:"agent"`
+	How      TransferKind  `json:"kind"`
+	To       string        `json:"to"`               // agent, queue, number (outside)
+	Target   string        `json:"target,omitempty"` // its name; an outside number is sealed
+	Sealed   []byte        `json:"sealed,omitempty"` // that number, for those who hold the key
+	Result   string        `json:"result"`           // done, or why not: declined, busy, no_answer, refused, failed, caller_left
+	Took     time.Duration `json:"took_ns"`          // since he asked for it
+}
+
+// TransferKind is how a caller is handed on.
+type TransferKind string
+
+// The kinds of transfer.
+const (
+	Blind    TransferKind = "blind"    // without a word to whom he goes
+	Attended TransferKind = "attended" // after they have talked, or while the phone rang
+)
 
 // AgentChanged is an agent going from one state to another.
 type AgentChanged struct {
@@ -232,6 +256,7 @@ func (OfferMade) Kind() string       { return "offer.made" }
 func (OfferEnded) Kind() string      { return "offer.ended" }
 func (TalkEnded) Kind() string       { return "talk.ended" }
 func (WrapUpEnded) Kind() string     { return "wrapup.ended" }
+func (Transferred) Kind() string     { return "call.transferred" }
 func (AgentChanged) Kind() string    { return "agent.changed" }
 func (RecordingMade) Kind() string   { return "recording.made" }
 func (SurveyAnswered) Kind() string  { return "survey.answered" }

@@ -12,7 +12,7 @@ var kinds = registry(
 	reads[CallStarted], reads[CallAnswered], reads[StepEntered], reads[CallEnded],
 	reads[VisitJoined], reads[VisitEnded],
 	reads[OfferMade], reads[OfferEnded],
-	reads[TalkEnded], reads[WrapUpEnded],
+	reads[TalkEnded], reads[WrapUpEnded], reads[Transferred],
 	reads[AgentChanged],
 	reads[RecordingMade],
 	reads[LegEnded],

@@ -70,14 +70,16 @@ func (q *Queue) Register(ctx context.Context, agent string, skills Skills, ready
 	if ready {
 		flag = "1"
 	}
-	return q.ordered(ctx, registerScript, agent, q.node, skills.String(), flag, q.now())
+	_, err := q.ordered(ctx, registerScript, agent, q.node, skills.String(), flag, q.now())
+	return err
 }
 
 // Unregister says that the agent's last phone is gone. He is offline at once,
 // or when the ringing or talk he is in is over. It does nothing if his session
 // is another node's.
 func (q *Queue) Unregister(ctx context.Context, agent string) error {
-	return q.ordered(ctx, unregisterScript, agent, q.node, q.now())
+	_, err := q.ordered(ctx, unregisterScript, agent, q.node, q.now())
+	return err
 }
 
 // SetReady makes an agent ready; a wrap-up ends with it. While he is rung or

@@ -14,7 +14,7 @@
 //
 // Keys, all beginning with "bugle:{DOMAIN}:":
 //
-//	visits            hash    visit -> record (records.lua)
+//	visits            hash    visit -> record (records.lua): also what holds an agent by name
 //	agents            hash    agent -> record
 //	waiting           zset    non-empty groups of visits, by their heads
 //	waiting:GROUP     zset    visits of one queue and requirement, by joined - head start

@@ -145,8 +145,10 @@ func (h *history) step() {
 	node := pick(h, nodeNames)
 	agent := pick(h, agentNames)
 	switch kind := h.rand.IntN(100); {
-	case kind < 20:
+	case kind < 15:
 		h.join(node)
+	case kind < 20:
+		h.hold(node)
 	case kind < 64:
 		h.visitStep(node, kind)
 	case kind < 72:
@@ -179,10 +181,10 @@ func (h *history) step() {
 // visitStep does something about a visit: leave, answer, refuse or hang up.
 func (h *history) visitStep(node string, kind int) {
 	if kind < 25 {
-		h.leave(h.visitIn("waiting", "offered", "talking", "wrapup"))
+		h.leave(h.visitIn("waiting", "offered", "held", "talking", "wrapup"))
 		return
 	}
-	visit := h.visitIn("offered", "talking")
+	visit := h.visitIn("offered", "held", "talking")
 	token := h.token(visit)
 	switch {
 	case kind < 42:
@@ -283,6 +285,29 @@ func (h *history) join(node string) {
 	h.do(node, func() error { h.model.join(node, step, v); return nil },
 		func(ctx context.Context, q *Queue) error { return q.Join(ctx, v) },
 		"join %s %s/%s at %s", v.ID, v.Queue, v.Language, node)
+}
+
+// hold takes an agent by name, now and then from what holds him.
+func (h *history) hold(node string) {
+	v := pick(h, needs)
+	v.ID = fmt.Sprint("v", len(h.visits))
+	h.visits = append(h.visits, v.ID)
+	h.owner[v.ID], h.left[v.ID] = node, false
+	agent, talks, from := h.agentIn(pick(h, []State{Ready, Paused, Reserved, Talking})), h.rand.IntN(2) == 0, ""
+	if a := h.model.agents[agent]; a != nil && a.visit != nil && h.rand.IntN(2) == 0 {
+		from = a.visit.id
+	}
+	var token string
+	step := h.model.next(node)
+	in := h.do(node, func() error { return h.model.hold(node, step, v, agent, talks, from) },
+		func(ctx context.Context, q *Queue) (err error) {
+			token, err = q.Hold(ctx, v, agent, talks, from)
+			return err
+		},
+		"hold %s for %s at %s, talks %v, from %q", agent, v.ID, node, talks, from)
+	if in && token != "" {
+		h.remember(Offer{Visit: v.ID, Token: token})
+	}
 }
 
 func (h *history) did(format string, args ...any) { h.done = fmt.Sprintf(format, args...) }

@@ -23,6 +23,6 @@ end
 
 local a = get_agent(v.agent)
 if v.state == 'talking' and a.pause == '' then a.pause = interrupted end
-release(a, v.state == 'offered' and a.idle or now, now, v)
+release(a, (v.state == 'offered' or v.state == 'held') and a.idle or now, now, v)
 send()
 return v.state

@@ -24,7 +24,7 @@ type visitModel struct {
 	id, node, group string
 	requires        Skills
 	joined, score   int64
-	state           string // waiting, offered, talking, wrapup
+	state           string // waiting, offered, held, talking, wrapup
 	agent           *agentModel
 	failed          map[string]bool
 	order           []string // of failed
@@ -228,7 +228,7 @@ func (w *world) leave(node string, step uint64, id, interrupted string) {
 	w.drop(v)
 	a := v.agent
 	switch v.state {
-	case "offered":
+	case "offered", "held":
 		w.release(a, a.idle, v)
 	case "talking":
 		a.pause = cmp.Or(a.pause, interrupted)
@@ -238,9 +238,37 @@ func (w *world) leave(node string, step uint64, id, interrupted string) {
 	}
 }
 
+func (w *world) hold(node string, step uint64, v Visit, agent string, talks bool, from string) error {
+	a := w.agents[agent]
+	switch {
+	case step <= w.fences[node] || w.visits[v.ID] != nil:
+		return nil
+	case a == nil || !a.registered:
+		return ErrNotRegistered
+	case a.visit != nil && a.visit.id == from && a.state != WrapUp:
+		w.drop(a.visit)
+	case a.state == Paused:
+		a.pause, a.idle = a.reason, w.at
+	case a.state != Ready:
+		return ErrBusy
+	}
+	m := &visitModel{
+		id: v.ID, node: node, group: group(v), requires: v.Requires, joined: w.at, score: w.at,
+		state: "held", agent: a, failed: make(map[string]bool), step: step,
+	}
+	w.visits[v.ID], a.visit = m, m
+	if talks {
+		m.state = "talking"
+		w.change(a, Talking, "", m)
+	} else {
+		w.change(a, Reserved, "", m)
+	}
+	return nil
+}
+
 func (w *world) answer(id string, current bool) error {
 	v := w.visits[id]
-	if v == nil || !current || v.state != "offered" && v.state != "talking" {
+	if v == nil || !current || v.state == "wrapup" {
 		return ErrStale
 	}
 	v.state = "talking"

@@ -30,26 +30,27 @@ import (
 
 // ordered takes a numbered step. Every script for it has the number as its last
 // argument, and returns "late N" if the step had to be later than N.
-func (q *Queue) ordered(ctx context.Context, s script, args ...any) error {
+// It gives any other word.
+func (q *Queue) ordered(ctx context.Context, s script, args ...any) (string, error) {
 	args = append(args, nil)
 	for {
 		step := q.steps.Add(1)
 		// Looked at after the number is taken: whoever ended the context took his
 		// own number after that, so it is the higher one.
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("queue: %s: %w", s.name, err)
+			return "", fmt.Errorf("queue: %s: %w", s.name, err)
 		}
 		args[len(args)-1] = step
 		word, err := q.run(ctx, s, args...)
 		if err != nil {
-			return err
+			return "", err
 		}
 		than, late := strings.CutPrefix(word, "late ")
 		if !late {
-			return nil
+			return word, nil
 		}
 		if err := q.overtake(than); err != nil {
-			return fmt.Errorf("queue: %s: %w", s.name, err)
+			return "", fmt.Errorf("queue: %s: %w", s.name, err)
 		}
 	}
 }

@@ -17,7 +17,8 @@ var (
 // What he is doing goes on; what he is offered next fits them. Of SetSkills,
 // Register and Unregister the one that was called last holds.
 func (q *Queue) SetSkills(ctx context.Context, agent string, skills Skills) error {
-	return q.ordered(ctx, profileScript, agent, q.node, skills.String(), q.now())
+	_, err := q.ordered(ctx, profileScript, agent, q.node, skills.String(), q.now())
+	return err
 }
 
 // Mine gives the agents whose sessions are this node's, sorted.

@@ -22,6 +22,9 @@ import (
 // was withdrawn, refused or taken over meanwhile.
 var ErrStale = errors.New("the offer is no longer in force")
 
+// ErrBusy says that the agent is rung, talks or wraps up.
+var ErrBusy = errors.New("the agent is busy")
+
 // ErrNotRegistered says that no phone of the agent is registered.
 var ErrNotRegistered = errors.New("the agent's phone is not registered")
 

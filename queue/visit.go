@@ -37,8 +37,9 @@ const interrupted = "interrupted"
 // [Queue.Leave] is needed: the join may have been taken, or be taken later.
 func (q *Queue) Join(ctx context.Context, v Visit) error {
 	joined := millis(v.Joined)
-	return q.ordered(ctx, joinScript, v.ID, q.node, q.epoch, v.Call, group(v),
+	_, err := q.ordered(ctx, joinScript, v.ID, q.node, q.epoch, v.Call, group(v),
 		joined-v.HeadStart.Milliseconds(), joined, q.now())
+	return err
 }
 
 // Leave takes a visit out, whatever state it is in, and releases the agent it

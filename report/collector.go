@@ -42,6 +42,7 @@ var (
 	holdDesc            = desc("queue_hold_seconds", "Hold during a talk.", byLine...)
 	wrapUpDesc          = desc("queue_wrapup_seconds", "An agent's time after a talk.", byLine...)
 	offersDesc          = desc("offers_total", "Agents rung for a visit, by how it ended.", "queue", "result")
+	transfersDesc       = desc("transfers_total", "Callers handed on by agents, or meant to be, by how, to whom and how it went.", "kind", "to", "result")
 	callsDesc           = desc("calls_total", "Calls that ended, by how.", "class", "reason")
 	callsActiveDesc     = desc("calls_active", "Calls under way.")
 	agentsDesc          = desc("agents", "Agents of this node, by state.", "state")
@@ -55,7 +56,7 @@ var descs = []*prometheus.Desc{
 	waitingDesc, longestWaitDesc, expectDesc, estimateOffDesc, tooLongDesc, tooShortDesc,
 	ratedDesc, satisfiedDesc, scoredDesc, promotersDesc, detractorsDesc,
 	answerDesc, talkDesc, holdDesc, wrapUpDesc,
-	offersDesc, callsDesc, callsActiveDesc, agentsDesc, readyTimeDesc, busyTimeDesc, unmatchedDesc,
+	offersDesc, transfersDesc, callsDesc, callsActiveDesc, agentsDesc, readyTimeDesc, busyTimeDesc, unmatchedDesc,
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -87,6 +88,9 @@ func (f *Figures) metrics() []prometheus.Metric {
 	}
 	for key, n := range f.offers {
 		s.counter(offersDesc, n, key.queue, string(key.result))
+	}
+	for key, n := range f.transfers {
+		s.counter(transfersDesc, n, string(key.kind), key.to, key.result)
 	}
 	for end, n := range f.ended {
 		s.counter(callsDesc, n, end.class, end.reason)

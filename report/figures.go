@@ -36,6 +36,7 @@ type Figures struct {
 	calls     map[string]bool  // under way, by call id
 	ended     map[termination]uint64
 	offers    map[offerKey]uint64
+	transfers map[transferKey]uint64
 	agents    map[string]string // state, by agent; those offline are not kept
 	staff     Counts            // agents' time, which is no queue's
 	unmatched uint64
@@ -57,6 +58,10 @@ type (
 	offerKey    struct {
 		queue  string
 		result event.OfferResult
+	}
+	transferKey struct {
+		kind       event.TransferKind
+		to, result string
 	}
 )
 
@@ -87,7 +92,9 @@ func New(queues map[string]config.Queue, languages []string) *Figures {
 		calls:  make(map[string]bool),
 		ended:  make(map[termination]uint64),
 		offers: make(map[offerKey]uint64),
-		agents: make(map[string]string),
+
+		transfers: make(map[transferKey]uint64),
+		agents:    make(map[string]string),
 	}
 	for queue := range queues {
 		for _, language := range languages {
@@ -127,6 +134,8 @@ func (f *Figures) Observe(ev event.Event) {
 		f.visitEnded(fact, ev.At)
 	case event.OfferEnded:
 		f.offers[offerKey{fact.Queue, fact.Result}]++
+	case event.Transferred:
+		f.transfers[transferKey{fact.How, fact.To, fact.Result}]++
 	case event.TalkEnded:
 		l := f.line(fact.Queue, fact.Language)
 		l.talked(f.goals[fact.Queue].Class, fact.Tier, fact.Talk, fact.Hold)

@@ -163,6 +163,7 @@ func TestMetrics(t *testing.T) {
 		f.emit("c3", event.SurveyAnswered{Visit: "e", Queue: "claims", Language: "en", Question: "nps", Answer: 6})
 		f.emit("c1", event.VisitJoined{Visit: "w", Queue: "claims", Language: "en"})
 		f.emit("c1", event.OfferEnded{Queue: "claims", Result: event.OfferTimedOut})
+		f.emit("c1", event.Transferred{How: event.Blind, To: "queue", Target: "urgent", Result: "done"})
 		f.emit("c1", event.TalkEnded{Visit: "v1", Queue: "claims", Language: "en", Agent: "a", Tier: 3, Talk: 90 * time.Second, Hold: 6 * time.Second})
 		f.emit("", event.WrapUpEnded{Visit: "v1", Queue: "claims", Language: "en", Agent: "a", Took: 10 * time.Second})
 		f.emit("", event.AgentChanged{Agent: "a", From: "offline", To: "paused"})
@@ -258,6 +259,9 @@ bugle_queue_short_abandoned_total{language="en",queue="claims"} 1
 # HELP bugle_queue_waiting Visits waiting now.
 # TYPE bugle_queue_waiting gauge
 bugle_queue_waiting{language="en",queue="claims"} 1
+# HELP bugle_transfers_total Callers handed on by agents, or meant to be, by how, to whom and how it went.
+# TYPE bugle_transfers_total counter
+bugle_transfers_total{kind="blind",result="done",to="queue"} 1
 # HELP bugle_report_unmatched_total Visits that joined or ended twice, or ended without a beginning: a defect.
 # TYPE bugle_report_unmatched_total counter
 bugle_report_unmatched_total 0

@@ -163,7 +163,7 @@ func (r *Router) Agents(ctx context.Context) ([]AgentInfo, error) {
 		c := agents[a.ID]
 		infos[i] = AgentInfo{
 			ID: a.ID, Name: c.Name, State: a.State, Since: a.Since, Reason: a.Reason,
-			Pending: a.Pending, Visit: a.Visit, Tier: c.Tier, Languages: c.Languages, Skills: c.Skills,
+			Pending: a.Pending, Visit: visitOf(a.Visit), Tier: c.Tier, Languages: c.Languages, Skills: c.Skills,
 		}
 	}
 	return infos, nil

@@ -121,7 +121,7 @@ func (in inbox) Changed(c queue.Change) {
 	if c.From == queue.WrapUp && c.Visit != "" { // else it goes on at another node
 		in.r.wrapUpOver(c.Agent, c.Visit)
 		in.r.events.Emit("", event.WrapUpEnded{
-			Visit: c.Visit, Queue: c.Queue, Language: c.Language, Agent: c.Agent, Took: c.After,
+			Visit: visitOf(c.Visit), Part: partOf(c.Visit), Queue: c.Queue, Language: c.Language, Agent: c.Agent, Took: c.After,
 		})
 	}
 	in.r.events.Emit("", event.AgentChanged{

@@ -221,7 +221,7 @@ func TestACallFromJoiningToReadyAgain(t *testing.T) {
 			"agent.changed  {Agent:sofia From:ready To:reserved Reason: After:1s}",
 			"agent.changed  {Agent:sofia From:reserved To:talking Reason: After:4s}",
 			"agent.changed  {Agent:sofia From:talking To:wrapup Reason: After:1m0s}",
-			"wrapup.ended  {Visit:v1 Queue:claims Language:es Agent:sofia Took:30s}",
+			"wrapup.ended  {Visit:v1 Part: Queue:claims Language:es Agent:sofia Took:30s}",
 			"agent.changed  {Agent:sofia From:wrapup To:ready Reason: After:30s}",
 		)
 	})

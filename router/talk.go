@@ -12,32 +12,54 @@ import (
 type Talk struct {
 	r     *Router
 	visit Visit
+	id    string // of what holds the agent, in Redis
 	agent string
-	tier  int // when he answered
+	tier  int // when he answered, or higher: of one before him in this visit
 	token string
 	once  sync.Once
+
+	talked, held time.Duration // of agents before him in this visit
 }
 
 // Agent is the id of the agent who talks.
 func (t *Talk) Agent() string { return t.agent }
 
+// Visit is the visit that the talk belongs to.
+func (t *Talk) Visit() Visit { return t.visit }
+
 // End says that the talk is over: how long they talked, and how long of the
 // whole the caller was on hold. The agent wraps up within the queue's limit,
-// or is free at once. Only the first call counts.
+// or is free at once. Only the first call of End or HandOn counts.
 func (t *Talk) End(talk, hold time.Duration) {
 	t.once.Do(func() {
 		v := t.visit
 		t.r.events.Emit(v.Call, event.TalkEnded{
-			Visit: v.ID, Queue: v.Queue, Language: v.Language, Agent: t.agent, Tier: t.tier, Talk: talk, Hold: hold,
+			Visit: v.ID, Queue: v.Queue, Language: v.Language, Agent: t.agent, Tier: t.tier, Talk: t.talked + talk, Hold: t.held + hold,
 		})
-		limit := t.r.wrapUpLimit(v.Queue)
-		t.r.insist(v.ID, "end talk", func(ctx context.Context) error {
-			wraps, err := t.r.queue.Hangup(ctx, v.ID, t.token, limit > 0)
-			if wraps {
-				t.r.watchWrapUp(t.agent, t.token, v.ID, limit)
-			}
-			return err
-		})
+		t.free()
+	})
+}
+
+// HandOn is End for an agent who has handed the caller on to another in the same
+// visit. A visit is handled once: the end of the next talk tells of both.
+func (t *Talk) HandOn(next *Talk, talk, hold time.Duration) {
+	t.once.Do(func() {
+		next.talked += t.talked + talk
+		next.held += t.held + hold
+		next.tier = max(next.tier, t.tier)
+		t.free()
+	})
+}
+
+// free lets the agent go.
+func (t *Talk) free() {
+	limit := t.r.wrapUpLimit(t.visit.Queue)
+	t.r.insist(t.id, "end talk", func(ctx context.Context) error {
+		wraps, err := t.r.queue.Hangup(ctx, t.id, t.token, limit > 0)
+		if wraps {
+			t.r.watchWrapUp(t.agent, t.token, t.id, limit)
+		}
+		return err
 	})
 }
 

@@ -159,7 +159,7 @@ func (w *Waiting) Answered(o Offer) (*Talk, error) {
 	w.offerOver(o.Token, event.OfferAnswered)
 	tier := w.r.tier(o.Agent)
 	w.end(event.Answered, o.Agent, tier)
-	return &Talk{r: w.r, visit: w.visit, agent: o.Agent, tier: tier, token: o.Token}, nil
+	return &Talk{r: w.r, visit: w.visit, id: w.visit.ID, agent: o.Agent, tier: tier, token: o.Token}, nil
 }
 
 // Refused says that the agent did not take the offer: OfferDeclined or

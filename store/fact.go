@@ -47,10 +47,13 @@ func (w *writer) write(ctx context.Context, ev event.Event) error {
 	case event.OfferEnded:
 		return w.offerEnded(ctx, ev, f)
 	case event.TalkEnded:
-		return w.exec(ctx, `UPDATE visits SET talk_ended_at = $2, talk_ns = $3, hold_ns = $4 WHERE id = $1 AND talk_ended_at IS NULL`,
-			text(f.Visit), ev.At.UnixMilli(), int64(f.Talk), int64(f.Hold))
+		return w.exec(ctx, `UPDATE visits SET talk_ended_at = $2, talk_ns = $3, hold_ns = $4, tier = CASE WHEN tier < $5 THEN $5 ELSE tier END
+			WHERE id = $1 AND talk_ended_at IS NULL`,
+			text(f.Visit), ev.At.UnixMilli(), int64(f.Talk), int64(f.Hold), int64(f.Tier))
 	case event.WrapUpEnded:
 		return w.wrapUpEnded(ctx, ev, f)
+	case event.Transferred:
+		return w.transferred(ctx, ev, f)
 	case event.LegEnded:
 		return w.legEnded(ctx, ev, f)
 	case event.RecordingMade:
@@ -145,14 +148,23 @@ func (w *writer) visitEnded(ctx context.Context, ev event.Event, f event.VisitEn
 }
 
 // wrapUpEnded may come before the visit: the agent's node tells it, and its log
-// may be ahead of that of the call's.
+// may be ahead of that of the call's. Each part of a visit has one.
 func (w *writer) wrapUpEnded(ctx context.Context, ev event.Event, f event.WrapUpEnded) error {
 	return w.exec(ctx, `INSERT INTO visits (id, call_id, node, number, caller_hash, queue, language, class, requires, joined_at, result, waited_ns, agent, tier,
-			wrapped_up_at, wrap_up_ns)
-		VALUES ($1, '', '', '', '', $2, $3, '', '{}', $4, '', 0, '', 0, $5, $6)
-		ON CONFLICT (id) DO UPDATE SET wrapped_up_at = excluded.wrapped_up_at, wrap_up_ns = excluded.wrap_up_ns
-		WHERE visits.wrapped_up_at IS NULL`,
-		text(f.Visit), text(f.Queue), text(f.Language), before(ev.At, f.Took), ev.At.UnixMilli(), int64(f.Took))
+			wrapped_up_at, wrap_up_ns, wrap_up_parts)
+		VALUES ($1, '', '', '', '', $2, $3, '', '{}', $4, '', 0, '', 0, $5, $6, $7)
+		ON CONFLICT (id) DO UPDATE SET wrap_up_ns = visits.wrap_up_ns + excluded.wrap_up_ns, wrap_up_parts = visits.wrap_up_parts || excluded.wrap_up_parts,
+			wrapped_up_at = CASE WHEN visits.wrapped_up_at > excluded.wrapped_up_at THEN visits.wrapped_up_at ELSE excluded.wrapped_up_at END
+		WHERE REPLACE(visits.wrap_up_parts, excluded.wrap_up_parts, '') = visits.wrap_up_parts
+			AND (visits.wrapped_up_at IS NULL OR visits.wrap_up_parts <> '')`, // older versions knew of one wrap-up, and no parts
+		text(f.Visit), text(f.Queue), text(f.Language), before(ev.At, f.Took), ev.At.UnixMilli(), int64(f.Took), ";"+text(f.Part)+";")
+}
+
+func (w *writer) transferred(ctx context.Context, ev event.Event, f event.Transferred) error {
+	return w.t.addTransfer(ctx, Transfer{
+		ID: text(f.Transfer), Call: ev.Call, Visit: text(f.Visit), FromAgent: text(f.Agent), Kind: text(string(f.How)),
+		TargetKind: text(f.To), Target: Private(f.Target), At: ev.At, Result: text(f.Result),
+	}, f.Sealed)
 }
 
 // recordingMade condemns what an erased caller said.

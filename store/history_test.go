@@ -321,6 +321,47 @@ func TestHistoryOfADamagedLog(t *testing.T) {
 	})
 }
 
+// A visit whose agents have handed the caller on counts the highest tier that he
+// reached and every agent's wrap-up, each once, in whatever order they are told.
+func TestHistoryOfAVisitHandedOn(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		s := d.open(t, "n1")
+		ctx := t.Context()
+		number, err := d.sealer.Seal([]byte("+15550101"), TransferPlace("c1-t2"))
+		must(t, err)
+		log := new(story).tell("c1", // at 0 s
+			event.VisitJoined{Visit: "c1-1", Queue: "claims", Language: "en"},
+			event.VisitEnded{Visit: "c1-1", Queue: "claims", Language: "en", Result: event.Answered, Agent: "anna", Tier: 1},
+			event.Transferred{Transfer: "c1-t1", Visit: "c1-1", Agent: "anna", How: event.Blind, To: "agent", Target: "ben", Result: "done"}, // 2 s
+			event.WrapUpEnded{Visit: "c1-1", Part: "t1", Queue: "claims", Agent: "ben", Took: 2 * time.Second},
+			event.WrapUpEnded{Visit: "c1-1", Queue: "claims", Agent: "anna", Took: 5 * time.Second}, // 4 s
+			event.WrapUpEnded{Visit: "c1-1", Queue: "claims", Agent: "anna", Took: time.Hour},
+			event.WrapUpEnded{Visit: "c1-1", Part: "t1", Queue: "claims", Agent: "ben", Took: time.Hour},
+			event.TalkEnded{Visit: "c1-1", Queue: "claims", Agent: "ben", Tier: 3, Talk: time.Minute}, // 7 s
+			event.Transferred{Transfer: "c1-t2", Visit: "c1-1", Agent: "ben", How: event.Attended, To: outsideNumber, Sealed: number, Result: "busy"},
+		)
+		must(t, s.History(testQueues).Apply(ctx, fromN1, log.events))
+		visits, err := collect(s.Visits(ctx, noon.Add(-time.Hour), after(100)))
+		must(t, err)
+		want := []Visit{{
+			ID: "c1-1", Call: "c1", Node: "n1", Queue: "claims", Language: "en", Class: "routine", Requires: map[string]int{},
+			Joined: noon, Ended: after(1), Result: event.Answered,
+			Agent: "anna", Tier: 3, TalkEnded: after(7), Talk: time.Minute, WrappedUp: after(4), WrapUp: 7 * time.Second,
+		}}
+		if diff := cmp.Diff(want, visits); diff != "" {
+			t.Error(diff)
+		}
+		transfers, err := collect(s.Transfers(ctx, noon, after(100)))
+		must(t, err)
+		if diff := cmp.Diff([]Transfer{
+			{ID: "c1-t1", Call: "c1", Visit: "c1-1", FromAgent: "anna", Kind: "blind", TargetKind: "agent", Target: "ben", At: after(2), Result: "done"},
+			{ID: "c1-t2", Call: "c1", Visit: "c1-1", FromAgent: "ben", Kind: "attended", TargetKind: outsideNumber, Target: "+15550101", At: after(8), Result: "busy"},
+		}, transfers); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 // The agent's node may be ahead of the call's: his wrap-up is kept until the
 // visit it belongs to is known, which then looks as if it had come first.
 func TestWrapUpBeforeItsVisit(t *testing.T) {

@@ -20,8 +20,11 @@ type Sealer interface {
 // (event.CallStarted.CallerSealed).
 func CallerPlace(call string) []byte { return []byte("call caller " + call) }
 
+// TransferPlace is the associated data of a transfer's sealed outside number
+// (event.Transferred.Sealed).
+func TransferPlace(id string) []byte { return []byte("transfer target " + id) }
+
 func followUpPlace(id string) []byte { return []byte("follow-up caller " + id) }
-func transferPlace(id string) []byte { return []byte("transfer target " + id) }
 func headPlace(node string) []byte   { return []byte("audit head " + node) }
 
 // Private is text about a person, such as a telephone number. It prints as

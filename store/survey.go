@@ -65,28 +65,33 @@ func (s *Store) AddTransfer(ctx context.Context, tr Transfer) error {
 	plain, sealed := tr.Target.Reveal(), []byte(nil)
 	if tr.TargetKind == outsideNumber {
 		var err error
-		if sealed, err = s.seal(tr.Target, transferPlace(tr.ID)); err != nil {
+		if sealed, err = s.seal(tr.Target, TransferPlace(tr.ID)); err != nil {
 			return fmt.Errorf("store: seal a transfer's number: %w", err)
 		}
 		plain = ""
 	}
+	tr.Target = Private(plain)
 	return s.inTx(ctx, "add transfer", func(t *tx) error {
-		err := s.besideErasures(ctx, t)
-		if err != nil {
+		if err := s.besideErasures(ctx, t); err != nil {
 			return err
 		}
-		var erased int
-		if err := t.row(ctx, `SELECT COUNT(*) FROM calls WHERE id = $1 AND erased_at IS NOT NULL`, []any{tr.Call}, &erased); err != nil {
-			return err
-		}
-		if erased > 0 {
-			sealed = nil
-		}
-		_, err = t.exec(ctx, `INSERT INTO transfers (id, call_id, visit, from_agent, kind, target_kind, target, target_sealed, at, result)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING`,
-			tr.ID, tr.Call, tr.Visit, tr.FromAgent, tr.Kind, tr.TargetKind, text(plain), sealed, tr.At.UnixMilli(), tr.Result)
-		return err
+		return t.addTransfer(ctx, tr, sealed)
 	})
+}
+
+// addTransfer takes the number apart from the rest, sealed.
+func (t *tx) addTransfer(ctx context.Context, tr Transfer, sealed []byte) error {
+	var erased int
+	if err := t.row(ctx, `SELECT COUNT(*) FROM calls WHERE id = $1 AND erased_at IS NOT NULL`, []any{tr.Call}, &erased); err != nil {
+		return err
+	}
+	if erased > 0 {
+		sealed = nil
+	}
+	_, err := t.exec(ctx, `INSERT INTO transfers (id, call_id, visit, from_agent, kind, target_kind, target, target_sealed, at, result)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING`,
+		tr.ID, tr.Call, tr.Visit, tr.FromAgent, tr.Kind, tr.TargetKind, text(tr.Target.Reveal()), sealed, tr.At.UnixMilli(), tr.Result)
+	return err
 }
 
 const transferQuery = `SELECT id, call_id, visit, from_agent, kind, target_kind, target, target_sealed, at, result FROM transfers`
@@ -99,7 +104,7 @@ func (s *Store) scanTransfer(row scanner) (Transfer, error) {
 	if err != nil {
 		return tr, err
 	}
-	if tr.Target, err = s.unseal(sealed, transferPlace(tr.ID)); sealed == nil {
+	if tr.Target, err = s.unseal(sealed, TransferPlace(tr.ID)); sealed == nil {
 		tr.Target = Private(plain)
 	}
 	return tr, err
