@@ -150,6 +150,7 @@ func TestEncryptedCall(t *testing.T) {
 // in it. (What baresip 1.0 records after a change of codec is no sound; that
 // payloads pass untouched is tested in room media.)
 func TestWidebandCall(t *testing.T) {
+	t.Parallel()
 	config := strings.Replace(peer.DemoConfig(t, ports), "\nmedia: {", "\nmedia: {codecs: [g722], ", 1)
 	if !strings.Contains(config, "codecs: [g722]") {
 		t.Fatalf("the demo's configuration has changed:\n%s", config)
@@ -208,6 +209,7 @@ func legEnded(t *testing.T, events, side string) event.LegEnded {
 
 // An agent makes himself ready and pauses with the keys of his phone.
 func TestAgentDialsHisState(t *testing.T) {
+	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna")
 	anna := softphone(t, bugle, "anna", 440, "udp")
 	for i, c := range []struct{ code, state string }{{"*70", "ready"}, {"*71", "paused"}, {"*70", "ready"}} {
@@ -222,6 +224,7 @@ func TestAgentDialsHisState(t *testing.T) {
 // No answer in time: that agent is paused, the caller keeps his place, and the
 // next agent gets him.
 func TestAgentWhoDoesNotAnswerIsPausedAndTheCallerGoesOn(t *testing.T) {
+	t.Parallel()
 	config := strings.Replace(peer.DemoConfig(t, ports), "requires: {claims: 1}", "requires: {claims: 1}\n    ring: 3s", 1)
 	bugle := peer.StartBugle(t, config, "anna", "sofia")
 	anna := peer.StartBaresip(t, peer.Phone{User: "anna", Password: "pw-anna", Server: bugle.SIP, Manual: true})

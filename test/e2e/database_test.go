@@ -15,6 +15,7 @@ import (
 // last, also those that were never in its configuration, and tells the database
 // all of it once it is there. A node that never had its agents says what it lacks.
 func TestStartWithoutDatabase(t *testing.T) {
+	t.Parallel()
 	p := peer.StartPostgres(t)
 	database := "store: {postgres: \"" + p.Database(t) + "\"}\n"
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports+database))

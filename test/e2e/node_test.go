@@ -64,6 +64,7 @@ func TestDemoServesACall(t *testing.T) {
 // SIGTERM: new calls are refused, the talk goes on to its own end, then the
 // process goes.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna", "ben")
 	anna := peer.Start(t, "agent", "sip:anna@"+bugle.SIP, "--password", "pw-anna", "--answer-after", "0s")
 	anna.Await(t, "is registered", 10*time.Second)
@@ -86,6 +87,7 @@ func TestDrain(t *testing.T) {
 
 // A caller in line when the drain begins is still served.
 func TestDrainServesWhoIsInLine(t *testing.T) {
+	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna")
 	anna := peer.Start(t, "agent", "sip:anna@"+bugle.SIP, "--password", "pw-anna", "--answer-after", "0s", "--talk", "2s", "--paused")
 	anna.Await(t, "is registered", 10*time.Second)
@@ -106,6 +108,7 @@ func TestDrainServesWhoIsInLine(t *testing.T) {
 }
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports))
 	waiting := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms")
 	peer.Eventually(t, 10*time.Second, "a caller in line", func() bool {
@@ -122,6 +125,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 
 // A node that was killed clears away, at its next start, what it left in Redis.
 func TestKilledNodePurgesItsOwn(t *testing.T) {
+	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports+"redis: {addr: "+peer.StartRedis(t)+"}\n"), "anna")
 	peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms")
 	peer.Eventually(t, 10*time.Second, "a caller in line", func() bool {
@@ -144,6 +148,7 @@ func TestKilledNodePurgesItsOwn(t *testing.T) {
 }
 
 func TestKeysBySIPInfo(t *testing.T) {
+	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports))
 	peer.Play(t, "info.xml", bugle.SIP, "helpline")
 	peer.Eventually(t, 5*time.Second, "an abandoned visit of claims", func() bool {
@@ -154,6 +159,7 @@ func TestKeysBySIPInfo(t *testing.T) {
 
 // A real Prometheus scrapes the node, and knows its figures.
 func TestPrometheusScrapes(t *testing.T) {
+	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports))
 	prometheus := peer.StartPrometheus(t, bugle)
 	peer.Eventually(t, 20*time.Second, "prometheus to know the queues", func() bool {
@@ -175,6 +181,7 @@ func TestPrometheusScrapes(t *testing.T) {
 }
 
 func TestExitCodes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad.yaml")
 	if err := os.WriteFile(bad, []byte("domian: demo\n"), 0o600); err != nil {

@@ -15,6 +15,7 @@ import (
 // by a tool beside it or over the API: with an agent's own phone, a talk under way
 // and a user's token.
 func TestAgentsChangeWhileTheNodeRuns(t *testing.T) {
+	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports))
 	config := filepath.Join(bugle.Dir, "bugle.yaml")
 	run := func(stdin string, args ...string) string {

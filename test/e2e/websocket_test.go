@@ -12,6 +12,7 @@ import (
 
 // A page reaches the SIP side of a running node over its HTTP listener.
 func TestSIPOverWebSocket(t *testing.T) {
+	t.Parallel()
 	config := strings.Replace(peer.DemoConfig(t, ports), "  trunks:\n", "  websocket: {path: /sip}\n  trunks:\n", 1)
 	bugle := peer.StartBugle(t, config, "anna")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
