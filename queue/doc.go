@@ -21,6 +21,9 @@
 //	ready             zset    non-empty profiles of ready agents, by their heads
 //	ready:PROFILE     zset    agents with the same skills, by when they became ready
 //	fits              hash    profile and group -> 1 or 0, worked out once
+//	engaged           hash    agent -> calls beside visits that hold him (engage.lua)
+//	outside           hash    agent -> calls outside that he has now (outside.lua)
+//	hour:AGENT        zset    calls outside of the last hour, by when they were made
 //	seq               string  counts every decision of the domain
 //	fences            zset    node -> which of its steps are too late (order.go)
 //	bind:USER         hash    contact -> expiry and binding

@@ -145,10 +145,12 @@ func (h *history) step() {
 	node := pick(h, nodeNames)
 	agent := pick(h, agentNames)
 	switch kind := h.rand.IntN(100); {
-	case kind < 15:
+	case kind < 12:
 		h.join(node)
-	case kind < 20:
+	case kind < 16:
 		h.hold(node)
+	case kind < 20:
+		h.engage(node, h.agentIn(pick(h, []State{Ready, Paused, Talking})))
 	case kind < 64:
 		h.visitStep(node, kind)
 	case kind < 72:
@@ -180,8 +182,8 @@ func (h *history) step() {
 
 // visitStep does something about a visit: leave, answer, refuse or hang up.
 func (h *history) visitStep(node string, kind int) {
-	if kind < 25 {
-		h.leave(h.visitIn("waiting", "offered", "held", "talking", "wrapup"))
+	if kind < 28 {
+		h.leave(h.visitIn("waiting", "offered", "held", "talking", "wrapup", "engaged", "engaged", "outside"))
 		return
 	}
 	visit := h.visitIn("offered", "held", "talking")
@@ -297,6 +299,9 @@ func (h *history) hold(node string) {
 	if a := h.model.agents[agent]; a != nil && a.visit != nil && h.rand.IntN(2) == 0 {
 		from = a.visit.id
 	}
+	if own := h.model.heldBy("engaged")[agent]; len(own) > 0 && h.rand.IntN(2) == 0 {
+		from = own[0]
+	}
 	var token string
 	step := h.model.next(node)
 	in := h.do(node, func() error { return h.model.hold(node, step, v, agent, talks, from) },
@@ -307,6 +312,22 @@ func (h *history) hold(node string) {
 		"hold %s for %s at %s, talks %v, from %q", agent, v.ID, node, talks, from)
 	if in && token != "" {
 		h.remember(Offer{Visit: v.ID, Token: token})
+	}
+}
+
+// engage has an agent make a call of his own at a node, or one outside.
+func (h *history) engage(node, agent string) {
+	own := Own{ID: fmt.Sprint("v", len(h.visits)), Call: "c", Agent: agent}
+	h.visits = append(h.visits, own.ID)
+	h.owner[own.ID], h.left[own.ID] = node, false
+	outside := h.rand.IntN(3) == 0 && h.model.agents[agent] != nil // the model knows nobody who was never there
+	step := h.model.next(node)
+	if outside {
+		h.do(node, func() error { return h.model.callOutside(node, step, own, 4, 2) },
+			func(ctx context.Context, q *Queue) error { return q.CallOutside(ctx, own, 4, 2) }, "%s calls outside: %s at %s", agent, own.ID, node)
+	} else {
+		h.do(node, func() error { return h.model.engage(node, step, own) },
+			func(ctx context.Context, q *Queue) error { return q.Engage(ctx, own) }, "engage %s: %s at %s", agent, own.ID, node)
 	}
 }
 

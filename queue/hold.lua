@@ -1,7 +1,7 @@
 -- An agent is taken by name, past every line: he is to be rung for a call that
 -- is handed on to him, or talks already. He must be ready or paused, or held by
--- the visit that ARGV names, which ends in the same step: nobody else gets him
--- in between. One who was paused is paused again afterwards. Asking twice gives
+-- the visit that ARGV names, or by a call of his own, which ends in the same step:
+-- nobody else gets him in between. One who was paused is paused again afterwards. Asking twice gives
 -- the same answer.
 --
 -- ARGV: visit, node, epoch, call, group, agent, '1' if he talks already, visit to end ('' for none), now, step
@@ -17,12 +17,16 @@ if v then return v.token end
 local a = get_agent(agent)
 if not a or a.registered ~= '1' then return 'unregistered' end
 
-if from ~= '' and a.visit == from and (a.state == 'reserved' or a.state == 'talking') then
+local own = from ~= '' and get_visit(from)
+if own and own.state == 'engaged' and own.agent == agent and a.visit == '' and a.state == 'talking' then
+  drop_visit(own)
+  detach(own)
+elseif from ~= '' and a.visit == from and (a.state == 'reserved' or a.state == 'talking') then
   drop_visit(get_visit(from))
 elseif a.state == 'ready' then
   leave('ready', a.profile, a.id)
 elseif a.state == 'paused' then
-  a.pause, a.idle = a.reason, now
+  a.pause, a.idle = a.reason ~= '' and a.reason or 'paused', now
 else
   return 'busy'
 end

@@ -1,6 +1,8 @@
 -- A visit leaves, in whatever state it is, and the agent it held is released:
 -- one who was being rung gets his place among the ready back, one who was
 -- talking or in wrap-up is free, or paused if ARGV[2] gives a reason.
+-- An agent's own call leaves too (engage.lua, outside.lua): he is released if nothing
+-- else holds him.
 -- A visit that is gone already is no error; one whose join is still under way
 -- will not come to be.
 --
@@ -22,6 +24,15 @@ if v.state == 'waiting' then
 end
 
 local a = get_agent(v.agent)
+if v.state == 'engaged' or v.state == 'outside' then
+  detach(v)
+  if v.state == 'engaged' and a.visit == '' and count('engaged', a.id) == 0 then
+    if a.pause == '' then a.pause = interrupted end
+    release(a, now, now)
+    send()
+  end
+  return v.state
+end
 if v.state == 'talking' and a.pause == '' then a.pause = interrupted end
 release(a, (v.state == 'offered' or v.state == 'held') and a.idle or now, now, v)
 send()

@@ -200,9 +200,13 @@ local function go_ready(a, since, now, about)
   match_agent(a, now)
 end
 
--- What an agent becomes when nothing holds him any longer.
+-- What an agent becomes when a visit holds him no longer, or no call of his own.
 local function release(a, since, now, about)
-  if a.registered ~= '1' then
+  if count('engaged', a.id) > 0 then
+    change(a, 'talking', '', now, about)
+    a.visit, a.token = '', ''
+    put_agent(a)
+  elseif a.registered ~= '1' then
     go_offline(a, now, about)
   elseif a.pause ~= '' then
     go_paused(a, a.pause, now, about)

@@ -18,13 +18,14 @@ type world struct {
 	boots  map[string]uint64   // by node, how often it began
 	steps  map[string]uint64   // by node, the number of its last step
 	fences map[string]uint64   // by node, which of its steps are too late
+	hours  map[string][]int64  // by agent, when he called outside
 }
 
 type visitModel struct {
 	id, node, group string
 	requires        Skills
 	joined, score   int64
-	state           string // waiting, offered, held, talking, wrapup
+	state           string // waiting, offered, held, talking, wrapup; engaged, outside: calls beside visits
 	agent           *agentModel
 	failed          map[string]bool
 	order           []string // of failed
@@ -51,6 +52,7 @@ func newWorld() *world {
 		boots:  make(map[string]uint64),
 		steps:  make(map[string]uint64),
 		fences: make(map[string]uint64),
+		hours:  make(map[string][]int64),
 	}
 }
 
@@ -179,6 +181,8 @@ func (w *world) matchAgent(a *agentModel) {
 func (w *world) release(a *agentModel, idle int64, about *visitModel) {
 	a.visit = nil
 	switch pause := a.pause; {
+	case w.holds("engaged", a) > 0:
+		w.change(a, Talking, "", about)
 	case !a.registered:
 		a.pause = ""
 		w.change(a, Offline, "", about)
@@ -235,7 +239,18 @@ func (w *world) leave(node string, step uint64, id, interrupted string) {
 		w.release(a, w.at, v)
 	case "wrapup":
 		w.release(a, w.at, v)
+	case "engaged":
+		if a.visit == nil && w.holds("engaged", a) == 0 {
+			a.pause = cmp.Or(a.pause, interrupted)
+			w.release(a, w.at, nil)
+		}
 	}
+}
+
+// isOwn says whether an id is of a call of the agent's own.
+func (w *world) isOwn(id string, a *agentModel) bool {
+	v := w.visits[id]
+	return v != nil && v.state == "engaged" && v.agent == a
 }
 
 func (w *world) hold(node string, step uint64, v Visit, agent string, talks bool, from string) error {
@@ -247,6 +262,8 @@ func (w *world) hold(node string, step uint64, v Visit, agent string, talks bool
 		return ErrNotRegistered
 	case a.visit != nil && a.visit.id == from && a.state != WrapUp:
 		w.drop(a.visit)
+	case w.isOwn(from, a) && a.visit == nil && a.state == Talking:
+		w.drop(w.visits[from])
 	case a.state == Paused:
 		a.pause, a.idle = a.reason, w.at
 	case a.state != Ready:
@@ -263,6 +280,55 @@ func (w *world) hold(node string, step uint64, v Visit, agent string, talks bool
 	} else {
 		w.change(a, Reserved, "", m)
 	}
+	return nil
+}
+
+// holds counts the calls of a kind that an agent has beside visits.
+func (w *world) holds(kind string, a *agentModel) (n int) {
+	for _, v := range w.visits {
+		if v.state == kind && v.agent == a {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) own(kind, node string, step uint64, o Own) {
+	w.visits[o.ID] = &visitModel{id: o.ID, node: node, joined: w.at, state: kind, agent: w.agents[o.Agent], step: step}
+}
+
+func (w *world) engage(node string, step uint64, o Own) error {
+	a := w.agents[o.Agent]
+	switch {
+	case step <= w.fences[node], w.visits[o.ID] != nil:
+		return nil
+	case a == nil || !a.registered:
+		return ErrNotRegistered
+	case a.state == Paused:
+		a.pause, a.idle = a.reason, w.at
+		w.change(a, Talking, "", nil)
+	case a.state == Ready:
+		w.change(a, Talking, "", nil)
+	}
+	w.own("engaged", node, step, o)
+	return nil
+}
+
+func (w *world) callOutside(node string, step uint64, o Own, perHour, atOnce int) error {
+	if step <= w.fences[node] || w.visits[o.ID] != nil {
+		return nil
+	}
+	a := w.agents[o.Agent]
+	calls := slices.DeleteFunc(w.hours[o.Agent], func(at int64) bool { return at <= w.at-3600_000 })
+	w.hours[o.Agent] = calls
+	switch {
+	case w.holds("outside", a) >= atOnce:
+		return ErrAtOnce
+	case len(calls) >= perHour:
+		return ErrPerHour
+	}
+	w.hours[o.Agent] = append(calls, w.at)
+	w.own("outside", node, step, o)
 	return nil
 }
 

@@ -15,7 +15,7 @@ if a.state == 'paused' then
 elseif a.state == 'wrapup' then
   local v = get_visit(a.visit)
   drop_visit(v)
-  go_ready(a, now, now, v)
+  release(a, now, now, v)
 elseif a.state ~= 'ready' then
   put_agent(a)
 end

@@ -74,6 +74,34 @@ local function put_agent(a)
     a.idle, a.pause, a.visit, a.token, a.step }, US))
 end
 
+-- An agent's own call is 'engaged' or 'outside': its record is among the visits, so
+-- that it ends with its node as they do, and KIND is a hash of agent -> ids. He is
+-- engaged by calls he makes (engage.lua), and has calls outside (outside.lua).
+local function attach(kind, v)
+  v.group, v.score, v.token, v.without, v.state = '', 0, '', '', kind
+  redis.call('SADD', P .. 'node:' .. v.node .. ':visits', v.id)
+  put_visit(v)
+  local ids = redis.call('HGET', P .. kind, v.agent) or ','
+  redis.call('HSET', P .. kind, v.agent, ids .. v.id .. ',')
+end
+
+local function detach(v)
+  local ids = redis.call('HGET', P .. v.state, v.agent)
+  local from, to = string.find(ids, ',' .. v.id .. ',', 1, true)
+  ids = string.sub(ids, 1, from) .. string.sub(ids, to + 1)
+  if ids == ',' then
+    redis.call('HDEL', P .. v.state, v.agent)
+  else
+    redis.call('HSET', P .. v.state, v.agent, ids)
+  end
+end
+
+-- How many calls of a kind an agent has.
+local function count(kind, agent)
+  local _, commas = string.gsub(redis.call('HGET', P .. kind, agent) or ',', ',', '')
+  return commas - 1
+end
+
 -- Messages are gathered by node and sent in one entry each at the end.
 local outbox = {}
 

@@ -15,7 +15,7 @@ import (
 // state is all that is in Redis about visits and agents, as text that can be
 // compared.
 type state struct {
-	Visits, Agents, Lines, Nodes, Fences []string
+	Visits, Agents, Lines, Nodes, Fences, Holds []string
 }
 
 // fetch reads the state from Redis, and holds it against the invariants that
@@ -77,12 +77,21 @@ func fetch(t *testing.T, client *redis.Client, prefix string) state {
 	for _, z := range fences {
 		s.Fences = append(s.Fences, fmt.Sprint(z.Member, uint64(z.Score)))
 	}
+	for _, kind := range []string{"engaged", "outside"} {
+		all, err := client.HGetAll(ctx, prefix+kind).Result()
+		must(err)
+		for agent, ids := range all {
+			list := strings.Split(strings.Trim(ids, ","), ",")
+			slices.Sort(list)
+			s.Holds = append(s.Holds, fmt.Sprint(kind, agent, list))
+		}
+	}
 	s.sort()
 	return s
 }
 
 func (s *state) sort() {
-	for _, part := range [][]string{s.Visits, s.Agents, s.Lines, s.Nodes, s.Fences} {
+	for _, part := range [][]string{s.Visits, s.Agents, s.Lines, s.Nodes, s.Fences, s.Holds} {
 		slices.Sort(part)
 	}
 }
@@ -126,6 +135,11 @@ func (w *world) state() state {
 			nodes["node:"+a.node+":agents"] = append(nodes["node:"+a.node+":agents"], id)
 		}
 	}
+	for _, kind := range []string{"engaged", "outside"} {
+		for agent, ids := range w.heldBy(kind) {
+			s.Holds = append(s.Holds, fmt.Sprint(kind, agent, ids))
+		}
+	}
 	for node, step := range w.fences {
 		s.Fences = append(s.Fences, fmt.Sprint(node, step))
 	}
@@ -141,6 +155,17 @@ func (w *world) state() state {
 			func(a *agentModel) redis.Z { return redis.Z{Score: float64(a.idle), Member: a.id} })...)
 	s.sort()
 	return s
+}
+
+// heldBy gives the calls of a kind that hold agents, by agent.
+func (w *world) heldBy(kind string) map[string][]string {
+	held := make(map[string][]string)
+	for _, id := range slices.Sorted(maps.Keys(w.visits)) {
+		if v := w.visits[id]; v.state == kind {
+			held[v.agent.id] = append(held[v.agent.id], id)
+		}
+	}
+	return held
 }
 
 func lineText[T any](set string, all []line[T], z func(T) redis.Z) []string {
@@ -164,9 +189,15 @@ func (v *visitModel) without() string {
 	return "," + strings.Join(v.order, ",") + ","
 }
 
-// checkNobodyMissed says that no caller waits for whom an agent is ready.
+// checkNobodyMissed says that no caller waits for whom an agent is ready, and that
+// nobody is ready, paused or offline who is on the phone.
 func (w *world) checkNobodyMissed(t *testing.T) {
 	t.Helper()
+	for _, a := range w.agents {
+		if w.holds("engaged", a) > 0 && a.state != Reserved && a.state != Talking && a.state != WrapUp {
+			t.Errorf("agent %s is %s, and on the phone", a.id, a.state)
+		}
+	}
 	for _, v := range w.visits {
 		for _, a := range w.agents {
 			if v.state == "waiting" && a.state == Ready && a.skills.fit(v.requires) {

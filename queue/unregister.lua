@@ -26,12 +26,13 @@ elseif a.state == 'reserved' or a.state == 'talking' then
 end
 
 local v
+a.registered = '0'
 if a.state == 'ready' then
   leave('ready', a.profile, id)
 elseif a.state == 'wrapup' then
   v = get_visit(a.visit)
   drop_visit(v)
 end
-go_offline(a, now, v)
+release(a, now, now, v)
 send()
 return false

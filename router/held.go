@@ -32,11 +32,6 @@ func (r *Router) Hold(ctx context.Context, v Visit, name, agent string) (*Held, 
 	return r.hold(ctx, v, name, agent, nil)
 }
 
-// Engage is Hold of an agent who talks already, in a call that he made himself.
-func (r *Router) Engage(ctx context.Context, v Visit, name, agent string) (*Held, error) {
-	return r.hold(ctx, v, name, agent, &Held{talks: true})
-}
-
 // Move has an agent held for another call instead, rung or talking as he is: nobody
 // gets him in between. After an error he is held as before; otherwise h is over.
 func (h *Held) Move(ctx context.Context, v Visit, name string) (*Held, error) {

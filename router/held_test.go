@@ -99,17 +99,14 @@ func TestATalkHandedOn(t *testing.T) {
 func TestAnAgentMovesFromOneCallToAnother(t *testing.T) {
 	virtual(t, func(d *desk) {
 		d.ready("anna")
-		own, err := d.Engage(context.Background(), Visit{ID: "c2", Call: "c2"}, "callee", "anna")
-		if err != nil {
-			t.Fatal(err)
-		}
+		own := d.engage("c2")
 		d.state("anna", Talking, "", "")
 		waiting := d.join("w1", "claims", "en")
 		moved, err := own.Move(context.Background(), Visit{ID: "v1", Call: "call-v1", Queue: "claims", Language: "en"}, "2")
 		if err != nil {
 			t.Fatal(err)
 		}
-		own.Release() // is over: does nothing
+		own.End() // is over: does nothing
 		d.state("anna", Talking, "", "")
 		d.noOffer(waiting)
 		moved.Talk().End(time.Second, 0)

@@ -55,6 +55,8 @@ type Router struct {
 	stop context.CancelFunc
 	work sync.WaitGroup // steps that are tried again, ends of wrap-ups
 
+	owned atomic.Uint64 // numbers agents' own calls
+
 	mu      sync.Mutex
 	closed  bool
 	waiting map[string]*Waiting // by visit
