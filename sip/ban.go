@@ -65,6 +65,7 @@ type edge struct {
 	phone   func(from netip.AddrPort, network string) bool // or a trunk's host
 	metrics *metrics
 	bans    Bans
+	caught  func(where string, r any) // is told of a panic in a reader
 	born    time.Time
 	toShare chan newBan
 

@@ -24,7 +24,14 @@ func (ln *listener) readPackets() error {
 }
 
 // datagram takes one datagram, if its source may send one and it looks like SIP.
+// One that makes the parser panic does not end the reader.
 func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []byte) {
+	defer func() {
+		if r := recover(); r != nil {
+			ln.edge.caught("datagram", r)
+			ln.edge.garbage(from, dropUnparsable)
+		}
+	}()
 	if !ln.edge.admit(from, ln.network) {
 		return
 	}

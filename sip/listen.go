@@ -93,6 +93,7 @@ func newListener(network string, edge *edge, receive func(inbound)) *listener {
 			m.SetSource(remote)
 			receive(inbound{m, flow{at: ln, remote: remote}})
 		})
+		ln.conns.caught = edge.caught
 		return ln
 	}
 	ln.receive = receive

@@ -197,6 +197,7 @@ func newServer(o Options) *Server {
 	s.edge = newEdge(s.cfg, o.Bans, s.metrics, func(from netip.AddrPort, network string) bool {
 		return s.registrar.holdsAt(from, network) || s.isTrunkHost(from, network)
 	})
+	s.edge.caught = s.panicked
 	for i, network := range []string{"ws", "wss"} {
 		s.webs[i] = newWebListener(network, s.edge, s.arrived)
 		s.webs[i].whenGone(s.registrar.lost)

@@ -29,7 +29,8 @@ const (
 // when it is gone, and verifies certificates for addresses only.
 type connections struct {
 	receive func(m gosip.Message, remote string)
-	gone    func(remote string) // told of each that ends; may be nil
+	gone    func(remote string)       // told of each that ends; may be nil
+	caught  func(where string, r any) // told of a panic, which ends its connection and no other
 	parser  *gosip.Parser
 
 	mu     sync.Mutex
@@ -67,6 +68,11 @@ func (cs *connections) add(remote string, c gosip.Connection, read func()) bool 
 	cs.m[remote] = c
 	cs.wg.Go(func() {
 		defer cs.drop(remote, c)
+		defer func() {
+			if r := recover(); r != nil {
+				cs.caught("connection", r)
+			}
+		}()
 		read()
 	})
 	return true

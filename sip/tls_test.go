@@ -216,13 +216,20 @@ func piped(t *testing.T, dialled bool) (far net.Conn, messages chan gosip.Messag
 	t.Helper()
 	messages = make(chan gosip.Message, 16)
 	cs := newConnections(func(m gosip.Message, _ string) { messages <- m })
+	far, _ = pipedTo(t, cs, dialled)
+	return far, messages
+}
+
+// pipedTo adds a stream to connections, and gives both ends of it.
+func pipedTo(t *testing.T, cs *connections, dialled bool) (far net.Conn, s *stream) {
+	t.Helper()
 	near, far := net.Pipe()
-	s := &stream{Conn: near, remote: "far", dialled: dialled}
+	s = &stream{Conn: near, remote: "192.0.2.7:5060", dialled: dialled}
 	if !cs.add(s.remote, s, func() { s.read(cs) }) {
 		t.Fatal("closed")
 	}
 	t.Cleanup(cs.close)
-	return far, messages
+	return far, s
 }
 
 const streamed = "OPTIONS sip:x@h SIP/2.0\r\nVia: SIP/2.0/TCP h:1;branch=z9hG4bK1\r\nContent-Length: 0\r\n\r\n"
