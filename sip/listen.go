@@ -94,6 +94,7 @@ func newListener(network string, edge *edge, receive func(inbound)) *listener {
 			receive(inbound{m, flow{at: ln, remote: remote}})
 		})
 		ln.conns.caught = edge.caught
+		ln.conns.trusts = func(remote string) bool { return edge.trusts(flow{at: ln, remote: remote}.addr()) }
 		return ln
 	}
 	ln.receive = receive

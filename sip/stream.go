@@ -16,12 +16,13 @@ import (
 
 // Time limits of connections.
 const (
-	streamFirst  = 15 * time.Second // for the handshake and the first message
-	streamRest   = 30 * time.Second // for the rest of a message
-	streamIdle   = 20 * time.Minute // between messages; longer than two refreshes of a registration
-	writeTimeout = 5 * time.Second
-	dialTimeout  = 5 * time.Second
-	streamBuffer = 4 << 10
+	streamFirst     = 15 * time.Second       // for the handshake and the first message
+	streamRest      = 30 * time.Second       // for the rest of a message
+	streamIdle      = 20 * time.Minute       // between messages; longer than two refreshes of a registration
+	writeTimeout    = 5 * time.Second        // to a trunk, or whoever we have dialled
+	strangerTimeout = 250 * time.Millisecond // to anybody else: see send
+	dialTimeout     = 5 * time.Second
+	streamBuffer    = 4 << 10
 )
 
 // connections are a listener's, by the address of their far end. sipgo's pool is
@@ -31,6 +32,7 @@ type connections struct {
 	receive func(m gosip.Message, remote string)
 	gone    func(remote string)       // told of each that ends; may be nil
 	caught  func(where string, r any) // told of a panic, which ends its connection and no other
+	trusts  func(remote string) bool  // whether a far end is waited for that does not read
 	parser  *gosip.Parser
 
 	mu     sync.Mutex
@@ -43,6 +45,14 @@ func newConnections(receive func(gosip.Message, string)) *connections {
 	return &connections{receive: receive, parser: gosip.NewParser(), m: make(map[string]gosip.Connection)}
 }
 
+// patience is for how long a far end that has connected may not read.
+func (cs *connections) patience(remote string) time.Duration {
+	if cs.trusts != nil && cs.trusts(remote) {
+		return writeTimeout
+	}
+	return strangerTimeout
+}
+
 // serve takes connections until their listener is closed.
 func (cs *connections) serve(l net.Listener) error {
 	for {
@@ -50,7 +60,7 @@ func (cs *connections) serve(l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		s := &stream{Conn: c, remote: c.RemoteAddr().String()}
+		s := newStream(c, c.RemoteAddr().String(), cs.patience(c.RemoteAddr().String()))
 		if !cs.add(s.remote, s, func() { s.read(cs) }) {
 			_ = c.Close()
 		}
@@ -122,7 +132,8 @@ func (cs *connections) dial(ctx context.Context, remote string, client *tls.Conf
 		_ = c.Close()
 		return before, verified(before, client)
 	}
-	s := &stream{Conn: c, remote: remote, dialled: true}
+	s := newStream(c, remote, writeTimeout)
+	s.dialled = true
 	if !cs.add(remote, s, func() { s.read(cs) }) {
 		_ = c.Close()
 		return nil, ErrClosed
@@ -162,9 +173,15 @@ func (cs *connections) close() {
 // stream is a connection of TCP or TLS: a gosip.Connection.
 type stream struct {
 	net.Conn
-	remote  string // as it is known by
-	dialled bool   // by us
-	half    bool   // of a ping has come
+	remote   string        // as it is known by
+	dialled  bool          // by us
+	half     bool          // of a ping has come
+	patience time.Duration // for a far end that does not read
+	turn     chan struct{} // holds whoever writes
+}
+
+func newStream(c net.Conn, remote string, patience time.Duration) *stream {
+	return &stream{Conn: c, remote: remote, patience: patience, turn: make(chan struct{}, 1)}
 }
 
 // Ref does nothing: who sends is no reason for a connection to stand, or to end.
@@ -180,13 +197,49 @@ func (s *stream) WriteMsg(m gosip.Message) error {
 	return s.send(b.Bytes())
 }
 
+// send writes, once whoever else writes is through. The goroutine that waits here
+// handles messages of all the world (lanes.go), so a far end that does not read is
+// not waited for: strangers would stop the node by connecting and never reading. The
+// system holds more than a phone can fail to read in honesty.
 func (s *stream) send(b []byte) error {
-	_ = s.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err := s.await(); err != nil {
+		return err
+	}
+	defer func() { <-s.turn }()
+	_ = s.SetWriteDeadline(time.Now().Add(s.patience))
 	if _, err := s.Write(b); err != nil {
-		_ = s.Close()
+		s.cut()
 		return fmt.Errorf("sending to %s: %w", s.remote, err)
 	}
 	return nil
+}
+
+// await waits for the turn to write.
+func (s *stream) await() error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	limit := time.NewTimer(s.patience)
+	defer limit.Stop()
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-limit.C:
+		s.cut()
+		return fmt.Errorf("sending to %s: it does not read", s.remote)
+	}
+}
+
+// cut ends the connection without the farewell of TLS, which would have to be
+// written too.
+func (s *stream) cut() {
+	if secure, ok := s.Conn.(*tls.Conn); ok {
+		_ = secure.NetConn().Close()
+		return
+	}
+	_ = s.Close()
 }
 
 // read takes messages until the connection ends, breaks the rules or is too

@@ -3,8 +3,11 @@ package sip
 import (
 	"io"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
 )
@@ -30,4 +33,45 @@ func TestPanicInAReader(t *testing.T) {
 			t.Errorf("%v panics counted, want 2", got)
 		}
 	})
+}
+
+// TestFarEndThatDoesNotRead holds that writers do not wait for each other, nor for
+// a far end that has stopped reading or reads a little now and then: each would keep a
+// goroutine that handles messages.
+func TestFarEndThatDoesNotRead(t *testing.T) {
+	for what, sip := range map[string]time.Duration{"never": 0, "drop by drop": strangerTimeout / 2} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				far, s := pipedTo(t, newConnections(func(gosip.Message, string) {}), false)
+				var reader, writers sync.WaitGroup
+				if sip > 0 {
+					reader.Go(func() {
+						for one := make([]byte, 3); ; time.Sleep(sip) {
+							if _, err := far.Read(one); err != nil {
+								return
+							}
+						}
+					})
+				}
+				waiting, most := new(atomic.Int64), int64(0)
+				for range 1000 {
+					writers.Go(func() {
+						waiting.Add(1)
+						defer waiting.Add(-1)
+						_ = s.send([]byte("abc"))
+					})
+					time.Sleep(10 * time.Millisecond)
+					most = max(most, waiting.Load())
+				}
+				if limit := int64(2*strangerTimeout/(10*time.Millisecond)) + 2; most > limit {
+					t.Errorf("%d goroutines waited at once, want at most %d", most, limit)
+				}
+				writers.Wait()
+				if _, err := far.Write([]byte("x")); err == nil {
+					t.Error("the connection stands on")
+				}
+				reader.Wait()
+			})
+		})
+	}
 }

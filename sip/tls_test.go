@@ -224,7 +224,8 @@ func piped(t *testing.T, dialled bool) (far net.Conn, messages chan gosip.Messag
 func pipedTo(t *testing.T, cs *connections, dialled bool) (far net.Conn, s *stream) {
 	t.Helper()
 	near, far := net.Pipe()
-	s = &stream{Conn: near, remote: "192.0.2.7:5060", dialled: dialled}
+	s = newStream(near, "192.0.2.7:5060", cs.patience("192.0.2.7:5060"))
+	s.dialled = dialled
 	if !cs.add(s.remote, s, func() { s.read(cs) }) {
 		t.Fatal("closed")
 	}

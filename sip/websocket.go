@@ -107,9 +107,10 @@ func (c *webConn) send(b []byte) error {
 	if !utf8.Valid(b) {
 		kind = websocket.MessageBinary // RFC 7118 section 5
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(c.ctx, strangerTimeout) // as a stream's
 	defer cancel()
 	if err := c.ws.Write(ctx, kind, b); err != nil {
+		_ = c.Close()
 		return fmt.Errorf("sending to %s: %w", c.remote, err)
 	}
 	return nil
