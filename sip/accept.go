@@ -46,8 +46,8 @@ func (a *acceptor) Accept() (net.Conn, error) {
 			continue
 		}
 		from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
-		ip := from.Addr().Unmap()
-		if a.edge.banned(ip) || !a.take(ip) {
+		ip := from.Addr()
+		if !a.edge.admit(from, a.network()) || !a.take(ip) { // a connection costs as much as a message, of TLS more
 			_ = c.Close()
 			continue
 		}
@@ -66,7 +66,10 @@ func (a *acceptor) network() string {
 	return "tcp"
 }
 
+// take counts a connection and reports whether there is room for it. Who took gives
+// back. Addresses of one IPv6 network count as one, as everywhere (sourceOf).
 func (a *acceptor) take(ip netip.Addr) bool {
+	ip = sourceOf(ip)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.total >= maxConns || a.conns[ip] >= maxConnsFromIP {
@@ -78,6 +81,7 @@ func (a *acceptor) take(ip netip.Addr) bool {
 }
 
 func (a *acceptor) give(ip netip.Addr) {
+	ip = sourceOf(ip)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.total--

@@ -182,6 +182,15 @@ func TestAcceptorCapsAddresses(t *testing.T) {
 		a.give(one)
 	}
 	a.give(two)
+	for i := range maxConnsFromIP + 1 {
+		host := netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", i+1))
+		if got, want := a.take(host), i < maxConnsFromIP; got != want {
+			t.Fatalf("connection %d of one IPv6 network: %v, want %v", i+1, got, want)
+		}
+	}
+	for range maxConnsFromIP {
+		a.give(netip.MustParseAddr("2001:db8::1"))
+	}
 	if len(a.conns) != 0 || a.total != 0 {
 		t.Errorf("left: %v, %d", a.conns, a.total)
 	}

@@ -35,11 +35,11 @@ type listener struct {
 	addr    netip.AddrPort       // bound to; invalid for one that only dials, and for WebSockets
 	own     *gosip.ContactHeader // our Contact there; nil for the same two
 	edge    *edge                // who may send there
+	receive func(inbound)        // takes what is let in
 
 	// of UDP
 	packets *net.UDPConn
 	udp     *gosip.UDPConnection
-	receive func(inbound)
 
 	// of the others
 	conns  *connections
@@ -86,18 +86,10 @@ func (ln *listener) whenGone(f func(flow)) {
 // newListener makes what a socket's messages pass, without the socket. A
 // listener of connections can dial without one.
 func newListener(network string, edge *edge, receive func(inbound)) *listener {
-	ln := &listener{network: network, edge: edge}
+	ln := &listener{network: network, edge: edge, receive: receive}
 	if ln.reliable() {
-		ln.conns = newConnections(func(m gosip.Message, remote string) {
-			m.SetTransport(strings.ToUpper(network))
-			m.SetSource(remote)
-			receive(inbound{m, flow{at: ln, remote: remote}})
-		})
-		ln.conns.caught = edge.caught
-		ln.conns.trusts = func(remote string) bool { return edge.trusts(flow{at: ln, remote: remote}.addr()) }
-		return ln
+		ln.conns = newConnections(ln)
 	}
-	ln.receive = receive
 	return ln
 }
 

@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"net/netip"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -19,9 +18,6 @@ import (
 // the process with it.
 func (s *Server) arrived(in inbound) {
 	defer s.recovered("reader", nil)
-	if in.flow.at.reliable() && !s.admitted(in.flow) {
-		return // of a datagram that was asked before it was read
-	}
 	id := in.msg.CallID()
 	if id == nil || in.msg.Via() == nil || in.msg.CSeq() == nil {
 		s.unanswerable(in.flow)
@@ -30,12 +26,6 @@ func (s *Server) arrived(in inbound) {
 	if !s.lanes.put(id.Value(), in) {
 		s.metrics.drop(dropBusy)
 	}
-}
-
-// admitted asks the edge about a message of a stream.
-func (s *Server) admitted(f flow) bool {
-	from, err := netip.ParseAddrPort(f.remote)
-	return err != nil || s.edge.admit(from, f.at.network)
 }
 
 // unanswerable drops a message that lacks what an answer needs.

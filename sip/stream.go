@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +24,7 @@ const (
 	writeTimeout    = 5 * time.Second        // to a trunk, or whoever we have dialled
 	strangerTimeout = 250 * time.Millisecond // to anybody else: see send
 	dialTimeout     = 5 * time.Second
+	refusedPause    = 100 * time.Millisecond // after a message that came too fast, or from who is banned
 	streamBuffer    = 4 << 10
 )
 
@@ -29,11 +32,9 @@ const (
 // not used: it finds a connection by its near end too, opens one without a word
 // when it is gone, and verifies certificates for addresses only.
 type connections struct {
-	receive func(m gosip.Message, remote string)
-	gone    func(remote string)       // told of each that ends; may be nil
-	caught  func(where string, r any) // told of a panic, which ends its connection and no other
-	trusts  func(remote string) bool  // whether a far end is waited for that does not read
-	parser  *gosip.Parser
+	at     *listener
+	gone   func(remote string) // told of each that ends; may be nil
+	parser *gosip.Parser
 
 	mu     sync.Mutex
 	m      map[string]gosip.Connection
@@ -41,16 +42,36 @@ type connections struct {
 	wg     sync.WaitGroup // readers
 }
 
-func newConnections(receive func(gosip.Message, string)) *connections {
-	return &connections{receive: receive, parser: gosip.NewParser(), m: make(map[string]gosip.Connection)}
+func newConnections(at *listener) *connections {
+	return &connections{at: at, parser: gosip.NewParser(), m: make(map[string]gosip.Connection)}
 }
 
 // patience is for how long a far end that has connected may not read.
 func (cs *connections) patience(remote string) time.Duration {
-	if cs.trusts != nil && cs.trusts(remote) {
+	if cs.at.edge.trusts(flow{at: cs.at, remote: remote}.addr()) {
 		return writeTimeout
 	}
 	return strangerTimeout
+}
+
+// receive takes a message. One that its source may not send now is dropped, and the
+// reader told to slow down: what is not read is not sent either.
+func (cs *connections) receive(m gosip.Message, remote string) {
+	from, err := netip.ParseAddrPort(remote)
+	if err != nil || !cs.at.edge.admit(from, cs.at.network) {
+		time.Sleep(refusedPause)
+		return
+	}
+	m.SetTransport(strings.ToUpper(cs.at.network))
+	m.SetSource(remote)
+	cs.at.receive(inbound{m, flow{at: cs.at, remote: remote}})
+}
+
+// garbage counts what was no SIP, and holds it against the far end.
+func (cs *connections) garbage(remote, reason string) {
+	if from, err := netip.ParseAddrPort(remote); err == nil {
+		cs.at.edge.garbage(from, reason)
+	}
 }
 
 // serve takes connections until their listener is closed.
@@ -80,7 +101,8 @@ func (cs *connections) add(remote string, c gosip.Connection, read func()) bool 
 		defer cs.drop(remote, c)
 		defer func() {
 			if r := recover(); r != nil {
-				cs.caught("connection", r)
+				cs.at.edge.caught("connection", r) // and no other connection ends
+				cs.garbage(remote, dropUnparsable)
 			}
 		}()
 		read()
@@ -277,6 +299,7 @@ func (s *stream) read(cs *connections) {
 				break
 			}
 			if err != nil {
+				cs.garbage(s.remote, dropUnparsable)
 				return
 			}
 			between = true

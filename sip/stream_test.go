@@ -42,7 +42,7 @@ func TestFarEndThatDoesNotRead(t *testing.T) {
 	for what, sip := range map[string]time.Duration{"never": 0, "drop by drop": strangerTimeout / 2} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				far, s := pipedTo(t, newConnections(func(gosip.Message, string) {}), false)
+				far, s := pipedTo(t, newListener("tcp", newServer(Options{}).edge, nil).conns, false)
 				var reader, writers sync.WaitGroup
 				if sip > 0 {
 					reader.Go(func() {
@@ -74,4 +74,34 @@ func TestFarEndThatDoesNotRead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStreamOverItsRate holds that a far end which sends more than it may is read
+// no faster than it takes to refuse it politely, and that what is no SIP counts.
+func TestStreamOverItsRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, heard := testEdge(nil), 0
+		far, _ := pipedTo(t, newListener("tcp", e, func(inbound) { heard++ }).conns, false)
+		_ = far.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		sent := 0
+		for ; ; sent++ {
+			if _, err := io.WriteString(far, streamed); err != nil {
+				break
+			}
+		}
+		if heard < 90 || heard > 115 || sent > 220 {
+			t.Errorf("%d of %d messages were heard in ten seconds, want about 110 of not many more", heard, sent)
+		}
+		_ = far.Close()
+		for range strangersLimits.Failures {
+			far, _ := pipedTo(t, newListener("tcp", e, nil).conns, false)
+			if _, err := io.WriteString(far, "GET / HTTP/1.1\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if !e.banned(stranger.Addr()) {
+			t.Error("who sends no SIP is not banned")
+		}
+	})
 }

@@ -215,8 +215,8 @@ func TestListenerWithoutCertificate(t *testing.T) {
 func piped(t *testing.T, dialled bool) (far net.Conn, messages chan gosip.Message) {
 	t.Helper()
 	messages = make(chan gosip.Message, 16)
-	cs := newConnections(func(m gosip.Message, _ string) { messages <- m })
-	far, _ = pipedTo(t, cs, dialled)
+	ln := newListener("tcp", newServer(Options{}).edge, func(in inbound) { messages <- in.msg })
+	far, _ = pipedTo(t, ln.conns, dialled)
 	return far, messages
 }
 

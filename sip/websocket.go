@@ -36,21 +36,21 @@ func (s *Server) WebSocket() http.Handler {
 			http.Error(w, "this is SIP over WebSocket (RFC 7118): ask for the subprotocol sip", http.StatusBadRequest)
 			return
 		}
-		if ln.edge.banned(far.Addr()) || !ln.accept.take(far.Addr().Unmap()) {
+		if !ln.edge.admit(far, ln.network) || !ln.accept.take(far.Addr()) {
 			http.Error(w, "no connection for you now", http.StatusServiceUnavailable)
 			return
 		}
 		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"sip"}, OriginPatterns: s.cfg.WebSocket.Origins})
 		if err != nil { // which it has answered
-			ln.accept.give(far.Addr().Unmap())
+			ln.accept.give(far.Addr())
 			return
 		}
 		c := &webConn{ws: ws, ctx: s.ctx, local: local, remote: r.RemoteAddr}
 		if !ln.conns.add(c.remote, c, func() {
-			defer ln.accept.give(far.Addr().Unmap())
+			defer ln.accept.give(far.Addr())
 			c.read(ln.conns, func() bool { return ln.edge.cuts(far, ln.network) })
 		}) {
-			ln.accept.give(far.Addr().Unmap())
+			ln.accept.give(far.Addr())
 			_ = c.Close()
 		}
 	})
@@ -124,8 +124,12 @@ func (c *webConn) read(cs *connections, cut func() bool) {
 	go func() { defer close(pinged); c.ping(ctx) }()
 	defer func() { cancel(); <-pinged }()
 	c.ws.SetReadLimit(int64(gosip.ParseMaxMessageLength))
-	limit := streamFirst
+	first, spoken := time.Now().Add(streamFirst), false
 	for {
+		limit := streamIdle
+		if !spoken {
+			limit = time.Until(first)
+		}
 		data, err := c.next(ctx, limit)
 		if err != nil || cut() {
 			return
@@ -137,13 +141,15 @@ func (c *webConn) read(cs *connections, cut func() bool) {
 			continue
 		}
 		if !plausible(data) {
+			cs.garbage(c.remote, dropImplausib)
 			return
 		}
 		m, err := cs.parser.ParseSIP(data)
 		if err != nil {
+			cs.garbage(c.remote, dropUnparsable)
 			return
 		}
-		limit = streamIdle
+		spoken = true
 		cs.receive(m, c.remote)
 	}
 }
