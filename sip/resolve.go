@@ -126,38 +126,52 @@ func (r *resolver) find(ctx context.Context, p place) ([]hop, error) {
 // lookup asks the DNS: for SRV if no port is given (RFC 3263 section 4.2), and for
 // addresses.
 func (r *resolver) lookup(ctx context.Context, p place) ([]hop, error) {
-	var found []hop
 	if p.port == 0 {
-		service, proto := "sip", p.network
-		if p.network == "tls" {
-			service, proto = "sips", "tcp"
-		}
-		_, records, err := r.ask.LookupSRV(ctx, service, proto, p.host)
-		if err == nil && len(records) == 1 && records[0].Target == "." {
-			return nil, fmt.Errorf("looking up %s: it takes no calls over %s", p.host, p.network)
-		}
-		for i, srv := range records {
-			if i >= maxRecords {
-				break
-			}
-			ips, err := r.addresses(ctx, p.family, srv.Target)
-			if err != nil {
-				continue
-			}
-			for _, ip := range ips {
-				found = append(found, hop{joinPort(ip, int(srv.Port)), p.host, 0, int(srv.Priority), int(srv.Weight)})
-			}
-		}
-		if len(found) > 0 {
-			return found, nil
+		if found, err := r.services(ctx, p); found != nil || err != nil {
+			return found, err
 		}
 	}
 	ips, err := r.addresses(ctx, p.family, p.host)
 	if err != nil {
 		return nil, fmt.Errorf("looking up %s: %w", p.host, err)
 	}
+	var found []hop
 	for i, ip := range ips {
 		found = append(found, hop{addr: joinPort(ip, cmp.Or(p.port, gosip.DefaultPort(p.network))), host: p.host, port: p.port, priority: i})
+	}
+	return found, nil
+}
+
+// services gives the addresses of a name's SRV records, nothing if it has none. That
+// the DNS does not answer, or does not know their targets just now, is an error: a name
+// with records may have something else entirely at its own address.
+func (r *resolver) services(ctx context.Context, p place) (found []hop, err error) {
+	service, proto := "sip", p.network
+	if p.network == "tls" {
+		service, proto = "sips", "tcp"
+	}
+	_, records, err := r.ask.LookupSRV(ctx, service, proto, p.host)
+	if len(records) == 0 {
+		var no *net.DNSError
+		if err == nil || errors.As(err, &no) && no.IsNotFound {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("looking up the services of %s: %w", p.host, err)
+	}
+	if len(records) == 1 && records[0].Target == "." {
+		return nil, fmt.Errorf("looking up %s: it takes no calls over %s", p.host, p.network)
+	}
+	for _, srv := range records[:min(len(records), maxRecords)] {
+		var ips []netip.Addr
+		if ips, err = r.addresses(ctx, p.family, srv.Target); err != nil {
+			continue
+		}
+		for _, ip := range ips {
+			found = append(found, hop{joinPort(ip, int(srv.Port)), p.host, 0, int(srv.Priority), int(srv.Weight)})
+		}
+	}
+	if found == nil {
+		return nil, fmt.Errorf("looking up the services of %s: %w", p.host, err)
 	}
 	return found, nil
 }

@@ -60,11 +60,12 @@ func TestResolve(t *testing.T) {
 			"_sip._udp.carrier.example":  {{Target: "b.carrier.example.", Port: 5062, Priority: 20}, {Target: "a.carrier.example.", Port: 5061, Priority: 10}},
 			"_sips._tcp.carrier.example": {{Target: "a.carrier.example.", Port: 5061}},
 			"_sip._udp.closed.example":   {{Target: "."}},
+			"_sip._udp.empty.example":    {{Target: "gone.example.", Port: 5060}},
 			"_sip._udp.half.example":     {{Target: "gone.example.", Port: 5060, Priority: 1}, {Target: "a.carrier.example.", Port: 5060, Priority: 2}},
 		},
 		hosts: map[string][]string{
 			"a.carrier.example": {"192.0.2.1", "2001:db8::1"}, "b.carrier.example": {"192.0.2.2", "192.0.2.3"},
-			"plain.example": {"192.0.2.9"}, "closed.example": {"192.0.2.10"},
+			"plain.example": {"192.0.2.9"}, "closed.example": {"192.0.2.10"}, "empty.example": {"192.0.2.11"},
 			"many.example": {"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"},
 		},
 	}
@@ -84,6 +85,7 @@ func TestResolve(t *testing.T) {
 		{"udp", "ip4", "half.example", 0, "192.0.2.1:5060"},
 		{"udp", "ip4", "many.example", 0, "192.0.2.1:5060 192.0.2.2:5060 192.0.2.3:5060 192.0.2.4:5060"},
 		{"udp", "ip4", "closed.example", 0, ""},
+		{"udp", "ip4", "empty.example", 0, ""}, // its own address is no SIP server
 		{"udp", "ip6", "plain.example", 0, ""},
 		{"udp", "ip4", "nowhere.example", 0, ""},
 	} {
@@ -141,6 +143,37 @@ func TestResolveRemembers(t *testing.T) {
 		look("192.0.2.2:5060", 0)
 		time.Sleep(failureLife)
 		look("192.0.2.2:5060", 1)
+	})
+}
+
+// deaf is a Resolver whose questions for SRV are lost.
+type deaf struct{ *zone }
+
+func (deaf) LookupSRV(_ context.Context, _, _, name string) (string, []*net.SRV, error) {
+	return "", nil, &net.DNSError{Err: "i/o timeout", Name: name, IsTimeout: true}
+}
+
+// TestLostSRV: a question for SRV that is lost does not send calls to whatever is at the
+// address of the name itself.
+func TestLostSRV(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := &zone{srv: map[string][]*net.SRV{"_sip._udp.carrier.example": {{Target: "a.carrier.example.", Port: 5061}}},
+			hosts: map[string][]string{"a.carrier.example": {"192.0.2.1"}, "carrier.example": {"192.0.2.80"}}}
+		r := resolver{ask: deaf{z}}
+		look := func(want string) {
+			t.Helper()
+			got, err := r.hops(t.Context(), []config.TrunkHost{{Host: "carrier.example"}}, "udp", "ip4")
+			if addrs(got) != want || (err != nil) != (want == "") {
+				t.Errorf("%s (%v), want %s", addrs(got), err, want)
+			}
+		}
+		look("")
+		r.ask = z
+		time.Sleep(failureLife)
+		look("192.0.2.1:5061")
+		r.ask = deaf{z}
+		time.Sleep(answerLife)
+		look("192.0.2.1:5061")
 	})
 }
 
