@@ -28,6 +28,9 @@ func (k *checker) sip() {
 	k.between(k.SIP.MaxCalls, 1, 1<<20, at("sip", "max_calls"))
 	k.lasting(k.SIP.RegisterExpires, shortestExpiry, longestExpiry, at("sip", "register_expires"))
 	k.srtp(k.SIP.SRTP, false, at("sip", "srtp"))
+	if k.SIP.Trace.Memory != 0 {
+		k.between(k.SIP.Trace.Memory, 1<<20, 1<<34, at("sip", "trace", "memory"))
+	}
 	k.webSocket()
 	k.trunks()
 	k.limits()

@@ -94,6 +94,7 @@ type SIP struct {
 	Trunks          []Trunk        `yaml:"trunks"`            // who may send us calls, and takes ours
 	MaxCalls        int            `yaml:"max_calls"`         // callers at once on this node; past it 503. Default 2000
 	Limits          Limits         `yaml:"limits"`            // what strangers may send
+	Trace           Trace          `yaml:"trace"`             // messages kept for bugle trace
 	Edges           []netip.Prefix `yaml:"edges"`             // proxies of our own that say in X-Edge-Source whom a request is from
 	RegisterExpires Duration       `yaml:"register_expires"`  // longest registration granted, 10s to 24h; default 10m
 	ReadyOnRegister bool           `yaml:"ready_on_register"` // a registering agent is ready at once instead of paused
@@ -112,6 +113,11 @@ type Limits struct {
 	Ban        Duration       `yaml:"ban"`         // the first ban of a source; each further one is twice as long. Default 1m
 	LongestBan Duration       `yaml:"longest_ban"` // and none longer; default 24h
 	Trusted    []netip.Prefix `yaml:"trusted"`     // sources besides the trunks that are neither limited nor banned
+}
+
+// Trace is what is kept of the messages of calls, in memory alone, for bugle trace.
+type Trace struct {
+	Memory int `yaml:"memory"` // bytes; default 67108864 (64 MiB), 0: nothing is kept
 }
 
 // WebSocket is where the HTTP listener takes SIP (RFC 7118).

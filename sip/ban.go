@@ -64,6 +64,7 @@ type edge struct {
 	proxies []netip.Prefix                                 // edge proxies of ours, trusted as well
 	phone   func(from netip.AddrPort, network string) bool // or a trunk's host
 	metrics *metrics
+	trace   *tracer // of what was let in, and what went out
 	bans    Bans
 	caught  func(where string, r any) // is told of a panic in a reader
 	born    time.Time
@@ -82,7 +83,7 @@ type newBan struct {
 
 func newEdge(c config.SIP, bans Bans, m *metrics, phone func(netip.AddrPort, string) bool) *edge {
 	e := &edge{
-		limits: c.Limits, trusted: slices.Concat(c.Limits.Trusted, c.Edges), proxies: c.Edges, phone: phone, metrics: m, bans: bans, born: time.Now(),
+		limits: c.Limits, trusted: slices.Concat(c.Limits.Trusted, c.Edges), proxies: c.Edges, phone: phone, metrics: m, trace: newTracer(c.Trace.Memory), bans: bans, born: time.Now(),
 		toShare: make(chan newBan, shareQueue),
 		sources: newSources(sourceSets),
 	}

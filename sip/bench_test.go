@@ -9,8 +9,12 @@ import (
 // BenchmarkCall sets a call up and ends it between two servers of one process:
 // one leg as callee and one as caller, which is what a bridged call costs a node.
 func BenchmarkCall(b *testing.B) {
-	for _, network := range []string{"udp", "tcp"} {
-		b.Run(network, func(b *testing.B) {
+	for _, of := range []struct {
+		what, network string
+		trace         int
+	}{{"udp", "udp", 64 << 20}, {"udp, no trace", "udp", 0}, {"tcp", "tcp", 64 << 20}, {"tcp, no trace", "tcp", 0}} {
+		network := of.network
+		b.Run(of.what, func(b *testing.B) {
 			d := newDesk(func(l *Leg) {
 				_ = l.Ringing()
 				if err := l.Answer(&media{}); err != nil {
@@ -18,8 +22,12 @@ func BenchmarkCall(b *testing.B) {
 				}
 				<-l.Done()
 			})
-			callee := start(b, Options{Config: openConfig(network), Handler: d, T1: 500 * time.Millisecond})
-			caller := start(b, Options{Config: openConfig("udp"), T1: 500 * time.Millisecond})
+			server := func(network string, h Handler) *Server {
+				cfg := openConfig(network)
+				cfg.Trace.Memory = of.trace
+				return start(b, Options{Config: cfg, Handler: h, T1: 500 * time.Millisecond})
+			}
+			callee, caller := server(network, d), server("udp", nil)
 			target := Target{URI: callee.uri("helpline", network), From: "+15550001"}
 			b.ReportAllocs()
 			before := cpu(b)

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"net"
 	"net/netip"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -35,6 +36,7 @@ func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []b
 	if !ln.edge.admit(from, ln.network) {
 		return
 	}
+	ln.seen(false, from, data)
 	if !plausible(data) {
 		ln.edge.garbage(from, dropImplausib)
 		return
@@ -48,6 +50,21 @@ func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []b
 	m.SetTransport("UDP")
 	m.SetSource(remote)
 	ln.receive(inbound{m, flow{at: ln, remote: remote}})
+}
+
+// watched is a UDP socket whose datagrams are seen as they leave.
+type watched struct {
+	net.PacketConn
+	seen func(out bool, peer netip.AddrPort, raw []byte)
+}
+
+// WriteTo sends a datagram.
+func (w watched) WriteTo(p []byte, to net.Addr) (int, error) {
+	if to, ok := to.(*net.UDPAddr); ok {
+		at := to.AddrPort()
+		w.seen(true, netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), p)
+	}
+	return w.PacketConn.WriteTo(p, to)
 }
 
 // garbage counts what could not be read, and holds it against its source.

@@ -103,7 +103,7 @@ func (p passwords) HA1(user, algorithm string) (string, bool) {
 
 // everyone is a trunk, as in the demo.
 func openConfig(networks ...string) config.SIP {
-	cfg := config.SIP{Trunks: []config.Trunk{{Name: "loop", Addresses: []netip.Prefix{loopback}, Trusted: true}}}
+	cfg := config.SIP{Trunks: []config.Trunk{{Name: "loop", Addresses: []netip.Prefix{loopback}, Trusted: true}}, Trace: config.Trace{Memory: 1 << 20}}
 	for _, n := range networks {
 		cfg.Listeners = append(cfg.Listeners, config.Listener{Network: n, Address: netip.MustParseAddrPort("127.0.0.1:0")})
 	}
@@ -254,7 +254,7 @@ type wire struct {
 func newWire(t testing.TB, s *Server) *wire {
 	t.Helper()
 	ln := s.listenerFor("udp", "")
-	if c, ok := ln.udp.PacketConn.(*memConn); ok {
+	if c, ok := ln.udp.PacketConn.(watched).PacketConn.(*memConn); ok {
 		return &wire{t: t, conn: c.ether.listen(nil), to: ln.addr}
 	}
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})

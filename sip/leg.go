@@ -144,6 +144,24 @@ func (l *Leg) Agent() string { return l.who.agent }
 // Trunk gives the name of the trunk the call came from or goes to, or "".
 func (l *Leg) Trunk() string { return l.who.line.name() }
 
+// with says in words who the leg is with, for a trace.
+func (l *Leg) with() string {
+	b := l.out.target.Binding
+	switch {
+	case l.who.agent != "":
+		return "agent " + l.who.agent
+	case b != nil:
+		return "agent " + b.User
+	case l.inbound && l.who.line != nil:
+		return "caller, " + l.who.line.Name
+	case l.who.line != nil:
+		return "trunk " + l.who.line.Name
+	case l.inbound:
+		return "caller"
+	}
+	return "callee"
+}
+
 // Encrypted tells whether the leg's signalling is encrypted on its way to the next
 // hop, so that it may carry secrets: keys of SRTP. Where that hop is a proxy, what it
 // does beyond is its own.

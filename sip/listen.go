@@ -60,7 +60,7 @@ func listen(network string, addr netip.AddrPort, server *tls.Config, edge *edge,
 		_ = pc.SetReadBuffer(udpReadBuffer) // the kernel caps it at its own limit
 		ln.packets = pc
 		ln.addr = pc.LocalAddr().(*net.UDPAddr).AddrPort()
-		ln.udp = &gosip.UDPConnection{PacketConn: pc, PacketAddr: pc.LocalAddr().String(), Listener: true}
+		ln.udp = ln.over(pc)
 	case "tcp", "tls":
 		l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
 		if err != nil {
@@ -74,6 +74,16 @@ func listen(network string, addr netip.AddrPort, server *tls.Config, edge *edge,
 	ln.addr = netip.AddrPortFrom(ln.addr.Addr().Unmap(), ln.addr.Port())
 	ln.own = contactAt(network, ln.addr)
 	return ln, nil
+}
+
+// over gives how datagrams leave by a socket.
+func (ln *listener) over(pc net.PacketConn) *gosip.UDPConnection {
+	return &gosip.UDPConnection{PacketConn: watched{pc, ln.seen}, PacketAddr: pc.LocalAddr().String(), Listener: true}
+}
+
+// seen is told of every message, as it comes in and goes out.
+func (ln *listener) seen(out bool, peer netip.AddrPort, raw []byte) {
+	ln.edge.trace.saw(ln.network, out, peer, raw)
 }
 
 // whenGone has f called with each flow whose connection ends.

@@ -54,21 +54,30 @@ func (cs *connections) patience(remote string) time.Duration {
 	return strangerTimeout
 }
 
+// seen is told of a message of a connection.
+func (cs *connections) seen(out bool, remote string, raw []byte) {
+	if peer, err := netip.ParseAddrPort(remote); err == nil {
+		cs.at.seen(out, netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()), raw)
+	}
+}
+
 // receive takes a message. One that its source may not send now is dropped, and the
 // reader told to slow down: what is not read is not sent either.
-func (cs *connections) receive(m gosip.Message, remote string) {
+func (cs *connections) receive(m gosip.Message, remote string, raw []byte) {
 	from, err := netip.ParseAddrPort(remote)
 	if err != nil || !cs.at.edge.admit(from, cs.at.network) {
 		time.Sleep(refusedPause)
 		return
 	}
+	cs.seen(false, remote, raw)
 	m.SetTransport(strings.ToUpper(cs.at.network))
 	m.SetSource(remote)
 	cs.at.receive(inbound{m, flow{at: cs.at, remote: remote}})
 }
 
 // garbage counts what was no SIP, and holds it against the far end.
-func (cs *connections) garbage(remote, reason string) {
+func (cs *connections) garbage(remote, reason string, raw []byte) {
+	cs.seen(false, remote, raw)
 	if from, err := netip.ParseAddrPort(remote); err == nil {
 		cs.at.edge.garbage(from, reason)
 	}
@@ -81,7 +90,7 @@ func (cs *connections) serve(l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		s := newStream(c, c.RemoteAddr().String(), cs.patience(c.RemoteAddr().String()))
+		s := newStream(cs, c, c.RemoteAddr().String(), cs.patience(c.RemoteAddr().String()))
 		if !cs.add(s.remote, s, func() { s.read(cs) }) {
 			_ = c.Close()
 		}
@@ -102,7 +111,7 @@ func (cs *connections) add(remote string, c gosip.Connection, read func()) bool 
 		defer func() {
 			if r := recover(); r != nil {
 				cs.at.edge.caught("connection", r) // and no other connection ends
-				cs.garbage(remote, dropUnparsable)
+				cs.garbage(remote, dropUnparsable, nil)
 			}
 		}()
 		read()
@@ -154,7 +163,7 @@ func (cs *connections) dial(ctx context.Context, remote string, client *tls.Conf
 		_ = c.Close()
 		return before, verified(before, client)
 	}
-	s := newStream(c, remote, writeTimeout)
+	s := newStream(cs, c, remote, writeTimeout)
 	s.dialled = true
 	if !cs.add(remote, s, func() { s.read(cs) }) {
 		_ = c.Close()
@@ -195,6 +204,7 @@ func (cs *connections) close() {
 // stream is a connection of TCP or TLS: a gosip.Connection.
 type stream struct {
 	net.Conn
+	of       *connections
 	remote   string        // as it is known by
 	dialled  bool          // by us
 	half     bool          // of a ping has come
@@ -202,8 +212,8 @@ type stream struct {
 	turn     chan struct{} // holds whoever writes
 }
 
-func newStream(c net.Conn, remote string, patience time.Duration) *stream {
-	return &stream{Conn: c, remote: remote, patience: patience, turn: make(chan struct{}, 1)}
+func newStream(cs *connections, c net.Conn, remote string, patience time.Duration) *stream {
+	return &stream{Conn: c, of: cs, remote: remote, patience: patience, turn: make(chan struct{}, 1)}
 }
 
 // Ref does nothing: who sends is no reason for a connection to stand, or to end.
@@ -216,6 +226,7 @@ func (s *stream) TryClose() (int, error) { return 1, nil }
 func (s *stream) WriteMsg(m gosip.Message) error {
 	var b bytes.Buffer
 	m.StringWrite(&b)
+	s.of.seen(true, s.remote, b.Bytes())
 	return s.send(b.Bytes())
 }
 
@@ -270,6 +281,7 @@ func (s *stream) read(cs *connections) {
 	parser := cs.parser.NewSIPStream()
 	defer parser.Close()
 	buf := make([]byte, streamBuffer)
+	var raw bytes.Buffer // what the parser was given and has not made a message of
 	deadline := time.Now().Add(streamFirst)
 	if s.dialled {
 		deadline = time.Now().Add(streamIdle)
@@ -284,27 +296,31 @@ func (s *stream) read(cs *connections) {
 			return
 		}
 		_, _ = parser.Write(buf[:n])
+		_, _ = raw.Write(buf[:n])
 		before := between
 		got := 0
 		for {
-			if between && s.keepAlive(parser.Buffer()) != nil {
-				return
+			if between {
+				if s.keepAlive(parser.Buffer()) != nil {
+					return
+				}
+				raw.Next(raw.Len() - parser.Buffer().Len())
 			}
 			if rest := parser.Buffer().Bytes(); between && (len(rest) == 0 || string(rest) == "\r") {
 				break
 			}
-			m, _, err := parser.ParseNext()
+			m, size, err := parser.ParseNext()
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				between = false
 				break
 			}
 			if err != nil {
-				cs.garbage(s.remote, dropUnparsable)
+				cs.garbage(s.remote, dropUnparsable, raw.Bytes())
 				return
 			}
 			between = true
 			got++
-			cs.receive(m, s.remote)
+			cs.receive(m, s.remote, raw.Next(size))
 		}
 		spoken = spoken || got > 0
 		switch {

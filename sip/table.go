@@ -43,6 +43,7 @@ func (t *legTable) add(l *Leg) bool {
 	if l.caller() {
 		t.callers++
 	}
+	l.s.edge.trace.join(string(l.dlg.callID), l.id, l.with())
 	return true
 }
 

@@ -224,7 +224,7 @@ func piped(t *testing.T, dialled bool) (far net.Conn, messages chan gosip.Messag
 func pipedTo(t *testing.T, cs *connections, dialled bool) (far net.Conn, s *stream) {
 	t.Helper()
 	near, far := net.Pipe()
-	s = newStream(near, "192.0.2.7:5060", cs.patience("192.0.2.7:5060"))
+	s = newStream(cs, near, "192.0.2.7:5060", cs.patience("192.0.2.7:5060"))
 	s.dialled = dialled
 	if !cs.add(s.remote, s, func() { s.read(cs) }) {
 		t.Fatal("closed")

@@ -143,7 +143,7 @@ func startIn(t testing.TB, e *ether, o Options) *Server {
 		ln.datagram(parser, from, p)
 	})
 	ln.addr = conn.addr
-	ln.udp = &gosip.UDPConnection{PacketConn: conn, PacketAddr: conn.addr.String(), Listener: true}
+	ln.udp = ln.over(conn)
 	ln.own = contactAt("udp", conn.addr)
 	s.listeners = []*listener{ln}
 	s.domain = "127.0.0.1"

@@ -45,7 +45,7 @@ func (s *Server) WebSocket() http.Handler {
 			ln.accept.give(far.Addr())
 			return
 		}
-		c := &webConn{ws: ws, ctx: s.ctx, local: local, remote: r.RemoteAddr}
+		c := &webConn{of: ln.conns, ws: ws, ctx: s.ctx, local: local, remote: r.RemoteAddr}
 		if !ln.conns.add(c.remote, c, func() {
 			defer ln.accept.give(far.Addr())
 			c.read(ln.conns, func() bool { return ln.edge.cuts(far, ln.network) })
@@ -77,6 +77,7 @@ func newWebListener(network string, edge *edge, receive func(inbound)) *listener
 
 // webConn is a WebSocket: a gosip.Connection.
 type webConn struct {
+	of     *connections
 	ws     *websocket.Conn
 	ctx    context.Context // the server's
 	local  net.Addr
@@ -99,6 +100,7 @@ func (c *webConn) Close() error { return c.ws.CloseNow() }
 func (c *webConn) WriteMsg(m gosip.Message) error {
 	var b bytes.Buffer
 	m.StringWrite(&b)
+	c.of.seen(true, c.remote, b.Bytes())
 	return c.send(b.Bytes())
 }
 
@@ -141,16 +143,16 @@ func (c *webConn) read(cs *connections, cut func() bool) {
 			continue
 		}
 		if !plausible(data) {
-			cs.garbage(c.remote, dropImplausib)
+			cs.garbage(c.remote, dropImplausib, data)
 			return
 		}
 		m, err := cs.parser.ParseSIP(data)
 		if err != nil {
-			cs.garbage(c.remote, dropUnparsable)
+			cs.garbage(c.remote, dropUnparsable, data)
 			return
 		}
 		spoken = true
-		cs.receive(m, c.remote)
+		cs.receive(m, c.remote, data)
 	}
 }
 
