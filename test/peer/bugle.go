@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -71,6 +72,23 @@ func Run(t testing.TB, stdin string, args ...string) (out string, code int) {
 // text, SIP_ADDR and HTTP_ADDR stand for free addresses of loopback.
 func StartBugle(t testing.TB, config string, agents ...string) *Bugle {
 	t.Helper()
+	return startBugle(t, config, "", agents)
+}
+
+// StartBeside is StartBugle for another node of the same helpline, which has the
+// first one's keyset.
+func (b *Bugle) StartBeside(t testing.TB, config string, agents ...string) *Bugle {
+	t.Helper()
+	keyset, err := os.ReadFile(filepath.Join(b.Dir, "data", "keyset.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startBugle(t, config, string(keyset), agents)
+}
+
+// startBugle starts a node with a keyset, or a new one if that is empty.
+func startBugle(t testing.TB, config, keyset string, agents []string) *Bugle {
+	t.Helper()
 	b := &Bugle{Dir: t.TempDir()}
 	b.SIP = fmt.Sprintf("127.0.0.1:%d", FreePort(t))
 	address := fmt.Sprintf("127.0.0.1:%d", FreePort(t))
@@ -78,7 +96,12 @@ func StartBugle(t testing.TB, config string, agents ...string) *Bugle {
 	text := strings.NewReplacer("SIP_ADDR", b.SIP, "HTTP_ADDR", address, "DATA_DIR", filepath.Join(b.Dir, "data")).Replace(config)
 	path := filepath.Join(b.Dir, "bugle.yaml")
 	write(t, path, text)
-	if out, code := Run(t, "", "vault", "init", "-c", path); code != 0 {
+	if keyset != "" {
+		if err := os.Mkdir(filepath.Join(b.Dir, "data"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(b.Dir, "data", "keyset.json"), keyset)
+	} else if out, code := Run(t, "", "vault", "init", "-c", path); code != 0 {
 		t.Fatalf("bugle vault init: exit %d\n%s", code, out)
 	}
 	for _, id := range agents {
