@@ -199,7 +199,7 @@ func (l *Leg) Reject(code int, reason string) error {
 		return ErrOver
 	case l.state != legOffered:
 		return ErrState
-	case code < 300 || code > 699 || !clean(reason):
+	case code < 300 || code > 699 || reason != shown(reason, maxWords):
 		return fmt.Errorf("%d %q is no refusal", code, reason)
 	}
 	if reason == "" {

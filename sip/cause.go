@@ -72,7 +72,7 @@ func parseCause(v string) (Cause, bool) {
 			}
 			c.Code, known = int(n), true
 		case "text":
-			c.Text = strings.ToValidUTF8(shorten(displayName(value), maxCauseText), "")
+			c.Text = shown(displayName(value), maxCauseText)
 		}
 	}
 	return c, known

@@ -60,7 +60,7 @@ func (r *registrar) readChange(user string, req *gosip.Request, f flow) (*change
 		c.put = append(c.put, Binding{
 			User: user, Contact: uri, Source: f.String(), Local: f.at.name(), Path: path,
 			Q: q, Instance: readInstance(contact),
-			UserAgent: shorten(header(req, "user-agent", ""), 128),
+			UserAgent: shown(header(req, "user-agent", ""), maxWords),
 			CallID:    c.callID, CSeq: c.seq, Expires: time.Now().Add(expires), Node: r.node,
 		})
 	}
@@ -157,7 +157,7 @@ func readPath(req *gosip.Request) ([]string, *fault) {
 	for _, h := range headersOf(req, "path", "") {
 		for _, hop := range splitAddresses(h.Value()) {
 			var uri gosip.Uri
-			if _, err := gosip.ParseAddressValue(hop, &uri, nil); err != nil || !isSIP(&uri) {
+			if _, err := parseAddress(hop, &uri, nil); err != nil || !isSIP(&uri) || !cleanURI(&uri) {
 				return nil, refusal(400)
 			}
 			path = append(path, "<"+uri.String()+">")
@@ -241,13 +241,6 @@ func param(ps gosip.HeaderParams, name string) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-func shorten(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
-	}
-	return s
 }
 
 // refusal is a fault with the status's own words.

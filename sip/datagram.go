@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 
@@ -52,21 +53,6 @@ func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []b
 	ln.receive(inbound{m, flow{at: ln, remote: remote}})
 }
 
-// watched is a UDP socket whose datagrams are seen as they leave.
-type watched struct {
-	net.PacketConn
-	seen func(out bool, peer netip.AddrPort, raw []byte)
-}
-
-// WriteTo sends a datagram.
-func (w watched) WriteTo(p []byte, to net.Addr) (int, error) {
-	if to, ok := to.(*net.UDPAddr); ok {
-		at := to.AddrPort()
-		w.seen(true, netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), p)
-	}
-	return w.PacketConn.WriteTo(p, to)
-}
-
 // garbage counts what could not be read, and holds it against its source.
 func (e *edge) garbage(from netip.AddrPort, reason string) {
 	e.metrics.drop(reason)
@@ -85,4 +71,31 @@ func keepAlive(data []byte) bool {
 		}
 	}
 	return true
+}
+
+// datagrams is a UDP socket as a gosip.Connection. sipgo's refuses what is longer than
+// a packet of Ethernet, responses too; IP fragments it without harm.
+type datagrams struct {
+	net.PacketConn
+	seen func(out bool, peer netip.AddrPort, raw []byte)
+}
+
+// Ref does nothing: the socket stands as long as its listener.
+func (d *datagrams) Ref(int) int { return 1 }
+
+// TryClose does nothing, see Ref.
+func (d *datagrams) TryClose() (int, error) { return 1, nil }
+
+// WriteMsg sends a message to its destination, an ip:port.
+func (d *datagrams) WriteMsg(m gosip.Message) error {
+	to, err := netip.ParseAddrPort(m.Destination())
+	if err != nil {
+		return fmt.Errorf("sending to %q: %w", m.Destination(), err)
+	}
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	return encode(m, func(b []byte) error {
+		d.seen(true, to, b)
+		_, err := d.WriteTo(b, net.UDPAddrFromAddrPort(to))
+		return err
+	})
 }

@@ -123,7 +123,7 @@ func (t *Target) parse() (*gosip.Uri, []gosip.Uri, error) {
 		text, path = t.Binding.Contact, t.Binding.Path
 	}
 	var uri gosip.Uri
-	if err := gosip.ParseUri(text, &uri); err != nil {
+	if err := parseURI(text, &uri); err != nil {
 		return nil, nil, fmt.Errorf("%q: %w", text, err)
 	}
 	if !isSIP(&uri) || uri.Host == "" || !cleanURI(&uri) {
@@ -133,8 +133,11 @@ func (t *Target) parse() (*gosip.Uri, []gosip.Uri, error) {
 	var routes []gosip.Uri
 	for _, p := range path {
 		var hop gosip.Uri
-		if _, err := gosip.ParseAddressValue(p, &hop, nil); err != nil {
+		if _, err := parseAddress(p, &hop, nil); err != nil {
 			return nil, nil, fmt.Errorf("path %q: %w", p, err)
+		}
+		if !isSIP(&hop) || !cleanURI(&hop) {
+			return nil, nil, fmt.Errorf("path %q is not a sip: or sips: URI", p)
 		}
 		routes = append(routes, hop)
 	}
@@ -142,23 +145,11 @@ func (t *Target) parse() (*gosip.Uri, []gosip.Uri, error) {
 		return nil, nil, fmt.Errorf("%q is not a host to call from", t.FromHost)
 	}
 	for name, value := range t.Headers {
-		if !passes(name) || !clean(value) {
+		if !passes(name) || !clean(value) || len(value) > maxValue {
 			return nil, nil, fmt.Errorf("header %q may not be sent", name)
 		}
 	}
 	return &uri, routes, nil
-}
-
-// passes is the whitelist of headers that rooms above may add.
-func passes(name string) bool {
-	switch n := strings.ToLower(name); n {
-	case "alert-info", "call-info", "p-asserted-identity", "privacy":
-		return true
-	default:
-		return strings.HasPrefix(n, "x-") && strings.IndexFunc(n, func(r rune) bool {
-			return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
-		}) < 0
-	}
 }
 
 // wayTo picks the socket to send from and, for a binding without a path, the

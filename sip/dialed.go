@@ -168,7 +168,7 @@ func (l *Leg) failed(res *gosip.Response) {
 		l.inviteAgain()
 	case l.unwilling(res):
 	default:
-		l.finish(End{res.StatusCode, res.Reason, ByRemote, causeOf(res)})
+		l.finish(endOf(res))
 	}
 }
 
@@ -225,4 +225,9 @@ func (l *Leg) inviteAgain() {
 		return
 	}
 	l.sendInvite(req, conn)
+}
+
+// endOf is the end that a refusal is.
+func endOf(res *gosip.Response) End {
+	return End{res.StatusCode, shown(res.Reason, maxWords), ByRemote, causeOf(res)}
 }

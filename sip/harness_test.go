@@ -254,7 +254,7 @@ type wire struct {
 func newWire(t testing.TB, s *Server) *wire {
 	t.Helper()
 	ln := s.listenerFor("udp", "")
-	if c, ok := ln.udp.PacketConn.(watched).PacketConn.(*memConn); ok {
+	if c, ok := ln.udp.PacketConn.(*memConn); ok {
 		return &wire{t: t, conn: c.ether.listen(nil), to: ln.addr}
 	}
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})

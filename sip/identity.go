@@ -67,7 +67,7 @@ func assertedCaller(req *gosip.Request) string {
 		first += ">"
 	}
 	var uri gosip.Uri
-	if _, err := gosip.ParseAddressValue(first, &uri, nil); err != nil {
+	if _, err := parseAddress(first, &uri, nil); err != nil {
 		return ""
 	}
 	return uriUser(&uri)

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -20,13 +21,6 @@ const (
 
 var errFlowGone = errors.New("the connection is gone")
 
-func init() {
-	// sipgo refuses UDP messages over its MTU less 200 bytes, responses too. An
-	// INVITE with a real SDP and a few Vias is longer than that, and IP
-	// fragments it without harm.
-	gosip.UDPMTUSize = 65507 + 200
-}
-
 // listener is one socket that takes SIP: a message is known to have come by it,
 // and what answers it leaves by the same. Datagrams are read in datagram.go,
 // connections in stream.go and websocket.go.
@@ -39,7 +33,7 @@ type listener struct {
 
 	// of UDP
 	packets *net.UDPConn
-	udp     *gosip.UDPConnection
+	udp     *datagrams
 
 	// of the others
 	conns  *connections
@@ -60,7 +54,7 @@ func listen(network string, addr netip.AddrPort, server *tls.Config, edge *edge,
 		_ = pc.SetReadBuffer(udpReadBuffer) // the kernel caps it at its own limit
 		ln.packets = pc
 		ln.addr = pc.LocalAddr().(*net.UDPAddr).AddrPort()
-		ln.udp = ln.over(pc)
+		ln.udp = &datagrams{pc, ln.seen}
 	case "tcp", "tls":
 		l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
 		if err != nil {
@@ -74,11 +68,6 @@ func listen(network string, addr netip.AddrPort, server *tls.Config, edge *edge,
 	ln.addr = netip.AddrPortFrom(ln.addr.Addr().Unmap(), ln.addr.Port())
 	ln.own = contactAt(network, ln.addr)
 	return ln, nil
-}
-
-// over gives how datagrams leave by a socket.
-func (ln *listener) over(pc net.PacketConn) *gosip.UDPConnection {
-	return &gosip.UDPConnection{PacketConn: watched{pc, ln.seen}, PacketAddr: pc.LocalAddr().String(), Listener: true}
 }
 
 // seen is told of every message, as it comes in and goes out.
@@ -291,31 +280,32 @@ func (f flow) send(m gosip.Message) error {
 }
 
 // plausible reports whether a datagram begins like a SIP message and its head
-// has nothing that could smuggle a header line past the parser: a bare LF, or NUL.
+// has nothing that could smuggle a header line past the parser: a bare CR or LF, or
+// another control character that is not quoted (RFC 3261 section 25.1, quoted-pair).
 func plausible(data []byte) bool {
 	if len(data) < 20 || data[0] <= ' ' || data[0] >= 0x7f {
 		return false
 	}
-	eol := -1
-	for i, c := range data {
-		switch c {
-		case 0:
-			return false
-		case '\n':
-			if i == 0 || data[i-1] != '\r' {
-				return false
-			}
-			if eol < 0 {
-				eol = i - 1
-				line := string(data[:eol])
-				if !strings.HasPrefix(line, "SIP/2.0 ") && !strings.Contains(line, " SIP/") {
-					return false
-				}
-			}
-			if i+2 < len(data) && data[i+1] == '\r' && data[i+2] == '\n' {
-				return true // the body is the session's to judge
-			}
+	first := true
+	for i := 1; i < len(data); i++ {
+		c := data[i]
+		if !isControl(c) || c != '\r' && c != '\n' && data[i-1] == '\\' {
+			continue
 		}
+		if c != '\r' || i+1 == len(data) || data[i+1] != '\n' {
+			return false
+		}
+		if first && !isStartLine(data[:i]) {
+			return false
+		}
+		if first = false; bytes.HasPrefix(data[i+2:], []byte("\r\n")) {
+			return true // the body is the session's to judge
+		}
+		i++
 	}
 	return false
+}
+
+func isStartLine(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("SIP/2.0 ")) || bytes.Contains(line, []byte(" SIP/"))
 }

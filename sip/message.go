@@ -257,10 +257,10 @@ func uriUser(u *gosip.Uri) string {
 		user = u.Raw()
 	}
 	user, _, _ = strings.Cut(user, ";")
-	if plain, err := url.PathUnescape(user); err == nil && clean(plain) {
+	if plain, err := url.PathUnescape(user); err == nil && plain == shown(plain, len(plain)) {
 		user = plain
 	}
-	return user
+	return shown(user, maxUser)
 }
 
 // escapeUser writes a user part into a URI (RFC 3261 section 25.1, user).
@@ -295,17 +295,4 @@ func isHost(s string) bool {
 	return s != "" && strings.IndexFunc(s, func(r rune) bool {
 		return r != '-' && r != '.' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
 	}) < 0
-}
-
-// clean reports whether a value can stand in a header line: no CR, LF, NUL.
-func clean(s string) bool { return !strings.ContainsAny(s, "\r\n\x00") }
-
-// displayName makes a name fit for a quoted string.
-func displayName(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == '"' || r == '\\' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, s)
 }

@@ -40,6 +40,10 @@ func (s *Server) handle(in inbound) {
 	switch m := in.msg.(type) {
 	case *gosip.Response:
 		defer s.recovered("response", nil)
+		if !safe(m) || !addressed(m) {
+			s.metrics.drop(dropUnanswered)
+			return
+		}
 		branch, _ := m.Via().Params.Get("branch")
 		if t, ok := s.clientTxs.get(branch + string(m.CSeq().MethodName)); ok {
 			t.receive(m)

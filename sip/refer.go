@@ -94,7 +94,7 @@ func readRefer(req *gosip.Request) (*Refer, *fault) {
 		return nil, refusal(400)
 	}
 	var uri gosip.Uri
-	if _, err := gosip.ParseAddressValue(tos[0].Value(), &uri, nil); err != nil || !cleanURI(&uri) {
+	if _, err := parseAddress(tos[0].Value(), &uri, nil); err != nil || !cleanURI(&uri) {
 		return nil, refusal(400)
 	}
 	if uri.Scheme != "tel" && (!isSIP(&uri) || !isHost(uri.Host)) {
@@ -114,7 +114,7 @@ func readRefer(req *gosip.Request) (*Refer, *fault) {
 		quiet: strings.EqualFold(strings.TrimSpace(header(req, "refer-sub", "")), "false"),
 	}
 	var by gosip.Uri
-	if _, err := gosip.ParseAddressValue(header(req, "referred-by", "b"), &by, nil); err == nil && cleanURI(&by) {
+	if _, err := parseAddress(header(req, "referred-by", "b"), &by, nil); err == nil && cleanURI(&by) {
 		r.By = by.String()
 	}
 	return r, nil

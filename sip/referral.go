@@ -73,7 +73,7 @@ func (l *Leg) Refer(to ReferTo) (*Referral, error) {
 // header gives the value of the Refer-To.
 func (to ReferTo) header() (string, error) {
 	var uri gosip.Uri
-	if err := gosip.ParseUri(to.URI, &uri); err != nil {
+	if err := parseURI(to.URI, &uri); err != nil {
 		return "", fmt.Errorf("referring: %w", err)
 	}
 	if uri.Scheme != "tel" && (!isSIP(&uri) || uri.Host == "") || !cleanURI(&uri) || strings.ContainsAny(to.URI, "<> ") || len(uri.Headers) > 0 {

@@ -51,7 +51,7 @@ func (s *Server) Register(ctx context.Context, r Registration) (*Registered, err
 	if reg.r.Expires <= 0 {
 		reg.r.Expires = 5 * time.Minute
 	}
-	if err := gosip.ParseUri(r.Registrar, &reg.uri); err != nil || !isSIP(&reg.uri) || !cleanURI(&reg.uri) {
+	if err := parseURI(r.Registrar, &reg.uri); err != nil || !isSIP(&reg.uri) || !cleanURI(&reg.uri) {
 		return nil, fmt.Errorf("registering %s: %q is not a sip: URI", r.User, r.Registrar)
 	}
 	network := transportOf(&reg.uri, "udp")
@@ -123,7 +123,7 @@ func (reg *Registered) send(ctx context.Context, expires time.Duration) (time.Du
 				return 0, err
 			}
 		default:
-			return 0, fmt.Errorf("%d %s", res.StatusCode, res.Reason)
+			return 0, fmt.Errorf("%d %s", res.StatusCode, shown(res.Reason, maxWords))
 		}
 	}
 	return 0, errors.New("the registrar does not accept the password")

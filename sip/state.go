@@ -136,20 +136,20 @@ func (l *Leg) restore(saved *savedLeg) error {
 		via: flow{at: ln, remote: saved.Remote}, sticky: saved.Sticky,
 	}
 	var err error
-	if d.from.DisplayName, err = gosip.ParseAddressValue(saved.Us, &d.from.Address, &d.from.Params); err != nil {
+	if d.from.DisplayName, err = parseAddress(saved.Us, &d.from.Address, &d.from.Params); err != nil {
 		return err
 	}
-	if d.to.DisplayName, err = gosip.ParseAddressValue(saved.Them, &d.to.Address, &d.to.Params); err != nil {
+	if d.to.DisplayName, err = parseAddress(saved.Them, &d.to.Address, &d.to.Params); err != nil {
 		return err
 	}
 	d.localTag, _ = d.from.Params.Get("tag")
 	d.remoteTag, _ = d.to.Params.Get("tag")
-	if err := gosip.ParseUri(saved.Target, &d.target); err != nil {
+	if err := parseURI(saved.Target, &d.target); err != nil {
 		return err
 	}
 	for _, r := range saved.Routes {
 		var uri gosip.Uri
-		if err := gosip.ParseUri(r, &uri); err != nil {
+		if err := parseURI(r, &uri); err != nil {
 			return err
 		}
 		d.routes = append(d.routes, uri)

@@ -224,10 +224,10 @@ func (s *stream) TryClose() (int, error) { return 1, nil }
 
 // WriteMsg sends a message. One that was not sent in full ends the connection.
 func (s *stream) WriteMsg(m gosip.Message) error {
-	var b bytes.Buffer
-	m.StringWrite(&b)
-	s.of.seen(true, s.remote, b.Bytes())
-	return s.send(b.Bytes())
+	return encode(m, func(b []byte) error {
+		s.of.seen(true, s.remote, b)
+		return s.send(b)
+	})
 }
 
 // send writes, once whoever else writes is through. The goroutine that waits here

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,7 +97,7 @@ func TestTorture(t *testing.T) {
 				e := newEther()
 				answers := make(chan string, 64)
 				s := startIn(t, e, Options{Handler: newDesk(func(l *Leg) { _ = l.Reject(486, "") })})
-				e.sniff = func(p []byte) {
+				e.sniff = func(_ netip.AddrPort, p []byte) {
 					select {
 					case answers <- string(p):
 					default:

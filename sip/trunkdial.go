@@ -202,7 +202,7 @@ func (l *Leg) elsewhere(end End, why string, after time.Duration) bool {
 // unwilling sends a call to the next host if this one refused it by 503.
 func (l *Leg) unwilling(res *gosip.Response) bool {
 	return res.StatusCode == 503 &&
-		l.elsewhere(End{res.StatusCode, res.Reason, ByRemote, causeOf(res)}, failedUnavailable, retryAfter(res))
+		l.elsewhere(endOf(res), failedUnavailable, retryAfter(res))
 }
 
 // late takes the answer of a host that the call has left: what rings there is

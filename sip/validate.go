@@ -54,8 +54,11 @@ func validate(req *gosip.Request) *fault {
 	if !single(req) {
 		return &fault{code: 400, reason: "Repeated Header"}
 	}
-	if !printable(req) {
+	if !safe(req) {
 		return &fault{code: 400, reason: "Bad Character"}
+	}
+	if !addressed(req) || !cleanURI(&req.Recipient) {
+		return &fault{code: 400, reason: "Bad URI"}
 	}
 	if !req.From().Params.Has("tag") && !old(req) {
 		return &fault{code: 400, reason: "Missing From Tag"}
@@ -75,7 +78,7 @@ func validate(req *gosip.Request) *fault {
 		return &fault{420, "Bad Extension", gosip.NewHeader("Unsupported", exts)}
 	}
 	if !knownMethods[req.Method] {
-		return &fault{code: 501, reason: "Not Implemented"}
+		return &fault{501, "Not Implemented", allowHeader}
 	}
 	return validateBody(req)
 }
@@ -101,30 +104,48 @@ func old(req *gosip.Request) bool {
 }
 
 // tidy takes away the white space that the grammar allows around the parts of a
-// header and sipgo keeps: "; tag = x" has a tag.
+// header and sipgo keeps: "; tag = x" has a tag. Display names are mended where
+// they could not be repeated, URIs where sipgo does not end them.
 func tidy(m gosip.Message) {
-	if h := m.From(); h != nil {
-		tidyAddress(&h.Address, h.Params)
+	for _, h := range m.(headed).Headers() {
+		switch h := h.(type) {
+		case *gosip.FromHeader:
+			tidyAddress(&h.DisplayName, &h.Address, h.Params)
+		case *gosip.ToHeader:
+			tidyAddress(&h.DisplayName, &h.Address, h.Params)
+		case *gosip.ContactHeader:
+			tidyAddress(&h.DisplayName, &h.Address, h.Params)
+		case *gosip.RecordRouteHeader:
+			mendURI(&h.Address)
+		case *gosip.ReferToHeader:
+			mendURI(&h.Address)
+		case *gosip.ReferredByHeader:
+			mendURI(&h.Address)
+		case *gosip.ViaHeader:
+			tidyParams(h.Params)
+		}
 	}
-	if h := m.To(); h != nil {
-		tidyAddress(&h.Address, h.Params)
-	}
-	if h := m.Via(); h != nil {
-		tidyParams(h.Params)
-	}
-	if c, ok := m.(interface{ Contact() *gosip.ContactHeader }); ok && c.Contact() != nil {
-		tidyAddress(&c.Contact().Address, c.Contact().Params)
+	if req, ok := m.(*gosip.Request); ok {
+		mendURI(&req.Recipient)
 	}
 }
 
-func tidyAddress(u *gosip.Uri, ps gosip.HeaderParams) {
+func tidyAddress(name *string, u *gosip.Uri, ps gosip.HeaderParams) {
+	if !quotable(*name) {
+		*name = displayName(*name)
+	}
 	u.Host = strings.Trim(u.Host, " \t")
+	mendURI(u)
 	tidyParams(ps)
 }
 
 func tidyParams(ps gosip.HeaderParams) {
 	for i := range ps {
-		ps[i].K, ps[i].V = strings.Trim(ps[i].K, " \t"), strings.Trim(ps[i].V, " \t")
+		k, v := strings.Trim(ps[i].K, " \t"), strings.Trim(ps[i].V, " \t")
+		if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' && strings.ContainsAny(v, " \t") {
+			v = v[1 : len(v)-1] // sipgo writes the quotes again
+		}
+		ps[i].K, ps[i].V = k, v
 	}
 }
 
@@ -148,50 +169,6 @@ func single(req *gosip.Request) bool {
 		}
 	}
 	return from == 1 && to == 1 && callID == 1 && cseq == 1 && hops <= 1 && length <= 1
-}
-
-// printable reports whether no header carries CR, LF or NUL. A bare LF would
-// become a line of its own in what we send.
-func printable(req *gosip.Request) bool {
-	if !clean(req.Recipient.User) || !clean(req.Recipient.Host) || !cleanParams(req.Recipient.UriParams) {
-		return false
-	}
-	for _, h := range req.Headers() {
-		ok := true
-		switch h := h.(type) {
-		case *gosip.FromHeader:
-			ok = clean(h.DisplayName) && cleanURI(&h.Address) && cleanParams(h.Params)
-		case *gosip.ToHeader:
-			ok = clean(h.DisplayName) && cleanURI(&h.Address) && cleanParams(h.Params)
-		case *gosip.ContactHeader:
-			ok = clean(h.DisplayName) && cleanURI(&h.Address) && cleanParams(h.Params)
-		case *gosip.ViaHeader:
-			ok = clean(h.Host) && clean(h.Transport) && cleanParams(h.Params)
-		case *gosip.RecordRouteHeader:
-			ok = cleanURI(&h.Address)
-		case *gosip.CSeqHeader, *gosip.MaxForwardsHeader, *gosip.ContentLengthHeader:
-		default:
-			ok = clean(h.Value())
-		}
-		if !ok {
-			return false
-		}
-	}
-	return true
-}
-
-func cleanURI(u *gosip.Uri) bool {
-	return clean(u.User) && clean(u.Password) && clean(u.Host) && clean(u.Raw()) &&
-		cleanParams(u.UriParams) && cleanParams(u.Headers)
-}
-
-func cleanParams(ps gosip.HeaderParams) bool {
-	for _, p := range ps {
-		if !clean(p.K) || !clean(p.V) {
-			return false
-		}
-	}
-	return true
 }
 
 // supported are the extensions a request may require (RFC 3261 section 8.2.2.3).

@@ -24,7 +24,7 @@ type ether struct {
 	// wild, if set, says when each copy of a packet arrives; none is a loss.
 	wild func() []time.Duration
 	// sniff, if set, sees whatever is sent, wherever it goes.
-	sniff func(p []byte)
+	sniff func(from netip.AddrPort, p []byte)
 }
 
 func newEther() *ether {
@@ -48,7 +48,7 @@ func (e *ether) send(from, to netip.AddrPort, p []byte) {
 	}
 	p = append([]byte(nil), p...)
 	if e.sniff != nil {
-		e.sniff(p)
+		e.sniff(from, p)
 	}
 	for _, d := range copies {
 		if d == 0 {
@@ -143,7 +143,7 @@ func startIn(t testing.TB, e *ether, o Options) *Server {
 		ln.datagram(parser, from, p)
 	})
 	ln.addr = conn.addr
-	ln.udp = ln.over(conn)
+	ln.udp = &datagrams{conn, ln.seen}
 	ln.own = contactAt("udp", conn.addr)
 	s.listeners = []*listener{ln}
 	s.domain = "127.0.0.1"

@@ -98,10 +98,10 @@ func (c *webConn) Close() error { return c.ws.CloseNow() }
 
 // WriteMsg sends a message in a frame of its own.
 func (c *webConn) WriteMsg(m gosip.Message) error {
-	var b bytes.Buffer
-	m.StringWrite(&b)
-	c.of.seen(true, c.remote, b.Bytes())
-	return c.send(b.Bytes())
+	return encode(m, func(b []byte) error {
+		c.of.seen(true, c.remote, b)
+		return c.send(b)
+	})
 }
 
 func (c *webConn) send(b []byte) error {
