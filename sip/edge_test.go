@@ -199,7 +199,9 @@ func TestAcceptorCapsAddresses(t *testing.T) {
 func TestLanesKeepOrder(t *testing.T) {
 	var mu sync.Mutex
 	got := map[string][]string{}
-	ls := newLanes(func(in inbound) {
+	c := newCrew()
+	defer c.close()
+	ls := newLanes(c, func(in inbound) {
 		mu.Lock()
 		defer mu.Unlock()
 		id := in.msg.CallID().Value()
@@ -233,7 +235,9 @@ func TestLanesKeepOrder(t *testing.T) {
 
 func TestLanesAreBounded(t *testing.T) {
 	gate := make(chan struct{})
-	ls := newLanes(func(inbound) { <-gate })
+	c := newCrew()
+	defer c.close()
+	ls := newLanes(c, func(inbound) { <-gate })
 	took := 0
 	for range 2 * maxLaneRest {
 		if ls.put("a", inbound{}) {

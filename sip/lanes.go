@@ -23,6 +23,7 @@ const (
 // messages of different ones side by side. A lane exists, with its goroutine,
 // only while it has something to do.
 type lanes struct {
+	crew   *crew
 	handle func(inbound)
 
 	mu     sync.Mutex
@@ -33,8 +34,8 @@ type lanes struct {
 
 type lane struct{ rest []inbound }
 
-func newLanes(handle func(inbound)) *lanes {
-	return &lanes{handle: handle, m: make(map[string]*lane)}
+func newLanes(crew *crew, handle func(inbound)) *lanes {
+	return &lanes{crew: crew, handle: handle, m: make(map[string]*lane)}
 }
 
 // put queues a message and reports whether there was room for it.
@@ -56,7 +57,11 @@ func (ls *lanes) put(callID string, in inbound) bool {
 	}
 	l := &lane{}
 	ls.m[callID] = l
-	ls.wg.Go(func() { ls.run(callID, l, in) })
+	ls.wg.Add(1)
+	ls.crew.run(func() {
+		defer ls.wg.Done()
+		ls.run(callID, l, in)
+	})
 	return true
 }
 

@@ -78,6 +78,7 @@ type Server struct {
 	webs      [2]*listener // WS and WSS, see WebSocket
 	tlsClient *tls.Config  // how we open TLS connections
 
+	crew      *crew
 	lanes     *lanes
 	serverTxs txStore[*serverTx]
 	clientTxs txStore[*clientTx]
@@ -186,7 +187,8 @@ func newServer(o Options) *Server {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.closing = s.ctx.Done()
-	s.lanes = newLanes(s.handle)
+	s.crew = newCrew()
+	s.lanes = newLanes(s.crew, s.handle)
 	s.registrar = newRegistrar(bindings, s.node, s.cfg.RegisterExpires.D(), s.registered, s.unregistered)
 	s.resolver.ask = o.Resolver
 	if o.Resolver == nil {
@@ -281,6 +283,7 @@ func (s *Server) Close() error {
 		}
 	})
 	s.wg.Wait()
+	s.crew.close()
 	return nil
 }
 
@@ -317,11 +320,11 @@ func (s *Server) spawn(f func()) bool {
 	if !s.enter() {
 		return false
 	}
-	go func() {
+	s.crew.run(func() {
 		defer s.wg.Done()
 		defer s.recovered("goroutine", nil)
 		f()
-	}()
+	})
 	return true
 }
 

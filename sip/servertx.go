@@ -99,15 +99,16 @@ func (t *serverTx) respond(res *gosip.Response) error {
 	stop(t.again)
 	t.last = res
 	t.send()
-	invite := t.req.Method == gosip.INVITE
-	switch {
-	case res.IsProvisional():
+	if res.IsProvisional() {
 		t.state = txProceeding
+		return nil
+	}
+	invite := t.req.Method == gosip.INVITE
+	t.req, t.cancel = nil, nil // what stays, mostly for 64*T1, is to be small
+	switch {
 	case invite && res.IsSuccess():
 		t.state = txAccepted
-		// The leg repeats its 200 itself (section 13.3.1.4). What stays for 64*T1,
-		// to absorb repetitions of the INVITE, is small.
-		t.last, t.req, t.cancel = nil, nil, nil
+		t.last = nil // the leg repeats its 200 itself (section 13.3.1.4)
 		t.end = t.s.after(64*t.s.t1, t.terminate)
 	case invite:
 		t.state = txCompleted
@@ -154,7 +155,7 @@ func (t *serverTx) acknowledged() bool {
 	switch t.state {
 	case txCompleted:
 		t.state = txConfirmed
-		t.last, t.req, t.cancel = nil, nil, nil
+		t.last = nil
 		stop(t.again)
 		stop(t.end)
 		if t.flow.at.reliable() {
