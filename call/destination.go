@@ -20,6 +20,11 @@ const (
 	ToEmergency             // whatever else is the matter, somebody needs help
 )
 
+// String gives the word for the record.
+func (k Kind) String() string {
+	return [...]string{"nowhere", "agent", "queue", "flow", "number", "emergency"}[k]
+}
+
 // Destination is where a call or transfer of an agent's goes. Of its fields those
 // are set that its Kind has.
 type Destination struct {

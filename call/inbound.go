@@ -6,11 +6,14 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
+	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/ivr"
 	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/router"
 	"github.com/bugle-voice/bugle/sip"
 )
 
@@ -23,6 +26,10 @@ type inbound struct {
 	log   *slog.Logger
 
 	play media.PlayID // what ivr had spoken last
+
+	visits int            // to queues, until now
+	handed int            // how often an agent has wanted to hand him on
+	beside sync.WaitGroup // agents whose part is over, on their way out
 }
 
 // inbound conducts a caller's leg: from here to the end of run, the way of a call.
@@ -70,18 +77,39 @@ func (c *inbound) run() Termination {
 	if err := c.answer(); err != nil {
 		return c.ended(err)
 	}
-	outcome, err := ivr.Run(c.ctx, c.Config.Flows, number, c, c.entered)
-	if err != nil {
-		end := c.ended(err)
-		if end == LeftFlow && len(outcome.Recordings) > 0 {
-			return LeftMessage
+	var end Termination
+	for next := c.flow(number); next != nil; {
+		next, end = next()
+	}
+	return end
+}
+
+// step is one stage of a call: a flow, a wait in line, a talk. It gives the next,
+// nil after the last, and then how the call ended. What it holds it has given back,
+// or given to the next step, when it returns.
+type step func() (step, Termination)
+
+// flow gives the step in which the caller goes through a number's flow.
+func (c *inbound) flow(number config.Number) step {
+	return func() (step, Termination) {
+		outcome, err := ivr.Run(c.ctx, c.Config.Flows, number, c, c.entered)
+		if err != nil {
+			end := c.ended(err)
+			if end == LeftFlow && len(outcome.Recordings) > 0 {
+				return nil, LeftMessage
+			}
+			return nil, end
 		}
-		return end
+		if outcome.Kind == ivr.Hangup {
+			return nil, FlowEnded
+		}
+		waiting, err := c.join(router.Visit{Queue: outcome.Queue, Language: outcome.Language})
+		if err != nil {
+			c.log.Error("joining a queue", "queue", outcome.Queue, "error", err)
+			return nil, Routing
+		}
+		return c.waiting(waiting, outcome.Announce), Termination{}
 	}
-	if outcome.Kind == ivr.Hangup {
-		return FlowEnded
-	}
-	return c.wait(outcome)
 }
 
 // answer gives the caller 180, then 200 with our side of the media.
@@ -130,6 +158,7 @@ func (c *inbound) release(end Termination) {
 		c.media.Close()
 		c.legEnded("caller", "", c.media)
 	}
+	c.beside.Wait()
 }
 
 // legEnded tells how well a leg's sound has travelled, if there was any.

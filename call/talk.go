@@ -5,76 +5,159 @@ import (
 	"time"
 
 	"github.com/bugle-voice/bugle/media"
-	"github.com/bugle-voice/bugle/router"
 )
 
-// talk bridges caller and agent until either hangs up. The agent's leg is ended
-// before the router hears of it, and may have the next caller rung on the phone.
-func (c *inbound) talk(agent *ring, talk *router.Talk) Termination {
-	clock := newHoldClock(time.Now())
-	defer func() {
-		agent.stop()
-		talk.End(clock.stop(time.Now()))
-	}()
-	agent.limit.Stop()
-	held := agent.holds()
-	if err := c.media.Bridge(agent.media); err != nil {
-		c.log.Error("bridging", "agent", agent.offer.Agent, "error", err)
-		return Signalling
+// talk is the caller with somebody: an agent, or a telephone outside. While the
+// agent's wish to hand the caller on is tried there is somebody else who is rung.
+type talk struct {
+	*inbound
+	with  *ring // the caller hears him, or music
+	clock *holdClock
+	alone bool  // with has hung up, and the caller waits for whom he is handed on to
+	wish  *wish // nil: none
+	music bool  // the caller holds us
+}
+
+// talkWith gives the step in which the caller talks with somebody who has answered.
+func (c *inbound) talkWith(r *ring) step {
+	return func() (step, Termination) {
+		t := &talk{inbound: c, with: r, clock: newHoldClock(time.Now())}
+		defer t.over()
+		return t.run()
 	}
-	c.log.Info("talking", "agent", agent.offer.Agent)
-	if held {
-		clock.hold(time.Now())
-		c.media.PlayMusic(c.Music)
+}
+
+// over ends what the next step has not taken over. A phone is hung up before the
+// router hears of it, which may have the next caller rung on it.
+func (t *talk) over() {
+	t.giveUp()
+	t.with.stop()
+	t.with.end(t.clock.stop(time.Now()))
+}
+
+// run bridges the two until either hangs up, or the caller is handed on.
+func (t *talk) run() (step, Termination) {
+	t.with.limit.Stop()
+	if t.with.holds() {
+		t.clock.hold(time.Now())
 	}
-	changed, widened := make(chan struct{}, 1), make(chan struct{})
-	ctx, stop := context.WithCancel(c.ctx)
-	defer func() { stop(); <-widened }()
-	go func() {
-		defer close(widened)
-		c.widen(ctx, changed, talker{c.leg, c.media}, talker{agent.leg, agent.media})
-	}()
+	if err := t.bridge(); err != nil {
+		return nil, Signalling
+	}
+	t.log.Info("talking", "agent", t.with.agent)
+	changed, stop := t.widening()
+	defer stop()
 	for {
 		select {
-		case <-c.leg.Done():
-			return c.hungUp(CallerHungUp)
-		case <-agent.leg.Done():
-			return AgentHungUp
-		case <-c.ctx.Done():
-			return Drained
-		case info := <-c.leg.Infos():
-			press(c.media, info)
-		case info := <-agent.leg.Infos():
-			press(agent.media, info)
-		case e := <-c.media.Events():
-			switch e.(type) {
-			case media.Recoded:
-				signal(changed)
-			case media.Held: // whoever is put on hold hears music in place of the other
-				agent.media.PlayMusic(c.Music)
-			case media.Resumed:
-				agent.media.Silence()
-			case media.Lost:
-				return MediaLost
-			case media.Quiet:
-				c.leg.Probe()
+		case <-t.leg.Done():
+			return nil, t.hungUp(CallerHungUp)
+		case <-t.with.hungUp():
+			if t.wish == nil {
+				return nil, AgentHungUp
 			}
-		case e := <-agent.media.Events():
-			switch e.(type) {
-			case media.Recoded:
-				signal(changed)
-			case media.Held:
-				clock.hold(time.Now())
-				c.media.PlayMusic(c.Music)
-			case media.Resumed:
-				clock.resume(time.Now())
-				c.media.Silence()
-			case media.Lost:
-				return MediaLost
-			case media.Quiet:
-				agent.leg.Probe()
+			t.leave()
+		case <-t.ctx.Done():
+			return nil, Drained
+
+		case refer := <-t.with.refers():
+			if next := t.transfer(refer); next != nil {
+				return next, Termination{}
 			}
+		case <-t.wish.answered():
+			if next := t.reached(); next != nil {
+				return next, Termination{}
+			}
+		case <-t.wish.refused():
+			if next, end := t.failed(t.wish.rung.outcome()); next != nil || end != (Termination{}) {
+				return next, end
+			}
+		case <-t.wish.late():
+			if next, end := t.failed(noAnswer); next != nil || end != (Termination{}) {
+				return next, end
+			}
+
+		case info := <-t.leg.Infos():
+			press(t.media, info)
+		case info := <-t.with.infos():
+			press(t.with.media, info)
+		case e := <-t.media.Events():
+			if _, ok := e.(media.Lost); ok {
+				return nil, MediaLost
+			}
+			t.callers(e, changed)
+		case e := <-t.with.heard():
+			if _, ok := e.(media.Lost); ok && t.wish == nil {
+				return nil, MediaLost
+			}
+			t.others(e, changed)
 		}
+	}
+}
+
+// bridge lets the two hear each other, unless one of them holds the other: who is
+// held hears music.
+func (t *talk) bridge() error {
+	if err := t.media.Bridge(t.with.media); err != nil {
+		t.log.Error("bridging", "agent", t.with.agent, "error", err)
+		return err
+	}
+	if t.clock.held() {
+		t.media.PlayMusic(t.Music)
+	}
+	if t.music {
+		t.with.media.PlayMusic(t.Music)
+	}
+	return nil
+}
+
+// widening keeps the talk in the best codec that both take until stop is called.
+// It is told by the channel when a side has changed its own.
+func (t *talk) widening() (changed chan struct{}, stop func()) {
+	changed = make(chan struct{}, 1)
+	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.ctx)
+	caller, other := talker{t.leg, t.media}, talker{t.with.leg, t.with.media}
+	go func() {
+		defer close(done)
+		t.widen(ctx, changed, caller, other)
+	}()
+	return changed, func() { cancel(); <-done }
+}
+
+// callers takes what the caller's media tell.
+func (t *talk) callers(e media.Event, changed chan struct{}) {
+	switch e.(type) {
+	case media.Recoded:
+		signal(changed)
+	case media.Held:
+		t.music = true
+		t.with.media.PlayMusic(t.Music)
+	case media.Resumed:
+		t.music = false
+		t.with.media.Silence()
+	case media.Quiet:
+		t.leg.Probe()
+	}
+}
+
+// others takes what the other side's media tell. An agent whose wish is tried may
+// hold the caller meanwhile, as many phones do: the caller hears music in any case.
+func (t *talk) others(e media.Event, changed chan struct{}) {
+	switch e.(type) {
+	case media.Recoded:
+		signal(changed)
+	case media.Held:
+		t.with.onHold = true
+		t.clock.hold(time.Now())
+		t.media.PlayMusic(t.Music)
+	case media.Resumed:
+		t.with.onHold = false
+		if t.wish == nil {
+			t.clock.resume(time.Now())
+			t.media.Silence()
+		}
+	case media.Quiet:
+		t.with.leg.Probe()
 	}
 }
 
@@ -88,27 +171,33 @@ func signal(c chan struct{}) {
 
 // holdClock tells talk from hold.
 type holdClock struct {
-	began, held time.Time // held is zero while talking
-	onHold      time.Duration
+	began, since time.Time // since is zero while talking
+	onHold       time.Duration
+	ended        time.Time // zero while it runs
 }
 
 func newHoldClock(now time.Time) *holdClock { return &holdClock{began: now} }
 
+func (h *holdClock) held() bool { return !h.since.IsZero() }
+
 func (h *holdClock) hold(now time.Time) {
-	if h.held.IsZero() {
-		h.held = now
+	if h.since.IsZero() {
+		h.since = now
 	}
 }
 
 func (h *holdClock) resume(now time.Time) {
-	if !h.held.IsZero() {
-		h.onHold += now.Sub(h.held)
-		h.held = time.Time{}
+	if !h.since.IsZero() {
+		h.onHold += now.Sub(h.since)
+		h.since = time.Time{}
 	}
 }
 
-// stop gives the time talked and the time on hold.
+// stop gives the time talked and the time on hold, as of its first call.
 func (h *holdClock) stop(now time.Time) (talk, hold time.Duration) {
-	h.resume(now)
-	return now.Sub(h.began) - h.onHold, h.onHold
+	if h.ended.IsZero() {
+		h.resume(now)
+		h.ended = now
+	}
+	return h.ended.Sub(h.began) - h.onHold, h.onHold
 }

@@ -16,25 +16,33 @@ import (
 	"github.com/bugle-voice/bugle/sip"
 )
 
+// join gives the caller a place in line: a visit of its own each time.
+func (c *inbound) join(v router.Visit) (*router.Waiting, error) {
+	c.visits++
+	v.ID, v.Call, v.Estimate = fmt.Sprintf("%s-%d", c.id, c.visits), c.id, c.Estimate(v.Queue, v.Language)
+	return c.Router.Join(c.ctx, v)
+}
+
+// waiting gives the step in which the caller waits in his place in line.
+func (c *inbound) waiting(w *router.Waiting, announce []ivr.Prompt) step {
+	return func() (step, Termination) { return c.wait(w, announce) }
+}
+
 // wait keeps the caller in line, rings the agents the router offers, one at a
 // time, and goes on to the talk with the one who answers.
-func (c *inbound) wait(o ivr.Outcome) Termination {
-	waiting, err := c.join(o)
-	if err != nil {
-		c.log.Error("joining a queue", "queue", o.Queue, "error", err)
-		return Routing
-	}
+func (c *inbound) wait(waiting *router.Waiting, announce []ivr.Prompt) (next step, end Termination) {
 	// Whatever ends this, also a panic, silences the agent's phone and then
 	// takes the caller out of line, in this order: who is free in the router's
 	// eyes may be rung at once. After an answer both do nothing.
 	var ringing *ring
+	var err error
 	left := event.FlowedOut
 	defer func() {
 		ringing.stop()
 		waiting.Leave(left)
 	}()
 
-	announced := c.media.Play(c.clips(o.Announce)...)
+	announced := c.media.Play(c.clips(announce)...)
 	for {
 		select {
 		case offer := <-waiting.Offers():
@@ -48,7 +56,9 @@ func (c *inbound) wait(o ivr.Outcome) Termination {
 			}
 			talk, err := waiting.Answered(ringing.offer)
 			if err == nil {
-				return c.talk(ringing, talk)
+				answered := ringing
+				answered.talk, ringing = talk, nil
+				return c.talkWith(answered), Termination{}
 			}
 			// Stale: the offer is over. Else it is not the agent who failed.
 			c.log.Warn("an agent answered and is not connected", "agent", ringing.offer.Agent, "error", err)
@@ -60,9 +70,9 @@ func (c *inbound) wait(o ivr.Outcome) Termination {
 
 		case <-c.leg.Done():
 			left = event.Abandoned
-			return c.hungUp(LeftQueue)
+			return nil, c.hungUp(LeftQueue)
 		case <-c.ctx.Done():
-			return Drained
+			return nil, Drained
 		case <-c.leg.Infos():
 		case e := <-c.media.Events():
 			switch e := e.(type) {
@@ -72,18 +82,12 @@ func (c *inbound) wait(o ivr.Outcome) Termination {
 				}
 			case media.Lost:
 				left = event.Abandoned
-				return MediaLost
+				return nil, MediaLost
 			case media.Quiet:
 				c.leg.Probe()
 			}
 		}
 	}
-}
-
-func (c *inbound) join(o ivr.Outcome) (*router.Waiting, error) {
-	return c.Router.Join(c.ctx, router.Visit{
-		ID: c.id + "-1", Call: c.id, Queue: o.Queue, Language: o.Language, Estimate: c.Estimate(o.Queue, o.Language),
-	})
 }
 
 // refuse ends a ringing that came to nothing. The phone is silent before the
@@ -96,15 +100,22 @@ func (c *inbound) refuse(w *router.Waiting, r *ring, how event.OfferResult) *rin
 	return r
 }
 
-// ring is one agent's phone being rung, with media ready for the answer. A nil
-// *ring is nobody being rung: its channels never deliver. One without a leg is an
-// agent whom we failed to ring, held until the offer is given back.
+// ring is one agent's phone being rung, with media ready for the answer, and then
+// his side of the talk. A nil *ring is nobody being rung: its channels never
+// deliver. One without a leg is an agent whom we failed to ring, held until the
+// offer is given back.
 type ring struct {
-	offer router.Offer
+	agent string
+	offer router.Offer // of an agent rung by his place in line
+	held  *router.Held // of one rung by name, until he has answered
 	leg   *sip.Leg
 	media *media.Leg
 	limit *time.Timer
 	ended func() // tells of the leg's end, once
+
+	talk    *router.Talk // of one who has answered
+	onHold  bool         // he holds us
+	stopped bool
 }
 
 // backOff is how long an agent is held whom we failed to ring, so that a fault of
@@ -119,7 +130,7 @@ func (c *inbound) notRung(w *router.Waiting, o router.Offer, err error) *ring {
 		w.Refused(o, event.OfferDeclined)
 		return nil
 	}
-	return &ring{offer: o, limit: time.NewTimer(backOff)}
+	return &ring{agent: o.Agent, offer: o, limit: time.NewTimer(backOff)}
 }
 
 // missed is how a ringing ended whose time is over.
@@ -132,7 +143,18 @@ func (r *ring) missed() event.OfferResult {
 
 // ring begins to ring the agent of an offer.
 func (c *inbound) ring(o router.Offer) (*ring, error) {
-	binding, err := c.phoneOf(o.Agent)
+	r, err := c.ringAgent(o.Agent, o.Ring, o.Visit)
+	if err != nil {
+		return nil, err
+	}
+	c.log.Info("ringing", "agent", o.Agent, "why", o.Why)
+	r.offer = o
+	return r, nil
+}
+
+// ringAgent begins to ring an agent for a visit, for so long.
+func (c *inbound) ringAgent(agent string, limit time.Duration, visit router.Visit) (*ring, error) {
+	binding, err := c.phoneOf(agent)
 	if err != nil {
 		return nil, err
 	}
@@ -145,23 +167,23 @@ func (c *inbound) ring(o router.Offer) (*ring, error) {
 	c.encrypt(&options, "", binding.Encrypted())
 	side, err := c.Media.NewLeg(options)
 	if err != nil {
-		return nil, fmt.Errorf("media for agent %s: %w", o.Agent, err)
+		return nil, fmt.Errorf("media for agent %s: %w", agent, err)
 	}
 	leg, err := c.Dial(sip.Target{
 		Binding:  &binding,
 		From:     c.leg.Caller(),
 		Withheld: c.leg.Withheld(),
-		Display:  fmt.Sprintf("%s %s", o.Visit.Queue, o.Visit.Language),
+		Display:  fmt.Sprintf("%s %s", visit.Queue, visit.Language),
 		Call:     c.id,
 	}, side)
 	if err != nil {
 		side.Close()
-		return nil, fmt.Errorf("dial agent %s: %w", o.Agent, err)
+		return nil, fmt.Errorf("dial agent %s: %w", agent, err)
 	}
-	c.log.Info("ringing", "agent", o.Agent, "why", o.Why)
+	leg.Refers() // from now on: a wish may come with the answer
 	return &ring{
-		offer: o, leg: leg, media: side, limit: time.NewTimer(o.Ring),
-		ended: sync.OnceFunc(func() { c.legEnded("agent", o.Agent, side) }),
+		agent: agent, leg: leg, media: side, limit: time.NewTimer(limit),
+		ended: sync.OnceFunc(func() { c.legEnded("agent", agent, side) }),
 	}, nil
 }
 
@@ -227,32 +249,77 @@ func (r *ring) gone() bool {
 // holds takes what the agent's media told while the phone rang, and says whether
 // the agent holds us. A phone with sound before the answer (183 with SDP) may
 // send none itself: that was no loss of an agent who is there now.
-func (r *ring) holds() (held bool) {
+func (r *ring) holds() bool {
 	for {
 		select {
 		case e := <-r.media.Events():
 			switch e.(type) {
 			case media.Held:
-				held = true
+				r.onHold = true
 			case media.Resumed:
-				held = false
+				r.onHold = false
 			}
 		default:
-			return held
+			return r.onHold
 		}
 	}
 }
 
-// stop silences the phone, or ends the talk on it, and gives nil.
+// stop silences the phone, or ends the talk on it, and gives nil. It may be called
+// more than once.
 func (r *ring) stop() *ring {
 	if r == nil {
 		return nil
 	}
 	r.limit.Stop()
+	r.stopped = true
 	if r.leg != nil {
 		r.leg.Hangup()
 		r.media.Close()
 		r.ended()
 	}
+	if r.held != nil {
+		r.held.Release()
+	}
 	return nil
+}
+
+// end tells the router that the talk with him is over.
+func (r *ring) end(talk, hold time.Duration) {
+	if r != nil && r.talk != nil {
+		r.talk.End(talk, hold)
+	}
+}
+
+// on says whether there is somebody on the phone.
+func (r *ring) on() bool { return r != nil && !r.stopped }
+
+// What somebody in a talk does: nothing, once he has been hung up.
+
+func (r *ring) hungUp() <-chan struct{} {
+	if !r.on() {
+		return nil
+	}
+	return r.leg.Done()
+}
+
+func (r *ring) refers() <-chan *sip.Refer {
+	if !r.on() || r.talk == nil {
+		return nil
+	}
+	return r.leg.Refers()
+}
+
+func (r *ring) infos() <-chan sip.Info {
+	if !r.on() {
+		return nil
+	}
+	return r.leg.Infos()
+}
+
+func (r *ring) heard() <-chan media.Event {
+	if !r.on() {
+		return nil
+	}
+	return r.media.Events()
 }

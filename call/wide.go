@@ -56,12 +56,13 @@ var errOneCodec = errors.New("the far end keeps one codec only")
 // told when a side has changed its codec.
 func (c *inbound) widen(ctx context.Context, changed <-chan struct{}, sides ...talker) {
 	for range wideTries {
-		if wide := c.common(sides); wide != 0 {
-			if err := c.recode(ctx, wide, sides); err != nil && ctx.Err() == nil {
-				c.log.Info("a talk stays in G.711", "codec", wide, "error", err)
-				c.narrow(ctx, sides)
-				return
-			}
+		wide := c.common(sides)
+		if wide == 0 {
+			c.narrow(ctx, sides) // who talked in another codec with somebody else before
+		} else if err := c.recode(ctx, wide, sides); err != nil && ctx.Err() == nil {
+			c.log.Info("a talk stays in G.711", "codec", wide, "error", err)
+			c.narrow(ctx, sides)
+			return
 		}
 		select {
 		case <-ctx.Done():

@@ -147,7 +147,7 @@ type Transferred struct {
 	Visit    string        `json:"visit"`    // in which they talk
 	Agent    string        `json:"agent"`
 	How      TransferKind  `json:"kind"`
-	To       string        `json:"to"`               // agent, queue, number (outside)
+	To       string        `json:"to"`               // agent, queue, flow, number (outside), emergency, nowhere
 	Target   string        `json:"target,omitempty"` // its name; an outside number is sealed
 	Sealed   []byte        `json:"sealed,omitempty"` // that number, for those who hold the key
 	Result   string        `json:"result"`           // done, or why not: declined, busy, no_answer, refused, failed, caller_left

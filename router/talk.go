@@ -16,7 +16,8 @@ type Talk struct {
 	agent string
 	tier  int // when he answered, or higher: of one before him in this visit
 	token string
-	once  sync.Once
+	over  sync.Once
+	free  sync.Once
 
 	talked, held time.Duration // of agents before him in this visit
 }
@@ -29,37 +30,40 @@ func (t *Talk) Visit() Visit { return t.visit }
 
 // End says that the talk is over: how long they talked, and how long of the
 // whole the caller was on hold. The agent wraps up within the queue's limit,
-// or is free at once. Only the first call of End or HandOn counts.
+// or is free at once. Only the first call counts.
 func (t *Talk) End(talk, hold time.Duration) {
-	t.once.Do(func() {
+	t.Over(nil, talk, hold)
+	t.Free()
+}
+
+// Over is the first half of End: the agent is kept until Free. Next is the talk of
+// whom he has handed the caller on to in the same visit: a visit is handled once, so
+// the end of the last talk tells of all. Only the first call counts.
+func (t *Talk) Over(next *Talk, talk, hold time.Duration) {
+	t.over.Do(func() {
+		talk, hold = t.talked+talk, t.held+hold
+		if next != nil {
+			next.talked, next.held, next.tier = talk, hold, max(next.tier, t.tier)
+			return
+		}
 		v := t.visit
 		t.r.events.Emit(v.Call, event.TalkEnded{
-			Visit: v.ID, Queue: v.Queue, Language: v.Language, Agent: t.agent, Tier: t.tier, Talk: t.talked + talk, Hold: t.held + hold,
+			Visit: v.ID, Queue: v.Queue, Language: v.Language, Agent: t.agent, Tier: t.tier, Talk: talk, Hold: hold,
 		})
-		t.free()
 	})
 }
 
-// HandOn is End for an agent who has handed the caller on to another in the same
-// visit. A visit is handled once: the end of the next talk tells of both.
-func (t *Talk) HandOn(next *Talk, talk, hold time.Duration) {
-	t.once.Do(func() {
-		next.talked += t.talked + talk
-		next.held += t.held + hold
-		next.tier = max(next.tier, t.tier)
-		t.free()
-	})
-}
-
-// free lets the agent go.
-func (t *Talk) free() {
-	limit := t.r.wrapUpLimit(t.visit.Queue)
-	t.r.insist(t.id, "end talk", func(ctx context.Context) error {
-		wraps, err := t.r.queue.Hangup(ctx, t.id, t.token, limit > 0)
-		if wraps {
-			t.r.watchWrapUp(t.agent, t.token, t.id, limit)
-		}
-		return err
+// Free lets the agent go, whatever becomes of his caller. Only the first call counts.
+func (t *Talk) Free() {
+	t.free.Do(func() {
+		limit := t.r.wrapUpLimit(t.visit.Queue)
+		t.r.insist(t.id, "end talk", func(ctx context.Context) error {
+			wraps, err := t.r.queue.Hangup(ctx, t.id, t.token, limit > 0)
+			if wraps {
+				t.r.watchWrapUp(t.agent, t.token, t.id, limit)
+			}
+			return err
+		})
 	})
 }
 

@@ -1,0 +1,285 @@
+package call
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// wish is an agent's wish to hand his caller on, from his REFER to its end. On nil,
+// no wish, the methods do nothing and the channels never deliver.
+type wish struct {
+	id    string
+	refer *sip.Refer
+	asked time.Time
+	how   event.TransferKind
+	to    Destination
+	rung  *ring // who is rung for the caller
+}
+
+// result is how a wish ended: the word for the record, and the status that the
+// agent's phone is told.
+type result struct {
+	word string
+	code int
+}
+
+// The ends of a wish, and there are no others but those with another code.
+var (
+	handedOn   = result{"done", 200}
+	declined   = result{"declined", 603}
+	busy       = result{"busy", 486}
+	noAnswer   = result{"no_answer", 480}
+	refused    = result{"refused", 603} // by the site's policy
+	broken     = result{"failed", 503}
+	callerLeft = result{"caller_left", 487}
+)
+
+// transfer takes an agent's wish. It gives the next step if that is the end of this
+// one: a line takes the caller at once, a person has to answer first.
+func (t *talk) transfer(refer *sip.Refer) step {
+	t.handed++
+	w := &wish{id: fmt.Sprintf("t%d", t.handed), refer: refer, asked: time.Now(), how: event.Blind}
+	w.to = t.Resolve(refer.User)
+	t.log.Info("transfer", "agent", t.with.agent, "to", w.to.Kind.String())
+	switch w.to.Kind {
+	case ToQueue:
+		return t.toQueue(w)
+	case ToNumber:
+		t.accept(w)
+		t.done(w, nil)
+		return t.flow(t.Config.Numbers[w.to.Number])
+	case ToAgent:
+		t.toAgent(w)
+	default:
+		t.refuse(w, result{refused.word, w.to.Refused.Code})
+	}
+	return nil
+}
+
+// toQueue sends the caller into another line: a visit of its own, with the priority
+// he has.
+func (t *talk) toQueue(w *wish) step {
+	was := t.with.talk.Visit()
+	waiting, err := t.join(router.Visit{
+		Queue: w.to.Queue, Language: was.Language, HeadStart: max(was.HeadStart, t.Config.Queues[w.to.Queue].HeadStart.D()),
+	})
+	if err != nil {
+		t.log.Error("joining a queue by transfer", "queue", w.to.Queue, "error", err)
+		t.refuse(w, broken)
+		return nil
+	}
+	t.accept(w)
+	t.done(w, nil)
+	return t.waiting(waiting, nil)
+}
+
+// toAgent has another agent rung. Nobody else is offered to him meanwhile.
+func (t *talk) toAgent(w *wish) {
+	visit := t.with.talk.Visit()
+	held, err := t.Router.Hold(t.ctx, visit, w.id, w.to.Agent)
+	switch {
+	case errors.Is(err, router.ErrBusy):
+		t.refuse(w, busy)
+		return
+	case errors.Is(err, router.ErrNotRegistered), errors.Is(err, router.ErrUnknownAgent):
+		t.refuse(w, noAnswer)
+		return
+	case err != nil:
+		t.log.Error("holding an agent", "agent", w.to.Agent, "error", err)
+		t.refuse(w, broken)
+		return
+	}
+	rung, err := t.ringAgent(w.to.Agent, t.Config.Queues[visit.Queue].Ring.D(), visit)
+	if err != nil {
+		t.log.Warn("an agent cannot be rung", "agent", w.to.Agent, "error", err)
+		held.Release()
+		t.refuse(w, noAnswer)
+		return
+	}
+	rung.held = held
+	t.accept(w)
+	t.await(w, rung)
+}
+
+// await lets the caller hear music while somebody is rung for him.
+func (t *talk) await(w *wish, rung *ring) {
+	w.rung, t.wish = rung, w
+	t.clock.hold(time.Now())
+	t.media.PlayMusic(t.Music)
+}
+
+// accept tells the agent's phone that it is tried. One that is gone already has
+// hung up on its wish, which is granted all the same.
+func (t *talk) accept(w *wish) {
+	if err := w.refer.Accept(); err != nil {
+		t.log.Debug("accepting a transfer", "error", err)
+	}
+}
+
+// refuse ends a wish that is not tried.
+func (t *talk) refuse(w *wish, r result) {
+	if err := w.refer.Reject(r.code); err != nil {
+		t.log.Debug("refusing a transfer", "error", err)
+	}
+	t.tell(w, r)
+}
+
+// reached hands the caller on to whom was rung for him and has answered.
+func (t *talk) reached() step {
+	w := t.wish
+	if t.left() || w.rung.gone() {
+		return nil // the case that tells of it is ready too
+	}
+	if w.rung.held != nil {
+		if err := w.rung.held.Answered(); err != nil {
+			t.log.Warn("an agent answered and is not connected", "agent", w.rung.agent, "error", err)
+			w.rung.leg.Hangup() // which is told as a refusal
+			return nil
+		}
+		w.rung.talk, w.rung.held = w.rung.held.Talk(), nil
+	}
+	rung := w.rung
+	w.rung, t.wish = nil, nil
+	t.done(w, rung.talk)
+	return t.talkWith(rung)
+}
+
+// failed ends a wish that came to nothing. The caller returns to the agent; if he has
+// hung up, into his line again, before all who came after him.
+func (t *talk) failed(r result) (step, Termination) {
+	w := t.wish
+	t.wish = nil
+	w.rung = w.rung.stop()
+	_ = w.refer.Notify(r.code)
+	t.tell(w, r)
+	if !t.alone {
+		if !t.with.onHold {
+			t.clock.resume(time.Now())
+		}
+		if err := t.bridge(); err != nil {
+			return nil, Signalling
+		}
+		return nil, Termination{}
+	}
+	was := t.with.talk.Visit()
+	waiting, err := t.join(router.Visit{
+		Queue: was.Queue, Language: was.Language, Requires: was.Requires, HeadStart: was.HeadStart + time.Since(was.Joined),
+	})
+	if err != nil {
+		t.log.Error("joining a queue again", "queue", was.Queue, "error", err)
+		return nil, Routing
+	}
+	return t.waiting(waiting, nil), Termination{}
+}
+
+// done ends a wish that is granted, and with it the agent's part: his phone hears
+// of it and hangs up, or is hung up. Next is the talk of whom the caller goes to, if
+// that belongs to the same visit.
+func (t *talk) done(w *wish, next *router.Talk) {
+	_ = w.refer.Notify(handedOn.code)
+	t.tell(w, handedOn)
+	talk, hold := t.clock.stop(time.Now())
+	t.with.talk.Over(next, talk, hold)
+	t.dismiss(t.with)
+	t.with = nil
+}
+
+// parting is how long a phone has to hang up that has heard of its transfer.
+const parting = 2 * time.Second
+
+// dismiss lets an agent go whose caller is not his any more: beside the call, for
+// the caller waits for nothing. The phone is silent before the agent is free.
+func (c *inbound) dismiss(r *ring) {
+	r.media.Close()
+	c.beside.Go(func() {
+		limit := time.NewTimer(parting)
+		defer limit.Stop()
+		select {
+		case <-r.leg.Done():
+		case <-limit.C:
+		case <-c.ctx.Done():
+		}
+		r.stop()
+		r.talk.Free()
+	})
+}
+
+// leave is the agent hanging up while his wish is tried, as many phones do.
+func (t *talk) leave() {
+	t.alone = true
+	t.clock.stop(time.Now())
+	t.with.stop()
+	t.with.talk.Free()
+}
+
+// giveUp ends a wish with the talk.
+func (t *talk) giveUp() {
+	if t.wish == nil {
+		return
+	}
+	w, how := t.wish, broken
+	if t.left() {
+		how = callerLeft
+	}
+	w.rung = w.rung.stop()
+	_ = w.refer.Notify(how.code)
+	t.tell(w, how)
+}
+
+// tell writes down how a wish ended.
+func (t *talk) tell(w *wish, r result) {
+	t.log.Info("transfer over", "agent", t.with.agent, "result", r.word)
+	fact := event.Transferred{
+		Transfer: t.id + "-" + w.id, Visit: t.with.talk.Visit().ID, Agent: t.with.agent, How: w.how,
+		To: w.to.Kind.String(), Result: r.word, Took: time.Since(w.asked),
+	}
+	switch w.to.Kind {
+	case ToAgent:
+		fact.Target = w.to.Agent
+	case ToQueue:
+		fact.Target = w.to.Queue
+	case ToNumber:
+		fact.Target = w.to.Number
+	}
+	t.Events.Emit(t.id, fact)
+}
+
+func (w *wish) answered() <-chan struct{} {
+	if w == nil {
+		return nil
+	}
+	return w.rung.answered()
+}
+
+func (w *wish) refused() <-chan struct{} {
+	if w == nil {
+		return nil
+	}
+	return w.rung.refused()
+}
+
+func (w *wish) late() <-chan time.Time {
+	if w == nil {
+		return nil
+	}
+	return w.rung.late()
+}
+
+// outcome is how a ringing ended that was not answered.
+func (r *ring) outcome() result {
+	switch code := r.leg.End().Code; code {
+	case 486, 600:
+		return busy
+	case 403, 603, 607:
+		return declined
+	case 404, 408, 480:
+		return noAnswer
+	default:
+		return result{broken.word, max(code, 400)}
+	}
+}
