@@ -81,9 +81,10 @@ func shown(s string, n int) string {
 }
 
 // displayName makes a name fit for a quoted string.
-func displayName(s string) string {
-	return shown(strings.NewReplacer(`"`, "", `\`, "").Replace(s), maxName)
-}
+func displayName(s string) string { return shown(unquoted.Replace(s), maxName) }
+
+// Made once: a replacer is a table of some kilobytes.
+var unquoted = strings.NewReplacer(`"`, "", `\`, "")
 
 // quotable reports whether a display name can stand between quotes as it is.
 func quotable(s string) bool {

@@ -170,6 +170,6 @@ func answerTo(ask digestParams, method gosip.RequestMethod, uri string, auth Aut
 	return b.String()
 }
 
-func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", "", "\n", "", "\x00", "").Replace(s) + `"`
-}
+func quote(s string) string { return `"` + quoted.Replace(s) + `"` }
+
+var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", "", "\n", "", "\x00", "")
