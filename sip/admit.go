@@ -23,19 +23,19 @@ func (s *Server) invite(req *gosip.Request, f flow) {
 		return
 	}
 	if !trusted {
-		agent, verdict := s.guard.check(req)
+		agent, verdict := s.guard.check(req, s.edge.asked(f))
 		user := uriUser(&req.From().Address)
 		switch {
 		case verdict == proofRight && agent == user:
 			who.agent = agent
-			s.edge.proved(f.addr())
+			s.edge.proved(f.addr(), f.network())
 		case verdict == proofNone || verdict == proofStale:
-			s.edge.failed(f.addr(), offenceNoAnswer)
-			s.reply(req, f, 401, reasonOf(401), s.guard.challenges(verdict == proofStale)...)
+			s.edge.failed(f.addr(), f.network(), offenceNoAnswer)
+			s.reply(req, f, 401, reasonOf(401), s.guard.challenges(s.edge.asked(f), verdict == proofStale)...)
 			return
 		default:
 			s.metrics.rejected.WithLabelValues(refusedProof).Inc()
-			s.edge.failed(f.addr(), offenceProof)
+			s.edge.failed(f.addr(), f.network(), offenceProof)
 			s.reply(req, f, 403, reasonOf(403))
 			return
 		}

@@ -55,6 +55,11 @@ const (
 // trusted networks pass, other sources pass within their rate unless banned. A
 // source is banned for repeated failures, each time twice as long.
 //
+// Who sends datagrams can write any source into them. So what they are banned for,
+// unless it is a wrong proof, which shows that our challenge arrived there, bans the address
+// for datagrams alone, never for longer than the first ban, and is not told to other
+// nodes: nobody is shut out for long by somebody else, nor at all over a connection.
+//
 // A ban is of an address, whoever else is behind it; but the flow of a registered
 // phone, or of a trunk's host we call, passes, so that nobody takes an agent off the air by misbehaving in his
 // name or in his office.
@@ -107,7 +112,7 @@ func (e *edge) admit(from netip.AddrPort, network string) bool {
 	if e.trusts(a) {
 		return true
 	}
-	reason := e.judge(sourceOf(a))
+	reason := e.judge(sourceOf(a), network)
 	if reason == "" || e.phone(from, network) {
 		return true
 	}
@@ -116,13 +121,13 @@ func (e *edge) admit(from netip.AddrPort, network string) bool {
 }
 
 // judge takes a message's tokens, or says why there are none.
-func (e *edge) judge(a netip.Addr) string {
+func (e *edge) judge(a netip.Addr, network string) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now, rate := e.now(), float64(e.limits.Source)
 	s := e.sources.get(a, now, rate)
 	switch {
-	case s.banned(now):
+	case s.banned(now, network):
 		return dropBanned
 	case rate > 0 && !s.bucket.take(now, rate):
 		return dropRate
@@ -132,8 +137,8 @@ func (e *edge) judge(a netip.Addr) string {
 	return ""
 }
 
-// banned reports whether nothing from an address is taken.
-func (e *edge) banned(a netip.Addr) bool {
+// banned reports whether nothing from an address is taken that comes by a network.
+func (e *edge) banned(a netip.Addr, network string) bool {
 	a = a.Unmap()
 	if e.trusts(a) {
 		return false
@@ -141,65 +146,87 @@ func (e *edge) banned(a netip.Addr) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.sources.find(sourceOf(a))
-	return s != nil && s.banned(e.now())
+	return s != nil && s.banned(e.now(), network)
 }
 
 // cuts reports whether a connection is to be cut: its far end is banned, and no
 // phone is registered over it.
 func (e *edge) cuts(from netip.AddrPort, network string) bool {
-	return e.banned(from.Addr()) && !e.phone(from, network)
+	return e.banned(from.Addr(), network) && !e.phone(from, network)
 }
 
 // failed counts a failure of a source and bans it when there are too many.
-func (e *edge) failed(a netip.Addr, what offence) {
+func (e *edge) failed(a netip.Addr, network string, what offence) {
 	weight := 1.0
 	if what == offenceNoAnswer {
 		weight = challengeWeight
 	}
-	e.count(a, weight, what)
+	e.count(a, network, weight, what)
+}
+
+// asked gives the address a challenge is to be answered from. Of a source that is
+// trusted, such as a pair of proxies that share the work, that is not asked.
+func (e *edge) asked(f flow) netip.Addr {
+	a := f.addr()
+	if !a.IsValid() || e.trusts(a) {
+		return netip.Addr{}
+	}
+	return sourceOf(a)
 }
 
 // proved takes back what the challenge before has counted. It forgives nothing
 // else: who has one right password may be guessing others.
-func (e *edge) proved(a netip.Addr) { e.count(a, -challengeWeight, "") }
+func (e *edge) proved(a netip.Addr, network string) { e.count(a, network, -challengeWeight, "") }
 
-func (e *edge) count(a netip.Addr, weight float64, what offence) {
+func (e *edge) count(a netip.Addr, network string, weight float64, what offence) {
 	a = a.Unmap()
 	if e.limits.Failures <= 0 || !a.IsValid() || e.trusts(a) {
 		return
 	}
 	a = sourceOf(a)
-	e.mu.Lock()
-	now, limit := e.now(), float64(e.limits.Failures)
-	s := e.sources.get(a, now, float64(e.limits.Source))
-	s.failures = max(0, s.failures-limit*(now-s.failed).Seconds()/failWindow.Seconds())
-	s.failures, s.failed = max(0, s.failures+weight), now
-	var d time.Duration
-	if s.failures >= limit && s != &e.sources.crowd && !s.banned(now) {
-		d = e.ban(s, now)
-	}
-	e.mu.Unlock()
+	d, certain := e.tally(a, network != "udp" || what == offenceProof, weight)
 	if d == 0 {
 		return
 	}
 	e.metrics.bans.WithLabelValues(string(what)).Inc()
+	if !certain {
+		return
+	}
 	select {
 	case e.toShare <- newBan{a, d}:
 	default: // the other nodes will find out by themselves
 	}
 }
 
-// ban bans a source, twice as long as the last time; e.mu is held.
-func (e *edge) ban(s *source, now time.Duration) time.Duration {
-	if now >= s.forgiven {
-		s.bans = 0
+// tally adds to what is held against a source, for certain or not, and gives for how
+// long that bans it, and whether all nodes should.
+func (e *edge) tally(a netip.Addr, certain bool, weight float64) (ban time.Duration, share bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now, limit := e.now(), float64(e.limits.Failures)
+	s := e.sources.get(a, now, float64(e.limits.Source))
+	t, longest := &s.proven, e.limits.LongestBan.D()
+	if !certain {
+		t, longest = &s.claimed, e.limits.Ban.D()
 	}
-	longest := e.limits.LongestBan.D()
-	d := min(e.limits.Ban.D()<<min(s.bans, 20), longest)
-	s.bans++
-	s.failures = 0
-	s.until = now + d
-	s.forgiven = s.until + longest
+	t.failures = max(0, t.failures-limit*(now-t.failed).Seconds()/failWindow.Seconds())
+	t.failures, t.failed = max(0, t.failures+weight), now
+	if t.failures < limit || s == &e.sources.crowd || now < t.until {
+		return 0, false
+	}
+	return t.ban(now, e.limits.Ban.D(), longest), certain
+}
+
+// ban begins a ban, twice as long as the last one.
+func (t *tally) ban(now, first, longest time.Duration) time.Duration {
+	if now >= t.forgiven {
+		t.bans = 0
+	}
+	d := min(first<<min(t.bans, 20), longest)
+	t.bans++
+	t.failures = 0
+	t.until = now + d
+	t.forgiven = t.until + longest
 	return d
 }
 
@@ -213,12 +240,13 @@ func (e *edge) adopt(a netip.Addr, d time.Duration) {
 	defer e.mu.Unlock()
 	now := e.now()
 	s := e.sources.get(a, now, float64(e.limits.Source))
-	if s == &e.sources.crowd || s.banned(now) {
+	t, longest := &s.proven, e.limits.LongestBan.D()
+	if s == &e.sources.crowd || now < t.until {
 		return
 	}
-	s.until = now + min(d, e.limits.LongestBan.D())
-	s.bans = max(s.bans, 1)
-	s.forgiven = s.until + e.limits.LongestBan.D()
+	t.until = now + min(d, longest)
+	t.bans = max(t.bans, 1)
+	t.forgiven = t.until + longest
 	e.metrics.bans.WithLabelValues(string(banShared)).Inc()
 }
 
@@ -239,7 +267,7 @@ func (e *edge) bannedNow() (n int) {
 	now := e.now()
 	for i := range e.sources.sets {
 		for j := range e.sources.sets[i] {
-			if e.sources.sets[i][j].banned(now) {
+			if e.sources.sets[i][j].banned(now, "udp") {
 				n++
 			}
 		}

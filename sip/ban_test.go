@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
+	gosip "github.com/emiago/sipgo/sip"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -119,7 +120,7 @@ func TestBan(t *testing.T) {
 		e := testEdge(nil, "192.0.2.7:7777")
 		fail := func(n int) {
 			for range n {
-				e.failed(stranger.Addr(), offenceProof)
+				e.failed(stranger.Addr(), "udp", offenceProof)
 			}
 		}
 		fail(19)
@@ -128,7 +129,7 @@ func TestBan(t *testing.T) {
 		}
 		for i, want := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute} {
 			fail(20)
-			if e.admit(stranger, "udp") || !e.banned(stranger.Addr()) {
+			if e.admit(stranger, "udp") || !e.banned(stranger.Addr(), "udp") {
 				t.Fatal("not banned")
 			}
 			if !e.admit(netip.MustParseAddrPort("192.0.2.7:7777"), "udp") {
@@ -164,9 +165,9 @@ func TestBan(t *testing.T) {
 		}
 		for _, free := range []string{"198.51.100.9", "10.1.2.3"} {
 			for range 1000 {
-				e.failed(netip.MustParseAddr(free), offenceMalformed)
+				e.failed(netip.MustParseAddr(free), "udp", offenceMalformed)
 			}
-			if e.banned(netip.MustParseAddr(free)) {
+			if e.banned(netip.MustParseAddr(free), "udp") {
 				t.Errorf("%s is banned", free)
 			}
 		}
@@ -178,16 +179,16 @@ func TestBan(t *testing.T) {
 func TestOfficeIsNotBanned(t *testing.T) {
 	e := testEdge(nil)
 	for range 500 {
-		e.failed(stranger.Addr(), offenceNoAnswer)
-		e.proved(stranger.Addr())
+		e.failed(stranger.Addr(), "udp", offenceNoAnswer)
+		e.proved(stranger.Addr(), "udp")
 	}
-	if e.banned(stranger.Addr()) {
+	if e.banned(stranger.Addr(), "udp") {
 		t.Error("an office is banned for registering")
 	}
 	for range 210 {
-		e.failed(stranger.Addr(), offenceNoAnswer)
+		e.failed(stranger.Addr(), "udp", offenceNoAnswer)
 	}
-	if !e.banned(stranger.Addr()) {
+	if !e.banned(stranger.Addr(), "udp") {
 		t.Error("who only asks is not banned")
 	}
 }
@@ -200,27 +201,27 @@ func TestNobodyFreesHimself(t *testing.T) {
 		e.sources = newSources(4)
 		half := netip.MustParseAddr("192.0.2.8")
 		for range 20 {
-			e.failed(stranger.Addr(), offenceProof)
+			e.failed(stranger.Addr(), "udp", offenceProof)
 		}
 		for range 10 {
-			e.failed(half, offenceProof)
+			e.failed(half, "udp", offenceProof)
 		}
 		for i := range 100_000 {
 			a := netip.AddrFrom4([4]byte{203, byte(i >> 16), byte(i >> 8), byte(i)})
 			e.admit(netip.AddrPortFrom(a, 1), "udp")
-			e.failed(a, offenceMalformed)
+			e.failed(a, "udp", offenceMalformed)
 		}
-		if !e.banned(stranger.Addr()) {
+		if !e.banned(stranger.Addr(), "udp") {
 			t.Error("a banned source was forgotten")
 		}
-		if s := e.sources.find(half); s == nil || s.failures < 10 {
+		if s := e.sources.find(half); s == nil || s.proven.failures < 10 {
 			t.Error("who had failed more was forgotten for those who had failed less")
 		}
 		// A table of banned ones: the rest share one bucket.
 		for i := range 1000 {
 			a := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
 			for range 20 {
-				e.failed(a, offenceMalformed)
+				e.failed(a, "udp", offenceMalformed)
 			}
 		}
 		if n := e.bannedNow(); n != 4*sourceWays {
@@ -246,10 +247,10 @@ func TestBansAreShared(t *testing.T) {
 		wg.Go(func() { one.share(ctx) })
 		wg.Go(func() { two.share(ctx) })
 		for range 20 {
-			one.failed(stranger.Addr(), offenceProof)
+			one.failed(stranger.Addr(), "udp", offenceProof)
 		}
 		time.Sleep(3 * shareEvery)
-		if !two.banned(stranger.Addr()) {
+		if !two.banned(stranger.Addr(), "udp") {
 			t.Error("the other node does not know of the ban")
 		}
 		if got := counted(t, two.metrics.bans, string(banShared)); got != 1 {
@@ -258,7 +259,7 @@ func TestBansAreShared(t *testing.T) {
 		// A trunk is not banned, whoever says so.
 		_ = store.PutBan(ctx, "198.51.100.9", time.Hour)
 		time.Sleep(2 * shareEvery)
-		if two.banned(netip.MustParseAddr("198.51.100.9")) {
+		if two.banned(netip.MustParseAddr("198.51.100.9"), "udp") {
 			t.Error("a trunk was banned by another node")
 		}
 		cancel()
@@ -294,17 +295,17 @@ func TestBannedIsDeaf(t *testing.T) {
 			w := newWire(t, s)
 			host := netip.MustParseAddr("127.0.0.1")
 			for i := range c.n + c.n/2 { // some leaks away meanwhile
-				if s.edge.banned(host) {
+				if s.edge.banned(host, "udp") {
 					break
 				}
 				w.send(append(append(c.lines(), fmt.Sprintf("Via: SIP/2.0/UDP %s;branch=z9hG4bK%d", w.addr(), i), fmt.Sprintf("Call-ID: ban-%d", i)), head...)...)
 				w.recv("SIP/2.0 ")
-				if i < c.n-2 && s.edge.banned(host) {
+				if i < c.n-2 && s.edge.banned(host, "udp") {
 					t.Fatalf("banned after %d", i+1)
 				}
 			}
 			eventually(t, func() string {
-				if !s.edge.banned(host) {
+				if !s.edge.banned(host, "udp") {
 					return "no ban"
 				}
 				return ""
@@ -326,5 +327,63 @@ func TestBannedIsDeaf(t *testing.T) {
 				t.Errorf("%v bans counted for %s", got, c.why)
 			}
 		})
+	}
+}
+
+// TestForgedSource holds that nobody shuts another out by writing his address into
+// datagrams: for a while from datagrams at most, and from connections not at all.
+func TestForgedSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testEdge(&sharedBans{})
+		for range 12 {
+			for range 20 {
+				e.failed(stranger.Addr(), "udp", offenceMalformed)
+			}
+			for range 200 {
+				e.failed(stranger.Addr(), "udp", offenceNoAnswer)
+			}
+			if e.admit(stranger, "udp") {
+				t.Fatal("datagrams pass")
+			}
+			for _, network := range []string{"tcp", "tls", "ws", "wss"} {
+				if !e.admit(stranger, network) {
+					t.Fatalf("%s is kept out", network)
+				}
+			}
+			time.Sleep(strangersLimits.Ban.D())
+			if !e.admit(stranger, "udp") {
+				t.Fatal("the ban became longer")
+			}
+		}
+		if n := len(e.toShare); n != 0 {
+			t.Errorf("other nodes are told of %d bans", n)
+		}
+		for range 20 { // which nobody does who has not seen the challenge
+			e.failed(stranger.Addr(), "udp", offenceProof)
+		}
+		if !e.banned(stranger.Addr(), "tls") || len(e.toShare) != 1 {
+			t.Error("who guesses passwords by datagrams is banned from nothing else")
+		}
+	})
+}
+
+// TestForgedProof holds that a wrong proof counts as proof of who sends it only with
+// a challenge that was sent there, whatever else is wrong with it.
+func TestForgedProof(t *testing.T) {
+	g := newGuard(passwords{"d", map[string]string{"anna": "secret"}}, "d", "md5")
+	other := netip.MustParseAddr("192.0.2.8")
+	for _, change := range []func(digestParams){
+		func(digestParams) {}, func(p digestParams) { p["algorithm"] = "SHA-256" }, func(p digestParams) { p["algorithm"] = "odd" },
+	} {
+		p := digestParams{"realm": "d", "nonce": g.nonce(time.Now(), other), "qop": "auth"}
+		change(p)
+		req := gosip.NewRequest(gosip.REGISTER, gosip.Uri{Scheme: "sip", Host: "d"})
+		req.AppendHeader(gosip.NewHeader("Authorization", answerTo(p, gosip.REGISTER, "sip:d", Auth{"anna", "guess"})))
+		if _, v := g.check(req, stranger.Addr()); v != proofStale {
+			t.Errorf("%v with another's challenge is judged %d", p, v)
+		}
+		if _, v := g.check(req, other); v != proofWrong {
+			t.Errorf("%v with his own challenge is judged %d", p, v)
+		}
 	}
 }

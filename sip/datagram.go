@@ -31,7 +31,7 @@ func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []b
 	defer func() {
 		if r := recover(); r != nil {
 			ln.edge.caught("datagram", r)
-			ln.edge.garbage(from, dropUnparsable)
+			ln.edge.garbage(from, ln.network, dropUnparsable)
 		}
 	}()
 	if !ln.edge.admit(from, ln.network) {
@@ -39,12 +39,12 @@ func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []b
 	}
 	ln.seen(false, from, data)
 	if !plausible(data) {
-		ln.edge.garbage(from, dropImplausib)
+		ln.edge.garbage(from, ln.network, dropImplausib)
 		return
 	}
 	m, err := parser.ParseSIP(data)
 	if err != nil {
-		ln.edge.garbage(from, dropUnparsable)
+		ln.edge.garbage(from, ln.network, dropUnparsable)
 		return
 	}
 	remote := from.String()
@@ -54,9 +54,9 @@ func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []b
 }
 
 // garbage counts what could not be read, and holds it against its source.
-func (e *edge) garbage(from netip.AddrPort, reason string) {
+func (e *edge) garbage(from netip.AddrPort, network, reason string) {
 	e.metrics.drop(reason)
-	e.failed(from.Addr(), offenceMalformed)
+	e.failed(from.Addr(), network, offenceMalformed)
 }
 
 // keepAlive reports whether a datagram is empty lines or zeros, which phones send

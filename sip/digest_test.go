@@ -66,12 +66,12 @@ func TestGuard(t *testing.T) {
 		g := newGuard(passwords{"r", map[string]string{"anna": "pw"}}, "r", "md5")
 		want := func(v verdict, nonce, nc string, change func(digestParams)) {
 			t.Helper()
-			if _, got := g.check(withProof(t, nonce, nc, change)); got != v {
+			if _, got := g.check(withProof(t, nonce, nc, change), somewhere); got != v {
 				t.Errorf("verdict %d, want %d", got, v)
 			}
 		}
 		time.Sleep(time.Hour)
-		n := g.nonce(time.Now())
+		n := g.nonce(time.Now(), somewhere)
 		want(proofRight, n, "00000001", nil)
 		want(proofStale, n, "00000001", nil) // replayed
 		want(proofRight, n, "00000003", nil)
@@ -84,14 +84,14 @@ func TestGuard(t *testing.T) {
 		want(proofNone, n, "00000004", func(p digestParams) { p["qop"] = "auth-int" })
 		want(proofNone, n, "00000004", func(p digestParams) { p["realm"] = "else" })
 		want(proofStale, "forged", "00000001", nil)
-		want(proofStale, g.nonce(time.Now().Add(time.Minute)), "00000001", nil)
-		plain := g.nonce(time.Now().Add(-time.Second))
+		want(proofStale, g.nonce(time.Now().Add(time.Minute), somewhere), "00000001", nil)
+		plain := g.nonce(time.Now().Add(-time.Second), somewhere)
 		noQop := func(p digestParams) { delete(p, "qop"); delete(p, "nc"); delete(p, "cnonce") }
 		want(proofRight, plain, "", noQop)
 		want(proofStale, plain, "", noQop) // a nonce without a count serves once
 		time.Sleep(nonceLife)
 		want(proofStale, n, "00000009", nil)
-		if v := g.challenges(true)[0].Value(); !strings.Contains(v, "stale=true") {
+		if v := g.challenges(somewhere, true)[0].Value(); !strings.Contains(v, "stale=true") {
 			t.Error(v)
 		}
 	})
@@ -102,8 +102,8 @@ func TestGuard(t *testing.T) {
 func TestGuardForgetsSafely(t *testing.T) {
 	g := newGuard(passwords{"r", map[string]string{"anna": "pw"}}, "r", "md5")
 	g.turn = time.Now()
-	first := g.nonce(time.Now())
-	if !g.fresh(first, time.Now()) || !g.use(digestParams{"nonce": first, "qop": "auth", "nc": "1"}) {
+	first := g.nonce(time.Now(), somewhere)
+	if !g.fresh(first, time.Now(), somewhere) || !g.use(digestParams{"nonce": first, "qop": "auth", "nc": "1"}) {
 		t.Fatal("a new nonce is refused")
 	}
 	for i := range 2*maxNonces + 1 {
@@ -112,7 +112,7 @@ func TestGuardForgetsSafely(t *testing.T) {
 	if len(g.used)+len(g.past) > 2*maxNonces {
 		t.Errorf("%d nonces remembered", len(g.used)+len(g.past))
 	}
-	if g.fresh(first, time.Now()) && g.use(digestParams{"nonce": first, "qop": "auth", "nc": "1"}) {
+	if g.fresh(first, time.Now(), somewhere) && g.use(digestParams{"nonce": first, "qop": "auth", "nc": "1"}) {
 		t.Error("a used nonce was taken again")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -34,8 +35,9 @@ const (
 // guard challenges whoever must prove to be an agent (RFC 3261 section 22, RFC
 // 7616, RFC 8760).
 //
-// Nonces carry their own time under an HMAC, so a challenge costs no memory;
-// only one used with a right proof is remembered, with its last count, so that
+// Nonces carry their own time under an HMAC, so a challenge costs no memory; and they
+// are good only from the address that was challenged: who answers one, rightly or
+// not, is there, whatever a datagram may claim. Only one used with a right proof is remembered, with its last count, so that
 // a proof cannot be replayed. A name nobody has is checked against a secret
 // nobody knows: answer and timing do not tell it from a wrong password.
 type guard struct {
@@ -76,9 +78,10 @@ func (g *guard) knows(user string) bool {
 	return ok
 }
 
-// challenges gives a WWW-Authenticate header for each algorithm, best first.
-func (g *guard) challenges(stale bool) []gosip.Header {
-	nonce := g.nonce(time.Now())
+// challenges gives a WWW-Authenticate header for each algorithm, best first, to be
+// answered from an address.
+func (g *guard) challenges(from netip.Addr, stale bool) []gosip.Header {
+	nonce := g.nonce(time.Now(), from)
 	hs := make([]gosip.Header, 0, len(g.algs))
 	for _, alg := range g.algs {
 		v := fmt.Sprintf(`Digest realm=%s, nonce="%s", algorithm=%s, qop="auth"`, quote(g.realm), nonce, alg)
@@ -90,33 +93,37 @@ func (g *guard) challenges(stale bool) []gosip.Header {
 	return hs
 }
 
-// check judges a request's proof and gives the user it is of.
-func (g *guard) check(req *gosip.Request) (user string, v verdict) {
+// check judges the proof of a request from an address and gives the user it is of.
+func (g *guard) check(req *gosip.Request, from netip.Addr) (user string, v verdict) {
 	p := g.proof(req)
 	if p == nil {
 		return "", proofNone
 	}
 	user = p["username"]
-	alg, ok := algorithmOf(p)
-	switch {
-	case p["qop"] == "auth-int":
+	if p["qop"] == "auth-int" {
 		return user, proofNone // we did not offer it: it is told again what we did
-	case !ok || !g.asks(alg) || p["qop"] != "" && p["qop"] != "auth":
-		return user, proofWrong
 	}
-	ha1, known := g.ha1(user, alg)
-	want := proofOf(alg, ha1, string(req.Method), p)
-	right := subtle.ConstantTimeCompare([]byte(want), []byte(p["response"])) == 1
-	if !g.fresh(p["nonce"], time.Now()) {
+	right := g.right(req, user, p)
+	switch {
+	case !g.fresh(p["nonce"], time.Now(), from):
 		return user, proofStale
-	}
-	if !right || !known {
+	case !right:
 		return user, proofWrong
-	}
-	if !g.use(p) {
+	case !g.use(p):
 		return user, proofStale
 	}
 	return user, proofRight
+}
+
+// right reports whether a proof is the user's, whatever its nonce is worth.
+func (g *guard) right(req *gosip.Request, user string, p digestParams) bool {
+	alg, ok := algorithmOf(p)
+	if !ok || !g.asks(alg) || p["qop"] != "" && p["qop"] != "auth" {
+		return false
+	}
+	ha1, known := g.ha1(user, alg)
+	want := proofOf(alg, ha1, string(req.Method), p)
+	return subtle.ConstantTimeCompare([]byte(want), []byte(p["response"])) == 1 && known
 }
 
 // proof finds the answer to a challenge of our realm.
@@ -151,23 +158,25 @@ func (g *guard) ha1(user, alg string) (string, bool) {
 	return decoy, false
 }
 
-// nonce makes one: its time and an HMAC over it.
-func (g *guard) nonce(now time.Time) string {
+// nonce makes one for an address: its time, and an HMAC over both.
+func (g *guard) nonce(now time.Time, from netip.Addr) string {
 	var b [8 + sha256.Size]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixNano()))
+	addr := from.As16()
 	mac := hmac.New(sha256.New, g.secret[:])
 	_, _ = mac.Write(b[:8])
+	_, _ = mac.Write(addr[:])
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(b[:8])[:8+16])
 }
 
-// fresh reports whether a nonce is ours and young enough.
-func (g *guard) fresh(nonce string, now time.Time) bool {
+// fresh reports whether a nonce is ours, for that address, and young enough.
+func (g *guard) fresh(nonce string, now time.Time, from netip.Addr) bool {
 	b, err := base64.RawURLEncoding.DecodeString(nonce)
 	if err != nil || len(b) != 8+16 {
 		return false
 	}
 	at := time.Unix(0, int64(binary.BigEndian.Uint64(b)))
-	if subtle.ConstantTimeCompare([]byte(nonce), []byte(g.nonce(at))) != 1 {
+	if subtle.ConstantTimeCompare([]byte(nonce), []byte(g.nonce(at, from))) != 1 {
 		return false
 	}
 	g.mu.Lock()

@@ -1,11 +1,15 @@
 package sip
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
 )
+
+// somewhere is where tests ask from that are not about that.
+var somewhere = netip.MustParseAddr("127.0.0.1")
 
 // kept are Credentials that are hashes already, as those of a node are.
 type kept map[string]string
@@ -23,11 +27,11 @@ func TestGuardDoesTheSameWork(t *testing.T) {
 	for _, alg := range []string{"md5", "sha-256"} {
 		g := newGuard(kept{"anna": HA1("MD5", "anna", "d", "secret")}, "d", alg)
 		work := func(user string) float64 {
-			p := digestParams{"realm": "d", "nonce": g.nonce(time.Now()), "qop": "auth", "algorithm": g.algs[0]}
+			p := digestParams{"realm": "d", "nonce": g.nonce(time.Now(), somewhere), "qop": "auth", "algorithm": g.algs[0]}
 			req := gosip.NewRequest(gosip.REGISTER, gosip.Uri{Scheme: "sip", Host: "d"})
 			req.AppendHeader(gosip.NewHeader("Authorization", answerTo(p, gosip.REGISTER, "sip:d", Auth{user, "guess"})))
 			return testing.AllocsPerRun(100, func() {
-				if _, v := g.check(req); v != proofWrong {
+				if _, v := g.check(req, somewhere); v != proofWrong {
 					t.Errorf("%s: a wrong password of %s is judged %d", alg, user, v)
 				}
 			})

@@ -167,6 +167,14 @@ func (f flow) sender() string {
 	return f.String()
 }
 
+// network is the transport a request began its way by.
+func (f flow) network() string {
+	if f.origin.known() {
+		return f.origin.network
+	}
+	return f.at.network
+}
+
 // addr is the address a request comes from, before an edge proxy of ours, without a
 // zone or an IPv4-in-IPv6 wrapping.
 func (f flow) addr() netip.Addr {

@@ -57,17 +57,22 @@ func (s *Server) keptOut(req *gosip.Request, f flow) bool {
 	if tag, ok := req.To().Params.Get("tag"); ok && s.legs.get(req.CallID().Value(), tag) != nil {
 		return false
 	}
-	s.reply(req, f, 403, reasonOf(403), gosip.NewHeader("Retry-After", strconv.Itoa(s.edge.secondsLeft(f.addr()))))
+	s.reply(req, f, 403, reasonOf(403), gosip.NewHeader("Retry-After", strconv.Itoa(s.edge.secondsLeft(f.addr(), f.network()))))
 	return true
 }
 
-// secondsLeft tells for how long nothing of an address is taken, at least a second.
-func (e *edge) secondsLeft(a netip.Addr) int {
+// secondsLeft tells for how long nothing is taken that comes from an address by a
+// network, at least a second.
+func (e *edge) secondsLeft(a netip.Addr, network string) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var left time.Duration
 	if s := e.sources.find(sourceOf(a)); s != nil {
-		left = s.until - e.now()
+		until := s.proven.until
+		if network == "udp" {
+			until = max(until, s.claimed.until)
+		}
+		left = until - e.now()
 	}
 	return max(1, int(math.Ceil(left.Seconds())))
 }

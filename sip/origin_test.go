@@ -107,8 +107,8 @@ func TestBanBehindEdge(t *testing.T) {
 			t.Fatalf("malformed: %.40q", got)
 		}
 	}
-	if n := s.edge.bannedNow(); n != 1 || s.edge.banned(netip.MustParseAddr("127.0.0.1")) {
-		t.Errorf("%d banned; the proxy is: %t", n, s.edge.banned(netip.MustParseAddr("127.0.0.1")))
+	if n := s.edge.bannedNow(); n != 1 || s.edge.banned(netip.MustParseAddr("127.0.0.1"), "tcp") {
+		t.Errorf("%d banned; the proxy is: %t", n, s.edge.banned(netip.MustParseAddr("127.0.0.1"), "tcp"))
 	}
 	for from, want := range map[string]string{guesser: "SIP/2.0 403", other: "SIP/2.0 200", phone: "SIP/2.0 200"} {
 		got := ask(9, from, "1 OPTIONS")

@@ -24,26 +24,40 @@ func (b *bucket) take(now time.Duration, rate float64) bool {
 	return true
 }
 
-// source is what is remembered of an address.
+// source is what is remembered of an address. What a datagram says may be a lie, its
+// source address too: so what has been done there for certain is kept apart from what
+// somebody may have done in its name.
 type source struct {
-	addr     netip.Addr
-	bucket   bucket
-	failures float64       // leaks away; at the limit the source is banned
+	addr    netip.Addr
+	bucket  bucket
+	proven  tally
+	claimed tally
+}
+
+// tally is a count of failures, and the ban that came of it.
+type tally struct {
+	failures float64       // leaks away; at the limit there is a ban
 	failed   time.Duration // when failures was true
 	bans     int           // in a row: each is longer than the last
 	until    time.Duration // end of the ban
 	forgiven time.Duration // when the bans in a row are forgotten
 }
 
-func (s *source) banned(now time.Duration) bool { return now < s.until }
+// banned reports whether nothing that comes from the source by a network is taken.
+// For what others may have done in its name only datagrams are not.
+func (s *source) banned(now time.Duration, network string) bool {
+	return now < s.proven.until || network == "udp" && now < s.claimed.until
+}
 
 // worth is how much would be lost if the source were forgotten.
-func (s *source) worth(now time.Duration) float64 {
-	w := s.failures
-	if now < s.forgiven {
-		w += 1000 * float64(s.bans)
+func (s *source) worth(now time.Duration) float64 { return s.proven.worth(now) + s.claimed.worth(now) }
+
+func (t *tally) worth(now time.Duration) float64 {
+	w := t.failures
+	if now < t.forgiven {
+		w += 1000 * float64(t.bans)
 	}
-	if s.banned(now) {
+	if now < t.until {
 		w += 1e9
 	}
 	return w
@@ -51,7 +65,7 @@ func (s *source) worth(now time.Duration) float64 {
 
 const (
 	sourceWays = 8
-	sourceSets = 4096 // with sourceWays about 3 MB
+	sourceSets = 4096 // with sourceWays about 4 MB
 )
 
 // sources remembers addresses in a table of fixed size. An address has its place
@@ -113,7 +127,7 @@ func (t *sources) get(a netip.Addr, now time.Duration, rate float64) *source {
 			least = s
 		}
 	}
-	if least.banned(now) {
+	if least.banned(now, "udp") {
 		return &t.crowd
 	}
 	*least = source{addr: a, bucket: bucket{tokens: rate, at: now}}

@@ -31,7 +31,7 @@ func (s *Server) arrived(in inbound) {
 // unanswerable drops a message that lacks what an answer needs.
 func (s *Server) unanswerable(f flow) {
 	s.metrics.drop(dropUnanswered)
-	s.edge.failed(f.addr(), offenceMalformed)
+	s.edge.failed(f.addr(), f.network(), offenceMalformed)
 }
 
 // handle takes a message from its lane.
@@ -76,7 +76,7 @@ func (s *Server) handleRequest(req *gosip.Request, f flow) {
 	if fault := validate(req); fault != nil {
 		s.metrics.rejected.WithLabelValues(refusedMalformed).Inc()
 		if o := fault.offence(); o != "" {
-			s.edge.failed(f.addr(), o)
+			s.edge.failed(f.addr(), f.network(), o)
 		}
 		s.reply(req, f, fault.code, fault.reason, fault.extra)
 		return

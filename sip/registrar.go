@@ -61,19 +61,19 @@ func newRegistrar(store Bindings, node string, longest time.Duration, put func(s
 // register is the door for REGISTER. Only who proves to be an agent leaves a
 // transaction behind.
 func (s *Server) register(req *gosip.Request, f flow) {
-	user, verdict := s.guard.check(req)
+	user, verdict := s.guard.check(req, s.edge.asked(f))
 	switch {
 	case verdict == proofNone || verdict == proofStale:
-		s.edge.failed(f.addr(), offenceNoAnswer)
-		s.reply(req, f, 401, reasonOf(401), s.guard.challenges(verdict == proofStale)...)
+		s.edge.failed(f.addr(), f.network(), offenceNoAnswer)
+		s.reply(req, f, 401, reasonOf(401), s.guard.challenges(s.edge.asked(f), verdict == proofStale)...)
 		return
 	case verdict != proofRight || user != uriUser(&req.To().Address):
 		s.metrics.rejected.WithLabelValues(refusedProof).Inc()
-		s.edge.failed(f.addr(), offenceProof)
+		s.edge.failed(f.addr(), f.network(), offenceProof)
 		s.reply(req, f, 403, reasonOf(403))
 		return
 	}
-	s.edge.proved(f.addr())
+	s.edge.proved(f.addr(), f.network())
 	tx := s.begin(req, f, nil)
 	res := s.registrar.answer(s.ctx, user, req, f, s.tagger.tag(req))
 	if err := tx.respond(res); err != nil {

@@ -137,7 +137,7 @@ func TestStrangersLearnNothing(t *testing.T) {
 			for _, user := range []string{"anna", "nobody"} {
 				auth := ""
 				if proof {
-					nonce := s.guard.nonce(time.Now())
+					nonce := s.guard.nonce(time.Now(), somewhere)
 					auth = answerTo(digestParams{"realm": "help.example", "nonce": nonce, "qop": "auth"}, gosip.RequestMethod(method), "sip:help.example", Auth{user, "guess"})
 				}
 				shapes = append(shapes, fmt.Sprint(ask(method, user, auth)))
@@ -220,7 +220,14 @@ func TestAssertedCaller(t *testing.T) {
 // proved sends a REGISTER as anna with right proof and gives the answer.
 func proved(t *testing.T, s *Server, w *wire, callID string, seq int, extra ...string) string {
 	t.Helper()
-	auth := answerTo(digestParams{"realm": "help.example", "nonce": s.guard.nonce(time.Now()), "qop": "auth"}, gosip.REGISTER, "sip:help.example", Auth{"anna", "secret"})
+	f := flow{at: s.listeners[0], remote: w.addr()}
+	for _, h := range extra {
+		if from, ok := strings.CutPrefix(h, "X-Edge-Source: "); ok {
+			network, addr, _ := strings.Cut(from, ":")
+			f.origin = origin{network, netip.MustParseAddrPort(addr)}
+		}
+	}
+	auth := answerTo(digestParams{"realm": "help.example", "nonce": s.guard.nonce(time.Now(), s.edge.asked(f)), "qop": "auth"}, gosip.REGISTER, "sip:help.example", Auth{"anna", "secret"})
 	w.send(append([]string{
 		"REGISTER sip:help.example SIP/2.0", "Via: SIP/2.0/UDP 10.1.1.1:5060;rport;branch=z9hG4bK-" + token(),
 		"From: <sip:anna@help.example>;tag=x", "To: <sip:anna@help.example>",

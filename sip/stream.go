@@ -79,7 +79,7 @@ func (cs *connections) receive(m gosip.Message, remote string, raw []byte) {
 func (cs *connections) garbage(remote, reason string, raw []byte) {
 	cs.seen(false, remote, raw)
 	if from, err := netip.ParseAddrPort(remote); err == nil {
-		cs.at.edge.garbage(from, reason)
+		cs.at.edge.garbage(from, cs.at.network, reason)
 	}
 }
 

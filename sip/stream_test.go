@@ -100,7 +100,7 @@ func TestStreamOverItsRate(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		if !e.banned(stranger.Addr()) {
+		if !e.banned(stranger.Addr(), "tcp") {
 			t.Error("who sends no SIP is not banned")
 		}
 	})

@@ -265,7 +265,7 @@ func TestBannedBrowser(t *testing.T) {
 	site := browse(t, s, false)
 	b := open(t, site)
 	for range 4 { // the first is being forgotten already
-		s.edge.failed(netip.MustParseAddr("127.0.0.1"), offenceProof)
+		s.edge.failed(netip.MustParseAddr("127.0.0.1"), "ws", offenceProof)
 	}
 	b.raw(websocket.MessageText, "OPTIONS sip:x@h SIP/2.0\r\nVia: SIP/2.0/WS h.invalid;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:x@h>\r\nCall-ID: v\r\nCSeq: 1 OPTIONS\r\n\r\n")
 	if got, err := b.read(); err == nil {
