@@ -354,32 +354,3 @@ func TestHangupDuringChange(t *testing.T) {
 		})
 	}
 }
-
-// TestChangeIsChallenged answers a trunk's digest in mid-call.
-func TestChangeIsChallenged(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, s *Server) {
-		w := newWire(t, s)
-		l, err := s.Dial(Target{URI: "sip:trunk@" + w.addr(), From: "x", Auth: &Auth{"user", "pass"}}, &media{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.answer(w.recv("INVITE"), "200 OK", "trunk", answerSDP...)
-		w.recv("ACK")
-		wait(t, "answered", l.Answered())
-		done := later(func() error { return l.Reinvite(t.Context()) })
-		w.answer(w.recv("INVITE"), "407 Who", "", `Proxy-Authenticate: Digest realm="r",nonce="n",algorithm=MD5,qop="auth"`)
-		w.recv("ACK")
-		again := w.recv("INVITE")
-		if !strings.Contains(field(again, "Proxy-Authorization"), `username="user"`) {
-			t.Errorf("no proof: %s", again)
-		}
-		w.answer(again, "200 OK", "", answerSDP...)
-		w.recv("ACK")
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		l.Hangup()
-		w.answer(w.recv("BYE"), "200 OK", "")
-		wantEnd(t, l, 200, ByLocal)
-	})
-}

@@ -190,6 +190,9 @@ func (l *Leg) challenged(res *gosip.Response) bool {
 // we cannot.
 func (l *Leg) prove(res *gosip.Response, method gosip.RequestMethod, d *dialog) gosip.Header {
 	auth := l.out.target.Auth
+	if auth == nil && l.who.line != nil {
+		auth = l.who.line.auth() // of a call that came from the trunk
+	}
 	if auth == nil || res.StatusCode != 401 && res.StatusCode != 407 {
 		return nil
 	}

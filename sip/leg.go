@@ -296,9 +296,14 @@ func (l *Leg) byeFor(d *dialog, end End) *gosip.Request {
 
 // ask sends a request of one of the leg's dialogs, from a goroutine of its own: a
 // connection may have to be opened. It takes its CSeq as it leaves, so that
-// requests leave in the order of their numbers. answered hears the final response
-// or the error, once, without l.mu, which is held here.
+// requests leave in the order of their numbers. A challenge is answered. answered hears
+// the final response or the error, once, without l.mu, which is held here.
 func (l *Leg) ask(d *dialog, req *gosip.Request, answered func(*gosip.Response, error)) {
+	l.askAgain(d, req, 0, answered)
+}
+
+// askAgain is ask after so many challenges.
+func (l *Leg) askAgain(d *dialog, req *gosip.Request, proofs int, answered func(*gosip.Response, error)) {
 	at := *d
 	l.s.spawn(func() {
 		conn, err := at.connect(l.s.ctx, req)
@@ -308,7 +313,7 @@ func (l *Leg) ask(d *dialog, req *gosip.Request, answered func(*gosip.Response, 
 				seq.SeqNo = d.next()
 			}
 			_, err = l.s.request(req, conn, func(res *gosip.Response) {
-				if !res.IsProvisional() {
+				if !res.IsProvisional() && !l.askedProof(d, req, res, proofs, answered) {
 					answered(res, nil)
 				}
 			}, func(err error) { answered(nil, err) })
@@ -319,6 +324,23 @@ func (l *Leg) ask(d *dialog, req *gosip.Request, answered func(*gosip.Response, 
 			answered(nil, err)
 		}
 	}) // if the server is closed, it abandons its legs
+}
+
+// askedProof sends a request once more if it was challenged and we can answer that,
+// and reports whether it did: a BYE that a carrier's proxy challenges would leave the
+// call standing there.
+func (l *Leg) askedProof(d *dialog, req *gosip.Request, res *gosip.Response, proofs int, answered func(*gosip.Response, error)) bool {
+	if !mayProve(res, proofs) {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	proof := l.prove(res, req.Method, d)
+	if proof == nil {
+		return false
+	}
+	l.askAgain(d, proven(req, proof), proofs+1, answered)
+	return true
 }
 
 // lost ends the leg if the answer to a request within it, or that there was none,

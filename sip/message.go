@@ -170,6 +170,31 @@ func sameHop(method gosip.RequestMethod, invite *gosip.Request) *gosip.Request {
 	return req
 }
 
+// proven is a request of a dialog anew, with the answer to a challenge: a new
+// transaction, which takes its CSeq as it leaves (RFC 3261 section 22.2).
+func proven(req *gosip.Request, proof gosip.Header) *gosip.Request {
+	again := gosip.NewRequest(req.Method, req.Recipient)
+	for _, h := range req.Headers() {
+		switch h := h.(type) {
+		case *gosip.ViaHeader:
+			via := h.Clone()
+			via.Params.Add("branch", magicCookie+token())
+			again.AppendHeader(via)
+		case *gosip.CSeqHeader:
+			again.AppendHeader(&gosip.CSeqHeader{MethodName: req.Method})
+		case *gosip.ContentLengthHeader: // SetBody writes it
+		default:
+			if !isNamed(h, "authorization", "") && !isNamed(h, "proxy-authorization", "") {
+				again.AppendHeader(h)
+			}
+		}
+	}
+	again.AppendHeader(proof)
+	again.SetTransport(req.Transport())
+	again.SetBody(req.Body())
+	return again
+}
+
 // viaOf makes the Via of a request leaving by ln, with a new branch.
 func viaOf(ln *listener) *gosip.ViaHeader {
 	via := &gosip.ViaHeader{

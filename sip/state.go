@@ -99,9 +99,6 @@ func (s *Server) Restore(state []byte, session Session, auth *Auth) (*Leg, error
 	}
 	l.session = guarded{s, session}
 	l.out.target.Auth = auth
-	if auth == nil && l.who.line != nil {
-		l.out.target.Auth = l.who.line.auth()
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s.legs.get(saved.CallID, l.dlg.localTag) != nil {
