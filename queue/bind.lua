@@ -1,4 +1,5 @@
--- Writes one binding of a user, and forgets those of his that have expired.
+-- Writes one binding of a user, and forgets those of his that have expired. All of them
+-- go an hour after the last has, if nobody is left to tidy up.
 -- A binding is its expiry in milliseconds, a space, and the registrar's value.
 --
 -- ARGV: user, contact, expires, value, now
@@ -6,12 +7,17 @@
 
 local user, contact, expires, value, now = unpack(ARGV)
 local key = P .. 'bind:' .. user
+now = tonumber(now)
 
 redis.call('HSET', key, contact, expires .. ' ' .. value)
-local all = redis.call('HGETALL', key)
+local all, last = redis.call('HGETALL', key), now
 for i = 1, #all, 2 do
-  if tonumber(string.match(all[i + 1], '^%d+')) <= tonumber(now) then
+  local till = tonumber(string.match(all[i + 1], '^%d+'))
+  if till <= now then
     redis.call('HDEL', key, all[i])
+  else
+    last = math.max(last, till)
   end
 end
+redis.call('PEXPIRE', key, last - now + 3600000)
 return false

@@ -15,6 +15,10 @@ var (
 	//go:embed bind.lua
 	bindLua    string
 	bindScript = newScript("bind", bindLua)
+
+	//go:embed unbind.lua
+	unbindLua    string
+	unbindScript = newScript("unbind", unbindLua)
 )
 
 // PutBinding remembers where a user can be reached until a binding expires.
@@ -42,10 +46,9 @@ func (q *Queue) Bindings(ctx context.Context, user string) ([][]byte, error) {
 	return values, nil
 }
 
-// RemoveBinding forgets one contact of a user; an unknown one is no error.
-func (q *Queue) RemoveBinding(ctx context.Context, user, contact string) error {
-	if err := q.client.HDel(ctx, q.prefix+"bind:"+user, contact).Err(); err != nil {
-		return fmt.Errorf("queue: removing a binding: %w", err)
-	}
-	return nil
+// RemoveBinding forgets one contact of a user, unless it has been put again with a
+// later expiry than the given one; an unknown contact is no error.
+func (q *Queue) RemoveBinding(ctx context.Context, user, contact string, expires time.Time) error {
+	_, err := q.run(ctx, unbindScript, user, contact, millis(expires))
+	return err
 }

@@ -53,11 +53,20 @@ func TestBindings(t *testing.T) {
 		if n := q.client.HLen(ctx, q.prefix+"bind:anna").Val(); n != 2 {
 			t.Errorf("%d bindings are kept, the expired one too", n)
 		}
-		for range 2 {
-			if err := q.RemoveBinding(ctx, "anna", "sip:anna@10.0.0.2"); err != nil {
+		remove := func(contact string, lasts time.Duration) {
+			t.Helper()
+			if err := q.RemoveBinding(ctx, "anna", contact, clock.Add(lasts)); err != nil {
 				t.Fatal(err)
 			}
 		}
+		remove("sip:anna@10.0.0.3", time.Minute-time.Millisecond)
+		expect("one that was put again is not removed by who knew the one before", "desk again", "third")
+		for range 2 {
+			remove("sip:anna@10.0.0.2", time.Hour)
+		}
 		expect("one removed", "third")
+		if ttl := q.client.PTTL(ctx, q.prefix+"bind:anna").Val(); ttl <= time.Minute || ttl > time.Hour+time.Minute {
+			t.Errorf("what is left stays for %s", ttl)
+		}
 	})
 }

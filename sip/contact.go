@@ -117,6 +117,12 @@ func readInstance(contact *gosip.ContactHeader) string {
 	return instance + ";" + id
 }
 
+// isInstance reports whether a Contact tells which phone it is of.
+func isInstance(h gosip.Header) bool {
+	c, ok := h.(*gosip.ContactHeader)
+	return ok && readInstance(c) != ""
+}
+
 // against checks a change against what is bound and completes it: a request
 // of the same phone that is older than what it asked last changes nothing, and
 // nobody binds more phones than he can answer.

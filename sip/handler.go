@@ -50,8 +50,9 @@ type Bindings interface {
 	Put(ctx context.Context, b Binding) error
 	// Get gives the unexpired bindings of a user, in any order.
 	Get(ctx context.Context, user string) ([]Binding, error)
-	// Remove forgets one binding; one that is not there is no error.
-	Remove(ctx context.Context, user, contact string) error
+	// Remove forgets the binding of b's user and contact, unless another node has put
+	// a later one there meanwhile. One that is not there is no error.
+	Remove(ctx context.Context, b Binding) error
 }
 
 // Binding is one phone of an agent: where requests for the agent go

@@ -38,13 +38,16 @@ func (m *MemoryBindings) Get(_ context.Context, user string) ([]Binding, error) 
 	return slices.Collect(maps.Values(m.users[user])), nil
 }
 
-// Remove forgets one binding.
-func (m *MemoryBindings) Remove(_ context.Context, user, contact string) error {
+// Remove forgets a binding, unless there is a later one.
+func (m *MemoryBindings) Remove(_ context.Context, b Binding) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.users[user], contact)
-	if len(m.users[user]) == 0 {
-		delete(m.users, user)
+	if m.users[b.User][b.Contact].Expires.After(b.Expires) {
+		return nil
+	}
+	delete(m.users[b.User], b.Contact)
+	if len(m.users[b.User]) == 0 {
+		delete(m.users, b.User)
 	}
 	return nil
 }

@@ -3,9 +3,8 @@ package sip
 import (
 	"context"
 	"hash/maphash"
-	"net/netip"
 	"slices"
-	"strings"
+	"strconv"
 	"sync"
 	"time"
 
@@ -17,14 +16,13 @@ const (
 	minExpires     = 30 * time.Second // shorter ones would cost more than they tell
 	maxContacts    = 10               // phones of one agent
 	storeTimeout   = 3 * time.Second
-	sweepEvery     = time.Second
-	flowGrace      = 20 * time.Second // for a phone to come back whose connection broke
-	natOpen        = 25 * time.Second // NATs forget UDP after 30 s at the earliest (RFC 4787 has 2 minutes)
+	storeRetry     = 5 // seconds after which a phone may try again that the store had no answer for
 )
 
 // registrar keeps agents' bindings (RFC 3261 section 10). Bindings is the truth
 // for every node; what is remembered here is what came over this node's own
-// flows: for telling an agent's INVITE, and for noticing what expires.
+// flows (held.go): for telling an agent's INVITE, for noticing what expires, and for
+// going on while the store is away or has lost everything (sweep.go).
 type registrar struct {
 	store   Bindings
 	node    string
@@ -36,16 +34,8 @@ type registrar struct {
 	users [64]sync.Mutex // by hash: one change of a user's bindings at a time
 
 	mu    sync.Mutex
-	flows map[string]int                 // flow: how many phones are at its far end
-	mine  map[string]map[string]heldHere // user, contact
-}
-
-// heldHere is a binding that came over a flow of this node.
-type heldHere struct {
-	flow    string // "" if a proxy is between that does not tell it
-	expires time.Time
-	lost    bool // the connection is gone
-	nat     flow // to be kept open by us; zero if it need not be
+	flows map[string]int             // flow: how many phones are at its far end
+	mine  map[string]map[string]held // user, contact
 }
 
 func newRegistrar(store Bindings, node string, longest time.Duration, put func(string, Binding), gone func(string)) *registrar {
@@ -54,7 +44,7 @@ func newRegistrar(store Bindings, node string, longest time.Duration, put func(s
 	}
 	return &registrar{
 		store: store, node: node, longest: longest, put: put, gone: gone, seed: maphash.MakeSeed(),
-		flows: make(map[string]int), mine: make(map[string]map[string]heldHere),
+		flows: make(map[string]int), mine: make(map[string]map[string]held),
 	}
 }
 
@@ -93,7 +83,7 @@ func (r *registrar) answer(ctx context.Context, user string, req *gosip.Request,
 	switch {
 	case fault == nil:
 		listBindings(res, bindings)
-		if lists(req, "supported", "k", "outbound") && slices.ContainsFunc(bindings, func(b Binding) bool { return b.Instance != "" }) {
+		if lists(req, "supported", "k", "outbound") && slices.ContainsFunc(headersOf(req, "contact", "m"), isInstance) {
 			res.AppendHeader(gosip.NewHeader("Require", "outbound"))
 		}
 		for _, h := range headersOf(req, "path", "") {
@@ -117,18 +107,18 @@ func (r *registrar) apply(ctx context.Context, user string, req *gosip.Request, 
 	defer r.lock(user).Unlock()
 	before, err := r.store.Get(ctx, user)
 	if err != nil {
-		return nil, refusal(503)
+		return r.applyHere(user, c, f)
 	}
 	if fault := c.against(before); fault != nil {
 		return nil, fault
 	}
-	after, err := r.write(ctx, user, c)
+	after, err := r.write(ctx, user, c, before)
 	if err != nil {
 		r.restore(ctx, user, c, before)
-		return nil, refusal(503)
+		return nil, storeAway()
 	}
 	for _, b := range c.put {
-		r.hold(b, f)
+		r.hold(b, f, true)
 		r.put(user, b)
 	}
 	for _, contact := range c.drop {
@@ -140,16 +130,45 @@ func (r *registrar) apply(ctx context.Context, user string, req *gosip.Request, 
 	return after, nil
 }
 
+// applyHere is apply while the store is away: a phone that is held here is refreshed,
+// and the store told when it is back. Anything else has to wait.
+func (r *registrar) applyHere(user string, c *change, f flow) ([]Binding, *fault) {
+	before := r.here(user)
+	known := func(b Binding) bool {
+		return slices.ContainsFunc(before, func(h Binding) bool { return h.Contact == b.Contact })
+	}
+	if fault := c.against(before); fault != nil {
+		return nil, fault
+	}
+	if c.all || len(c.drop) > 0 || slices.ContainsFunc(c.put, func(b Binding) bool { return !known(b) }) || len(before) == 0 {
+		return nil, storeAway()
+	}
+	for _, b := range c.put {
+		r.hold(b, f, false)
+		r.put(user, b)
+	}
+	return r.here(user), nil
+}
+
+// storeAway is what a phone is told that nothing can be done for now.
+func storeAway() *fault {
+	away := refusal(503)
+	away.extra = gosip.NewHeader("Retry-After", strconv.Itoa(storeRetry))
+	return away
+}
+
 // write makes a change in the store and gives what is bound then.
-func (r *registrar) write(ctx context.Context, user string, c *change) ([]Binding, error) {
+func (r *registrar) write(ctx context.Context, user string, c *change, before []Binding) ([]Binding, error) {
 	for _, b := range c.put {
 		if err := r.store.Put(ctx, b); err != nil {
 			return nil, err
 		}
 	}
-	for _, contact := range c.drop {
-		if err := r.store.Remove(ctx, user, contact); err != nil {
-			return nil, err
+	for _, b := range before {
+		if slices.Contains(c.drop, b.Contact) {
+			if err := r.store.Remove(ctx, b); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return r.store.Get(ctx, user)
@@ -166,7 +185,7 @@ func (r *registrar) restore(ctx context.Context, user string, c *change, before 
 	}
 	for _, b := range c.put {
 		if !was[b.Contact] {
-			_ = r.store.Remove(ctx, user, b.Contact)
+			_ = r.store.Remove(ctx, b)
 		}
 	}
 	for _, b := range before {
@@ -180,192 +199,4 @@ func (r *registrar) lock(user string) *sync.Mutex {
 	m := &r.users[maphash.String(r.seed, user)%uint64(len(r.users))]
 	m.Lock()
 	return m
-}
-
-// hold remembers a binding of this node's.
-func (r *registrar) hold(b Binding, f flow) {
-	r.release(b.User, b.Contact)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.mine[b.User] == nil {
-		r.mine[b.User] = make(map[string]heldHere)
-	}
-	held := heldHere{expires: b.Expires}
-	if len(b.Path) == 0 || f.origin.known() { // else a proxy is at the flow's far end, with callers behind it too
-		held.flow = f.sender()
-		r.flows[held.flow]++
-	}
-	if len(b.Path) == 0 && f.at.network == "udp" && !strings.Contains(b.Contact, f.remote) {
-		held.nat = f
-	}
-	r.mine[b.User][b.Contact] = held
-}
-
-// release forgets one, if it was this node's.
-func (r *registrar) release(user, contact string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	held, ok := r.mine[user][contact]
-	if !ok {
-		return
-	}
-	if held.flow != "" {
-		if r.flows[held.flow]--; r.flows[held.flow] == 0 {
-			delete(r.flows, held.flow)
-		}
-	}
-	delete(r.mine[user], contact)
-	if len(r.mine[user]) == 0 {
-		delete(r.mine, user)
-	}
-}
-
-// holds reports whether a registered phone is at the far end of a flow.
-func (r *registrar) holds(f flow) bool { return r.holdsFlow(f.sender()) }
-
-// holdsAt is holds for a message that has not been read yet.
-func (r *registrar) holdsAt(from netip.AddrPort, network string) bool {
-	return r.holdsFlow(network + ":" + netip.AddrPortFrom(from.Addr().Unmap(), from.Port()).String())
-}
-
-func (r *registrar) holdsFlow(flow string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.flows[flow] > 0
-}
-
-func (r *registrar) count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := 0
-	for _, contacts := range r.mine {
-		n += len(contacts)
-	}
-	return n
-}
-
-// lost notes that a connection is gone, and with it the phones at its far end
-// (RFC 5626 section 6) unless they come back by another within a while.
-func (r *registrar) lost(f flow) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.flows[f.String()] == 0 {
-		return
-	}
-	until := time.Now().Add(flowGrace)
-	for _, contacts := range r.mine {
-		for contact, held := range contacts {
-			if held.flow == f.String() {
-				held.lost = true
-				if until.Before(held.expires) {
-					held.expires = until
-				}
-				contacts[contact] = held
-			}
-		}
-	}
-}
-
-// keepOpen sends a keep-alive to the phones that are reached through a NAT by UDP,
-// which would forget them; phones ignore it (RFC 3261 section 7.5).
-func (r *registrar) keepOpen() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, contacts := range r.mine {
-		for _, held := range contacts {
-			if held.nat.at != nil {
-				held.nat.keepOpen()
-			}
-		}
-	}
-}
-
-// sweep ends bindings that were not refreshed, and keeps NATs open, until ctx ends.
-func (r *registrar) sweep(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	kept := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			if now.Sub(kept) >= natOpen {
-				kept = now
-				r.keepOpen()
-			}
-			for user, contacts := range r.expired(now) {
-				r.expire(ctx, user, contacts)
-			}
-		}
-	}
-}
-
-func (r *registrar) expired(now time.Time) map[string][]string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var out map[string][]string
-	for user, contacts := range r.mine {
-		for contact, held := range contacts {
-			if held.expires.After(now) {
-				continue
-			}
-			if out == nil {
-				out = make(map[string][]string)
-			}
-			out[user] = append(out[user], contact)
-		}
-	}
-	return out
-}
-
-// expire forgets contacts of a user. One that was meanwhile refreshed, here or
-// over another node, lives on in the store.
-func (r *registrar) expire(ctx context.Context, user string, contacts []string) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	defer r.lock(user).Unlock()
-	alive, err := r.store.Get(ctx, user)
-	if err != nil {
-		return // the next sweep tries again
-	}
-	fresh := make(map[string]bool, len(alive))
-	for _, b := range alive {
-		if r.isLost(b) {
-			continue
-		}
-		fresh[b.Contact] = true
-	}
-	for _, contact := range contacts {
-		if fresh[contact] {
-			r.forgetExpired(user, contact)
-			continue
-		}
-		if err := r.store.Remove(ctx, user, contact); err != nil {
-			return
-		}
-		r.release(user, contact)
-	}
-	if len(fresh) == 0 {
-		r.gone(user)
-	}
-}
-
-// isLost reports whether a binding is by a connection of ours that is gone.
-func (r *registrar) isLost(b Binding) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	held, ok := r.mine[b.User][b.Contact]
-	return ok && held.lost && held.flow == b.Source && b.Node == r.node
-}
-
-// forgetExpired releases a binding another node now holds, unless it was
-// refreshed here.
-func (r *registrar) forgetExpired(user, contact string) {
-	r.mu.Lock()
-	held, ok := r.mine[user][contact]
-	r.mu.Unlock()
-	if ok && !held.expires.After(time.Now()) {
-		r.release(user, contact)
-	}
 }

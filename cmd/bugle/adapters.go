@@ -39,8 +39,8 @@ func (b bindings) Get(ctx context.Context, user string) ([]sip.Binding, error) {
 	return all, nil
 }
 
-func (b bindings) Remove(ctx context.Context, user, contact string) error {
-	return b.queue.RemoveBinding(ctx, user, contact)
+func (b bindings) Remove(ctx context.Context, binding sip.Binding) error {
+	return b.queue.RemoveBinding(ctx, binding.User, binding.Contact, binding.Expires)
 }
 
 // removeAll unbinds every phone of a user.
@@ -52,7 +52,7 @@ func (b bindings) removeAll(ctx context.Context, user string) error {
 		return err
 	}
 	for _, binding := range all {
-		if err := b.Remove(ctx, user, binding.Contact); err != nil {
+		if err := b.Remove(ctx, binding); err != nil {
 			return err
 		}
 	}
