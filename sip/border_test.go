@@ -193,7 +193,8 @@ var ours = map[string]*regexp.Regexp{
 	"X-Note": nil, "P-Asserted-Identity": nil, "Call-Info": nil, "WWW-Authenticate": nil,
 }
 
-// strictly reads a message that leaves and says what is wrong with it.
+// strictly reads a message that leaves and says what is wrong with it. The answer to
+// what could not be read may lack what that lacked.
 func strictly(p []byte) string {
 	if string(p) == "\r\n\r\n" {
 		return ""
@@ -222,8 +223,9 @@ func strictly(p []byte) string {
 		}
 		once[m[1]]++
 	}
+	unreadable := strings.HasPrefix(head, "SIP/2.0 400 Bad Request\r\n") || strings.HasPrefix(head, "SIP/2.0 416 ")
 	for _, name := range []string{"From", "To", "Call-ID", "CSeq", "Content-Length"} {
-		if once[name] != 1 {
+		if once[name] != 1 && !unreadable {
 			return fmt.Sprintf("%d times %s", once[name], name)
 		}
 	}

@@ -45,6 +45,12 @@ func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []b
 	m, err := parser.ParseSIP(data)
 	if err != nil {
 		ln.edge.garbage(from, ln.network, dropUnparsable)
+		ln.refuse(from, data)
+		return
+	}
+	if !isWhole(m) {
+		ln.edge.garbage(from, ln.network, dropUnanswered)
+		ln.refuse(from, data)
 		return
 	}
 	remote := from.String()

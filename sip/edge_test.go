@@ -16,15 +16,18 @@ import (
 
 func TestPlausible(t *testing.T) {
 	for raw, want := range map[string]bool{
-		"OPTIONS sip:a@b SIP/2.0\r\nVia: x\r\n\r\n":           true,
-		"SIP/2.0 200 OK\r\nVia: x\r\n\r\n":                    true,
-		"INVITE sip:a@b SIP/2.0\r\nVia: x\r\n\r\nv=0\no=\x00": true, // the body is not ours
-		"INVITE sip:a@b SIP/7.0\r\nVia: x\r\n\r\n":            true, // gets a 505
-		"INVITE sip:a@b SIP/2.0\nVia: x\r\n\r\n":              false,
-		"INVITE sip:a@b SIP/2.0\r\nTo: x\nVia: y\r\n\r\n":     false,
-		"INVITE sip:a@b SIP/2.0\r\nTo: x\x00\r\n\r\n":         false,
-		"INVITE sip:a@b SIP/2.0\r\nTo: x\r\n":                 false,
-		"GET / HTTP/1.1\r\nHost: x and more of it\r\n\r\n":    false,
+		"OPTIONS sip:a@b SIP/2.0\r\nVia: x\r\n\r\n":            true,
+		"SIP/2.0 200 OK\r\nVia: x\r\n\r\n":                     true,
+		"INVITE sip:a@b SIP/2.0\r\nVia: x\r\n\r\nv=0\no=\x00":  true, // the body is not ours
+		"INVITE sip:a@b SIP/7.0\r\nVia: x\r\n\r\n":             true, // gets a 505
+		"INVITE sip:a@b SIP/2.0\nVia: x\r\n\r\n":               false,
+		"INVITE sip:a@b SIP/2.0\r\nTo: x\nVia: y\r\n\r\n":      false,
+		"INVITE sip:a@b SIP/2.0\r\nTo: x\x00\r\n\r\n":          false,
+		"INVITE sip:a@b SIP/2.0\r\nTo: \"\\\x00\" <x>\r\n\r\n": true, // quoted
+		"INVITE sip:a@b SIP/2.0\r\nTo: \"\\\n\" <x>\r\n\r\n":   false,
+		"INVITE sip:a@b SIP/2.0\r\nTo: x\rVia: y\r\n\r\n":      false,
+		"INVITE sip:a@b SIP/2.0\r\nTo: x\r\n":                  true, // gets a 400
+		"GET / HTTP/1.1\r\nHost: x and more of it\r\n\r\n":     false,
 		"\r\n\r\n":                  false,
 		"":                          false,
 		strings.Repeat("\x00", 100): false,
@@ -335,6 +338,9 @@ func FuzzReceive(f *testing.F) {
 		}
 		m, err := parser.ParseSIP(data)
 		if err != nil || m.CallID() == nil || m.Via() == nil || m.CSeq() == nil {
+			if answer := badRequest(data); strings.ContainsAny(string(answer), "\x00\x1b\x7f") {
+				t.Errorf("%q is answered %q", data, answer)
+			}
 			return
 		}
 		m.SetSource(fl.remote)

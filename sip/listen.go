@@ -311,7 +311,7 @@ func plausible(data []byte) bool {
 		}
 		i++
 	}
-	return false
+	return !first // its head does not end: that can be answered
 }
 
 func isStartLine(line []byte) bool {

@@ -48,6 +48,8 @@ func validate(req *gosip.Request) *fault {
 	switch {
 	case req.SipVersion != "SIP/2.0":
 		return &fault{code: 505, reason: "Version Not Supported"}
+	case !knownMethods[req.Method]:
+		return &fault{501, "Not Implemented", allowHeader}
 	case !strings.EqualFold(string(req.CSeq().MethodName), string(req.Method)): // sipgo writes one of them large
 		return &fault{code: 400, reason: "CSeq Method Mismatch"}
 	}
@@ -68,8 +70,11 @@ func validate(req *gosip.Request) *fault {
 	default:
 		return &fault{code: 416, reason: "Unsupported URI Scheme"}
 	}
-	if mf := req.MaxForwards(); mf != nil && mf.Val() == 0 {
-		return &fault{code: 483, reason: "Too Many Hops"}
+	if mf := req.MaxForwards(); mf != nil && mf.Val() == 0 && req.Method == gosip.INVITE {
+		return &fault{code: 483, reason: "Too Many Hops"} // it goes on by a call of ours; all else ends here (RFC 4475 section 3.3.11)
+	}
+	if req.Method == gosip.REGISTER && !isSIP(&req.To().Address) {
+		return &fault{code: 400, reason: "Not an Address of Record"} // RFC 3261 section 10.2
 	}
 	if req.Method == gosip.ACK || req.Method == gosip.CANCEL {
 		return nil
@@ -77,10 +82,26 @@ func validate(req *gosip.Request) *fault {
 	if exts := unsupported(req); exts != "" {
 		return &fault{420, "Bad Extension", gosip.NewHeader("Unsupported", exts)}
 	}
-	if !knownMethods[req.Method] {
-		return &fault{501, "Not Implemented", allowHeader}
+	if req.Method == gosip.INVITE && !acceptsSDP(req) {
+		return &fault{code: 406, reason: "Not Acceptable"}
 	}
 	return validateBody(req)
+}
+
+// acceptsSDP reports whether an answer may bring a description: without Accept it may
+// (RFC 3261 section 20.1).
+func acceptsSDP(req *gosip.Request) bool {
+	all := headersOf(req, "accept", "")
+	for _, h := range all {
+		for t := range strings.SplitSeq(h.Value(), ",") {
+			t, _, _ = strings.Cut(t, ";")
+			switch strings.ToLower(strings.TrimSpace(t)) {
+			case sdpType, "application/*", "*/*":
+				return true
+			}
+		}
+	}
+	return len(all) == 0
 }
 
 func validateBody(req *gosip.Request) *fault {
