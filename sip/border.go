@@ -158,6 +158,13 @@ func cleanParams(ps gosip.HeaderParams) bool {
 	return true
 }
 
+// allCleanURI is clean of each part of a URI: to write it down for that would cost
+// more than to read it.
+func allCleanURI(u *gosip.Uri) bool {
+	return clean(u.Scheme) && clean(u.Raw()) && clean(u.User) && clean(u.Password) && clean(u.Host) &&
+		allClean(u.UriParams) && allClean(u.Headers)
+}
+
 func allClean(ps gosip.HeaderParams) bool {
 	for _, p := range ps {
 		if !clean(p.K) || !clean(p.V) {
@@ -170,18 +177,18 @@ func allClean(ps gosip.HeaderParams) bool {
 // safe reports whether a message has no control character in its head, and UTF-8
 // where an answer would repeat it. It is asked after tidy.
 func safe(m gosip.Message) bool {
-	if req, ok := m.(*gosip.Request); ok && !(clean(string(req.Method)) && clean(req.Recipient.String())) {
+	if req, ok := m.(*gosip.Request); ok && !(clean(string(req.Method)) && allCleanURI(&req.Recipient)) {
 		return false
 	}
 	for _, h := range m.(headed).Headers() {
 		ok := true
 		switch h := h.(type) {
 		case *gosip.FromHeader:
-			ok = clean(h.DisplayName) && clean(h.Address.String()) && allClean(h.Params)
+			ok = clean(h.DisplayName) && allCleanURI(&h.Address) && allClean(h.Params)
 		case *gosip.ToHeader:
-			ok = clean(h.DisplayName) && clean(h.Address.String()) && allClean(h.Params)
+			ok = clean(h.DisplayName) && allCleanURI(&h.Address) && allClean(h.Params)
 		case *gosip.ContactHeader:
-			ok = clean(h.DisplayName) && clean(h.Address.String()) && allClean(h.Params)
+			ok = clean(h.DisplayName) && allCleanURI(&h.Address) && allClean(h.Params)
 		case *gosip.ViaHeader:
 			ok = clean(h.ProtocolName) && clean(h.ProtocolVersion) && clean(h.Host) && clean(h.Transport) && allClean(h.Params)
 		case *gosip.CSeqHeader:
