@@ -10,7 +10,10 @@
 //
 // Read inbound.go for the story of a call, record.go for what a caller leaves,
 // wait.go for the time in line and the ringing of agents, talk.go for the
-// bridge, feature.go for *70 and its kin.
+// bridge. A call that an agent makes himself goes another way to its talk: own.go,
+// after destination.go has said where; outside.go and emergency.go where it leaves
+// by a trunk. Who talks there can be taken over by another call: handover.go.
+// feature.go is *70 and its kin.
 package call
 
 import (
@@ -42,6 +45,8 @@ type Options struct {
 
 	// Dial rings a phone; it is sip.Server's Dial.
 	Dial func(sip.Target, sip.Session) (*sip.Leg, error)
+	// DialTrunk calls a number outside; it is sip.Server's DialTrunk.
+	DialTrunk func(sip.TrunkCall, sip.Session) (*sip.Leg, error)
 	// Private gives the forms in which a caller's number may be kept: a keyed
 	// hash and the number sealed; both empty for a number withheld.
 	Private func(call, number string) (hash string, sealed []byte)
@@ -57,10 +62,12 @@ type Options struct {
 // Conductor takes every inbound leg to its end. It is sip's Handler.
 type Conductor struct {
 	Options
-	ctx    context.Context // of every call; ended by Close
-	cancel context.CancelFunc
+	ctx     context.Context // of every call; ended by Close
+	cancel  context.CancelFunc
+	metrics metrics
 
 	mu      sync.Mutex
+	talks   map[*sip.Leg]*inbound // those a leg is in
 	active  int
 	idle    chan struct{} // closed while no call is active
 	closing bool          // no new calls
@@ -68,7 +75,7 @@ type Conductor struct {
 
 // New makes a Conductor.
 func New(o Options) *Conductor {
-	c := &Conductor{Options: o, idle: make(chan struct{})}
+	c := &Conductor{Options: o, metrics: newMetrics(), talks: make(map[*sip.Leg]*inbound), idle: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	close(c.idle)
 	return c
@@ -81,7 +88,7 @@ func (c *Conductor) Invite(leg *sip.Leg) {
 		return
 	}
 	defer c.leave()
-	if c.Full() {
+	if c.Full() && !c.urgent(leg) {
 		c.Log.Error("a call is refused: the disk of the event log is full", "call", leg.ID())
 		_ = leg.Reject(503, "Storage Full")
 		return

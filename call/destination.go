@@ -39,7 +39,7 @@ type Destination struct {
 
 // Resolve says where something goes that an agent dialled, or named in a transfer:
 // the user part of the address, as it came. What it gives is allowed by the site, but
-// for how often and how many at once: that is taken by permit, when it is done.
+// for how often and how many at once: permit counts that, when it is done.
 //
 // What means several things means the first of these: an emergency number, an
 // agent, an extension, a number of ours, a queue, a number outside.
@@ -64,11 +64,11 @@ func (c *Conductor) Resolve(dialled string) Destination {
 	if _, ok := c.Config.Queues[dialled]; ok {
 		return Destination{Kind: ToQueue, Queue: dialled}
 	}
-	return c.outside(dialled)
+	return c.resolveOutside(dialled)
 }
 
-// outside resolves what is nothing of ours.
-func (c *Conductor) outside(dialled string) Destination {
+// resolveOutside resolves what is nothing of ours.
+func (c *Conductor) resolveOutside(dialled string) Destination {
 	o := &c.Config.Calls.Outside
 	full := number.International(dialled, c.countryOf(o.Trunks))
 	if _, ours := c.Config.Numbers[full]; ours {
@@ -104,4 +104,21 @@ func (c *Conductor) countryOf(trunks []string) string {
 func isNumber(n string) bool {
 	digits, plus := strings.CutPrefix(n, "+")
 	return plus && len(digits) >= 5 && len(digits) <= 15 && strings.Trim(digits, "0123456789") == ""
+}
+
+// shown gives what an agent dialled as it may stand in logs and events: a number
+// outside is somebody's, and shortened.
+func (d Destination) shown(dialled string) string {
+	switch d.Kind {
+	case ToAgent:
+		return d.Agent
+	case ToQueue:
+		return d.Queue
+	case ToNumber, ToEmergency:
+		return d.Number
+	case ToOutside:
+		return Shorten(d.Number)
+	default:
+		return Shorten(dialled)
+	}
 }

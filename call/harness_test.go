@@ -30,7 +30,9 @@ data_dir: unused
 http: {address: "127.0.0.1:8080"}
 sip:
   listeners: [{network: udp, address: "127.0.0.1:5060"}]
-  trunks: [{name: carrier, addresses: [127.0.0.0/8]}]
+  trunks:
+    - {name: carrier, addresses: [127.0.0.0/8], hosts: [{host: 127.0.0.1}], options: 0s}
+    - {name: backup, hosts: [{host: 127.0.0.1}], options: 0s}
 media: {ports: 46000-48999, silence: 2s, shards: 1}
 languages: [en, es]
 skills: [claims]
@@ -78,6 +80,7 @@ type house struct {
 	rung   chan *sip.Leg // what rings there
 	tapes  *tapes
 	full   atomic.Bool // the event log's disk
+	silent atomic.Bool // what rings outside does not say so
 
 	toAgent atomic.Pointer[sip.Leg] // the node's leg to an agent, the latest
 }
@@ -111,20 +114,26 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 			h.toAgent.Store(leg)
 			return leg, err
 		},
-		Bindings: phones,
-		Private:  func(_, number string) (string, []byte) { return "hash of " + number, nil },
-		Full:     h.full.Load,
-		Estimate: func(queue, language string) time.Duration { return time.Duration(len(queue+language)) * time.Second },
+		DialTrunk: func(c sip.TrunkCall, s sip.Session) (*sip.Leg, error) { return h.sip.DialTrunk(c, s) },
+		Bindings:  phones,
+		Private:   func(_, number string) (string, []byte) { return "hash of " + number, nil },
+		Full:      h.full.Load,
+		Estimate:  func(queue, language string) time.Duration { return time.Duration(len(queue+language)) * time.Second },
 	})
-	h.sip = h.serve(sip.Options{Config: c.SIP, Handler: h.calls, Credentials: secrets{}, Bindings: phones, Log: log})
-
 	outside := config.SIP{
 		Listeners: []config.Listener{{Network: "udp", Address: netip.MustParseAddrPort("127.0.0.1:0")}},
 		Trunks:    []config.Trunk{{Name: "bugle", Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}},
 		MaxCalls:  100,
 	}
-	h.phones = h.serve(sip.Options{Config: outside, Handler: exchange{h.rung}, Log: slog.New(slog.DiscardHandler)})
-	h.lines = h.serve(sip.Options{Config: outside, Handler: exchange{h.rung}, Log: slog.New(slog.DiscardHandler)})
+	h.phones = h.serve(sip.Options{Config: outside, Handler: exchange{h.rung, &h.silent}, Log: slog.New(slog.DiscardHandler)})
+	h.lines = h.serve(sip.Options{Config: outside, Handler: exchange{h.rung, &h.silent}, Log: slog.New(slog.DiscardHandler)})
+	for i := range c.SIP.Trunks { // by all of them our lines are called
+		for j := range c.SIP.Trunks[i].Hosts {
+			c.SIP.Trunks[i].Hosts[j].Port = int(h.lines.Addrs()[0].Address.Port())
+		}
+	}
+	h.sip = h.serve(sip.Options{Config: c.SIP, Handler: h.calls, Credentials: secrets{}, Bindings: phones, Log: log})
+
 	h.ears, err = media.New(config.Media{Address: netip.MustParseAddr("127.0.0.1"), Ports: config.PortRange{First: 49000, Last: 49999}, Shards: 1}, log)
 	must(t, err)
 	t.Cleanup(h.close)
@@ -188,6 +197,13 @@ func (h *house) join() party {
 // register puts an agent's phone on the line and makes him ready.
 func (h *house) register(id string) {
 	h.t.Helper()
+	h.arrives(id)
+	h.state(id, router.Ready)
+}
+
+// arrives is register for an agent who is rung at once.
+func (h *house) arrives(id string) {
+	h.t.Helper()
 	r, err := h.phones.Register(h.t.Context(), sip.Registration{
 		Registrar: "sip:" + h.address(), User: id, Password: "pw-" + id, Expires: time.Minute,
 	})
@@ -195,7 +211,6 @@ func (h *house) register(id string) {
 	_ = r // ended with h.phones
 	h.facts.await(h.t, "agent.changed")
 	must(h.t, h.router.SetState(h.t.Context(), id, router.Ready, "test"))
-	h.state(id, router.Ready)
 }
 
 // ringing gives the leg on which an agent is rung.
@@ -275,10 +290,15 @@ func (h *house) poll(what string, holds func() bool) {
 }
 
 // exchange hands what rings outside to the test.
-type exchange struct{ rung chan *sip.Leg }
+type exchange struct {
+	rung   chan *sip.Leg
+	silent *atomic.Bool
+}
 
 func (e exchange) Invite(leg *sip.Leg) {
-	_ = leg.Ringing()
+	if !e.silent.Load() {
+		_ = leg.Ringing()
+	}
 	e.rung <- leg
 	<-leg.Done()
 }
@@ -345,6 +365,16 @@ func (f *facts) Emit(call string, fact event.Fact) {
 	if trap != nil {
 		trap(fact)
 	}
+}
+
+// kinds gives what was told, in order.
+func (f *facts) kinds() (kinds []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.all {
+		kinds = append(kinds, e.Fact.Kind())
+	}
+	return kinds
 }
 
 // setTrap has every fact pass through a function from now on.

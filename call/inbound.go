@@ -17,12 +17,13 @@ import (
 	"github.com/bugle-voice/bugle/sip"
 )
 
-// inbound is one caller's visit. It belongs to the goroutine that conducts it.
+// inbound is one caller's visit, or a call that an agent makes himself. It belongs
+// to the goroutine that conducts it.
 type inbound struct {
 	*Conductor
 	id    string
 	leg   *sip.Leg
-	media *media.Leg // nil until the call is answered
+	media *media.Leg // nil until there is sound to be agreed on
 	log   *slog.Logger
 
 	play media.PlayID // what ivr had spoken last
@@ -30,11 +31,27 @@ type inbound struct {
 	visits int            // to queues, until now
 	handed int            // how often an agent has wanted to hand him on
 	beside sync.WaitGroup // agents whose part is over, on their way out
+
+	// Of a call that an agent makes himself: own.go.
+	agent string      // his id; "" of a caller
+	to    Destination // where it goes
+	own   *router.Own // keeps callers from him; nil: he has no phone registered, or nothing keeps them
+	code  int         // with which it was refused further on, to be passed on to his phone
+
+	asked chan request  // for one of those who talk: handover.go
+	taken bool          // leg and media are another call's
+	over  chan struct{} // closed at the end
 }
 
 // inbound conducts a caller's leg: from here to the end of run, the way of a call.
 func (c *Conductor) inbound(leg *sip.Leg) {
-	call := &inbound{Conductor: c, id: leg.ID(), leg: leg, log: c.Log.With("call", leg.ID())}
+	call := &inbound{
+		Conductor: c, id: leg.ID(), leg: leg, log: c.Log.With("call", leg.ID()),
+		agent: leg.Agent(), asked: make(chan request), over: make(chan struct{}),
+	}
+	if call.agent != "" {
+		call.to = c.Resolve(leg.Number())
+	}
 	began := time.Now()
 	c.Events.Emit(call.id, call.start())
 	end := call.guarded()
@@ -46,15 +63,23 @@ func (c *Conductor) inbound(leg *sip.Leg) {
 
 // start is the first fact of the call.
 func (c *inbound) start() event.CallStarted {
-	hash, sealed := c.Private(c.id, c.leg.Caller())
-	number := c.leg.Number()
-	if _, ours := c.Config.Numbers[number]; !ours {
-		number = Shorten(number) // an agent may have dialled a beneficiary
+	if c.agent != "" {
+		return event.CallStarted{Number: c.to.shown(c.leg.Number()), Agent: c.agent, To: c.to.Kind.String()}
 	}
+	hash, sealed := c.Private(c.id, c.leg.Caller())
 	return event.CallStarted{
-		Number: number, Caller: Shorten(c.leg.Caller()), Trunk: c.leg.Trunk(),
+		Number: c.shown(c.leg.Number()), Caller: Shorten(c.leg.Caller()), Trunk: c.leg.Trunk(),
 		CallerHash: hash, CallerSealed: sealed,
 	}
+}
+
+// shown gives a number that was dialled as it may stand in logs and events: in full
+// if it is one of ours.
+func (c *Conductor) shown(number string) string {
+	if _, ours := c.Config.Numbers[number]; ours {
+		return number
+	}
+	return Shorten(number)
 }
 
 // guarded runs the call; a panic ends this call and no other.
@@ -69,16 +94,12 @@ func (c *inbound) guarded() (end Termination) {
 }
 
 func (c *inbound) run() Termination {
-	number, known := c.Config.Numbers[c.leg.Number()]
-	if !known {
-		return UnknownNumber
-	}
-	c.log.Info("call", "number", c.leg.Number(), "caller", Shorten(c.leg.Caller()), "trunk", c.leg.Trunk())
-	if err := c.answer(); err != nil {
-		return c.ended(err)
+	next := c.called
+	if c.agent != "" {
+		next = c.dialled
 	}
 	var end Termination
-	for next := c.flow(number); next != nil; {
+	for next != nil {
 		next, end = next()
 	}
 	return end
@@ -88,6 +109,20 @@ func (c *inbound) run() Termination {
 // nil after the last, and then how the call ended. What it holds it has given back,
 // or given to the next step, when it returns.
 type step func() (step, Termination)
+
+// called is a caller's first step: he is answered, if the number is one of ours.
+func (c *inbound) called() (step, Termination) {
+	dialled := c.leg.Number()
+	number, known := c.Config.Numbers[dialled]
+	if !known {
+		return nil, UnknownNumber
+	}
+	c.log.Info("call", "number", dialled, "caller", Shorten(c.leg.Caller()), "trunk", c.leg.Trunk())
+	if err := c.answer(); err != nil {
+		return nil, c.ended(err)
+	}
+	return c.flow(number), Termination{}
+}
 
 // flow gives the step in which the caller goes through a number's flow.
 func (c *inbound) flow(number config.Number) step {
@@ -117,7 +152,18 @@ func (c *inbound) answer() error {
 	if err := c.leg.Ringing(); err != nil {
 		return LeftRinging
 	}
-	o := media.LegOptions{Shared: c.Config.SIP.SharesPorts(c.leg.Trunk())}
+	if err := c.open(); err != nil {
+		return err
+	}
+	return c.pickUp()
+}
+
+// open makes our side of the media, unless it is there.
+func (c *inbound) open() error {
+	if c.media != nil {
+		return nil
+	}
+	o := media.LegOptions{Shared: c.Config.SIP.SharesPorts(c.leg.Trunk()), Latch: c.agent != ""}
 	c.encrypt(&o, c.leg.Trunk(), c.leg.Encrypted())
 	leg, err := c.Media.NewLeg(o)
 	if err != nil {
@@ -125,7 +171,12 @@ func (c *inbound) answer() error {
 		return NoPort
 	}
 	c.media = leg
-	switch err := c.leg.Answer(leg); {
+	return nil
+}
+
+// pickUp gives the caller 200.
+func (c *inbound) pickUp() error {
+	switch err := c.leg.Answer(c.media); {
 	case errors.Is(err, media.ErrNoCodec):
 		return NoCodec
 	case errors.Is(err, media.ErrNoPorts):
@@ -150,16 +201,23 @@ func (c *Conductor) encrypt(o *media.LegOptions, trunk string, signallingIs bool
 // release gives back what the call holds: its media, and the leg, which sees to
 // its own last messages.
 func (c *inbound) release(end Termination) {
-	if c.media == nil && !c.left() {
-		_ = c.leg.Reject(cmp.Or(end.Code, 500), "")
-	}
-	c.leg.Hangup()
-	if c.media != nil {
-		c.media.Close()
-		c.legEnded("caller", "", c.media)
+	close(c.over)
+	if !c.taken {
+		if !c.answered() && !c.left() {
+			_ = c.leg.Reject(cmp.Or(c.code, end.Code, 500), "")
+		}
+		c.leg.HangupFor(end.cause())
+		if c.media != nil {
+			c.media.Close()
+			c.legEnded("caller", c.agent, c.media)
+		}
+		c.own.End()
 	}
 	c.beside.Wait()
 }
+
+// answered says whether the caller has our 200.
+func (c *inbound) answered() bool { return isClosed(c.leg.Answered()) }
 
 // legEnded tells how well a leg's sound has travelled, if there was any.
 func (c *inbound) legEnded(side, agent string, leg *media.Leg) {

@@ -45,6 +45,7 @@ func (t *talk) run() (step, Termination) {
 		return nil, Signalling
 	}
 	t.log.Info("talking", "agent", t.with.agent)
+	defer t.found()()
 	changed, stop := t.widening()
 	defer stop()
 	for {
@@ -58,6 +59,14 @@ func (t *talk) run() (step, Termination) {
 			t.leave()
 		case <-t.ctx.Done():
 			return nil, Drained
+		case r := <-t.asked:
+			if party := t.across(r.leg); party == nil {
+				r.refuse()
+			} else {
+				stop() // nothing of it may be touched any more
+				t.give(r, party)
+				return nil, HandedOver
+			}
 
 		case refer := <-t.with.refers():
 			if next := t.transfer(refer); next != nil {

@@ -73,6 +73,8 @@ func (c *inbound) wait(waiting *router.Waiting, announce []ivr.Prompt) (next ste
 			return nil, c.hungUp(LeftQueue)
 		case <-c.ctx.Done():
 			return nil, Drained
+		case r := <-c.asked:
+			r.refuse()
 		case <-c.leg.Infos():
 		case e := <-c.media.Events():
 			switch e := e.(type) {
@@ -105,16 +107,20 @@ func (c *inbound) refuse(w *router.Waiting, r *ring, how event.OfferResult) *rin
 // deliver. One without a leg is an agent whom we failed to ring, held until the
 // offer is given back.
 type ring struct {
-	agent string
+	agent string       // whose phone it is; "" of a telephone outside
 	offer router.Offer // of an agent rung by his place in line
-	held  *router.Held // of one rung by name, until he has answered
 	leg   *sip.Leg
 	media *media.Leg
 	limit *time.Timer
 	ended func() // tells of the leg's end, once
 
-	talk    *router.Talk // of one who has answered
-	onHold  bool         // he holds us
+	// What keeps an agent for this, beside an offer; nil: nothing.
+	talk   *router.Talk // of one who has answered in a visit
+	held   *router.Held // of one rung by name; in a visit until he has answered
+	own    *router.Own  // of one who has made the call himself
+	permit *router.Own  // of one who has called outside
+
+	onHold  bool // he holds us
 	stopped bool
 }
 
@@ -173,7 +179,7 @@ func (c *inbound) ringAgent(agent string, limit time.Duration, visit router.Visi
 		Binding:  &binding,
 		From:     c.leg.Caller(),
 		Withheld: c.leg.Withheld(),
-		Display:  fmt.Sprintf("%s %s", visit.Queue, visit.Language),
+		Display:  c.display(visit),
 		Call:     c.id,
 	}, side)
 	if err != nil {
@@ -185,6 +191,15 @@ func (c *inbound) ringAgent(agent string, limit time.Duration, visit router.Visi
 		agent: agent, leg: leg, media: side, limit: time.NewTimer(limit),
 		ended: sync.OnceFunc(func() { c.legEnded("agent", agent, side) }),
 	}, nil
+}
+
+// display is what an agent's phone shows beside the number: for whom he is rung, or
+// by which colleague.
+func (c *inbound) display(v router.Visit) string {
+	if v.Queue == "" {
+		return c.Router.Agent(c.agent).Name
+	}
+	return v.Queue + " " + v.Language
 }
 
 // errNoPhone is an agent without a phone, though the router thought him ready.
@@ -281,6 +296,8 @@ func (r *ring) stop() *ring {
 	if r.held != nil {
 		r.held.Release()
 	}
+	r.own.End()
+	r.permit.End()
 	return nil
 }
 

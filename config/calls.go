@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -46,6 +47,13 @@ const EmergencyPrompt = "emergency"
 // emergencyNumbers are known as such without being configured: what the agent hears
 // then is the refusal.
 var emergencyNumbers = []string{"000", "110", "112", "113", "115", "118", "119", "911", "999"}
+
+// Best gives skills or languages by their levels, the highest first.
+func Best(levels map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(levels), func(a, b string) int {
+		return cmp.Or(cmp.Compare(levels[b], levels[a]), cmp.Compare(a, b))
+	})
+}
 
 // EmergencyRule gives what becomes of a call to a number, and whether it is an
 // emergency number at all. Spaces and the like do not matter.

@@ -19,11 +19,17 @@ type FactsLost struct {
 	Count uint64 `json:"count"`
 }
 
-// CallStarted is a caller's INVITE.
+// CallStarted is a caller's INVITE, or an agent's who calls somebody himself.
 type CallStarted struct {
-	Number string `json:"number"` // dialled
+	Number string `json:"number"` // dialled; one that is not ours shortened
 	Caller string `json:"caller"` // shortened: never the whole number
 	Trunk  string `json:"trunk"`
+
+	// Of a call that an agent makes himself: who, and what kind of place he has
+	// dialled: agent, queue, flow (a number of ours), number (outside), emergency,
+	// nowhere.
+	Agent string `json:"agent,omitempty"`
+	To    string `json:"to,omitempty"`
 
 	CallerHash   string `json:"caller_hash,omitempty"`   // keyed hash of the number: tells who calls again
 	CallerSealed []byte `json:"caller_sealed,omitempty"` // the number, for those who hold the key

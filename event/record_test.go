@@ -22,7 +22,7 @@ var everyFact = []Fact{
 	NodeStarted{"n1", "v1.2.3"},
 	NodeStopped{"n1"},
 	FactsLost{3},
-	CallStarted{"helpline", "+49…42", "carrier", "9f3a51c0", []byte("sealed")},
+	CallStarted{"helpline", "+49…42", "carrier", "anna", "emergency", "9f3a51c0", []byte("sealed")},
 	CallAnswered{},
 	StepEntered{"main", "subject", "es"},
 	CallEnded{"caller", "hung_up", 95 * time.Second},

@@ -95,6 +95,9 @@ func (r *Router) Knows(agent string) bool {
 	return err == nil
 }
 
+// Agent gives what is configured of an agent, the zero value for one who is unknown.
+func (r *Router) Agent(id string) config.Agent { return (*r.agents.Load())[id] }
+
 // tier is an agent's; 0 for one who has left.
 func (r *Router) tier(agent string) int { return (*r.agents.Load())[agent].Tier }
 

@@ -40,7 +40,7 @@ const (
 // passes is the list of headers that rooms above may add to a request.
 func passes(name string) bool {
 	switch n := strings.ToLower(name); n {
-	case "alert-info", "call-info", "p-asserted-identity", "privacy":
+	case "alert-info", "call-info", "p-asserted-identity", "privacy", "geolocation", "geolocation-routing":
 		return true
 	default:
 		return strings.HasPrefix(n, "x-") && len(n) > 2 && len(n) <= maxName && strings.IndexFunc(n, func(r rune) bool {

@@ -11,14 +11,15 @@ import (
 
 // TrunkCall is a call to an outside number.
 type TrunkCall struct {
-	Trunk    string            // by its name
-	Number   string            // whom to call: "+49301234567", or as it is dialled in the trunk's country
-	From     string            // our number, shown to the callee; default: the trunk's username
-	Display  string            // name that goes with it
-	Withheld bool              // the callee is not to see who calls (RFC 3323); a trusted trunk still learns it
-	Call     string            // see Target
-	Headers  map[string]string // see Target
-	AskOffer bool              // see Target
+	Trunk     string            // by its name
+	Number    string            // whom to call: "+49301234567", or as it is dialled in the trunk's country
+	From      string            // our number, shown to the callee; default: the trunk's username
+	Display   string            // name that goes with it
+	Withheld  bool              // the callee is not to see who calls (RFC 3323); a trusted trunk still learns it
+	Emergency bool              // the trunk's limits do not hold
+	Call      string            // see Target
+	Headers   map[string]string // see Target
+	AskOffer  bool              // see Target
 }
 
 // DialTrunk calls an outside number. The hosts of the trunk are tried one after the
@@ -33,7 +34,9 @@ func (s *Server) DialTrunk(c TrunkCall, session Session) (*Leg, error) {
 	if c.Number == "" {
 		return nil, fmt.Errorf("dialling by trunk %q: no number", c.Trunk)
 	}
-	if !t.take(false) {
+	if c.Emergency {
+		t.keep()
+	} else if !t.take(false) {
 		s.metrics.rejected.WithLabelValues(refusedTrunk).Inc()
 		return nil, fmt.Errorf("dialling by trunk %q: %w", c.Trunk, ErrTrunkFull)
 	}

@@ -122,8 +122,9 @@ func (n *node) open(site *site) (err error) {
 	n.calls = call.New(call.Options{
 		Config: c, Prompts: site.prompts, Music: site.music,
 		Media: n.media, Router: n.router, Events: n.events, Bindings: phones, Recordings: n.archive, Log: log,
-		Dial:    func(t sip.Target, s sip.Session) (*sip.Leg, error) { return n.sip.Dial(t, s) },
-		Private: n.private, Full: n.events.Full, Estimate: n.figures.Estimate,
+		Dial:      func(t sip.Target, s sip.Session) (*sip.Leg, error) { return n.sip.Dial(t, s) },
+		DialTrunk: func(t sip.TrunkCall, s sip.Session) (*sip.Leg, error) { return n.sip.DialTrunk(t, s) },
+		Private:   n.private, Full: n.events.Full, Estimate: n.figures.Estimate,
 	})
 	if n.sip, err = sip.New(sip.Options{
 		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: credentials{n.secrets, n.roster}, Bindings: phones,
@@ -225,7 +226,7 @@ func (n *node) registry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n.figures, n.certs)
 	for _, room := range [][]prometheus.Collector{
-		n.vault.Collectors(), n.events.Collectors(), n.store.Collectors(), n.queue.Collectors(), n.media.Collectors(), n.sip.Collectors(),
+		n.vault.Collectors(), n.events.Collectors(), n.store.Collectors(), n.queue.Collectors(), n.media.Collectors(), n.sip.Collectors(), n.calls.Collectors(),
 	} {
 		r.MustRegister(room...)
 	}

@@ -1,0 +1,124 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// The hand-over of somebody who talks, from the call he is in to another: an agent
+// has talked with him and now wants him and a caller to talk with each other. The two
+// calls have a goroutine each. That of the caller's call asks, by takeOver; that of the
+// other answers where it selects on asked, in its talk, and gives away the far side as
+// a *ring: leg, media, and what keeps an agent for it. From then on the ring is the
+// asker's alone, to bridge, and to stop when it is done; the other call ends as
+// HandedOver, which hangs up the agent who asked for all this.
+//
+// What a ring that was taken over brings of the router:
+//
+//   - talk: whom the agent reached by a queue, in a visit of his own. Its Over has not
+//     been called.
+//   - held: an agent called by his id. held.Move has him held for the caller's visit,
+//     and Talk makes it his. Unless it is set to nil then, stop releases him.
+//   - own: an agent who had made the call himself (the one called has handed him over).
+//     own.Move, likewise.
+//   - permit: a telephone outside, counted for the agent until stop.
+
+// errNobody is a leg in no talk whose far side could be taken over.
+var errNobody = errors.New("nobody to take over talks there")
+
+// takeOverPatience is how long another call may take to answer. Both may ask each
+// other at the same moment, so that neither answers.
+const takeOverPatience = time.Second
+
+// request asks a call for whoever talks with a leg of it.
+type request struct {
+	leg    *sip.Leg
+	answer chan *ring // takes one; nil: nobody
+}
+
+func (r request) refuse() { r.answer <- nil }
+
+// takeOver takes whoever talks with a leg out of the call they are in, for another
+// call. errNobody if there is none, or he is no agent and not called by one: a caller
+// stays in his own call, to which others are taken over.
+func (c *Conductor) takeOver(ctx context.Context, leg *sip.Leg) (*ring, error) {
+	c.mu.Lock()
+	from := c.talks[leg]
+	c.mu.Unlock()
+	if from == nil {
+		return nil, errNobody
+	}
+	ctx, cancel := context.WithTimeout(ctx, takeOverPatience)
+	defer cancel()
+	r := request{leg, make(chan *ring, 1)}
+	select {
+	case from.asked <- r:
+	case <-from.over:
+		return nil, errNobody
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if taken := <-r.answer; taken != nil {
+		return taken, nil
+	}
+	return nil, errNobody
+}
+
+// found lets the talk be found by its legs, until what it gives is called.
+func (t *talk) found() (lost func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	legs := []*sip.Leg{t.leg, t.with.leg}
+	for _, leg := range legs {
+		t.talks[leg] = t.inbound
+	}
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		for _, leg := range legs {
+			if t.talks[leg] == t.inbound { // else it is in another by now
+				delete(t.talks, leg)
+			}
+		}
+	}
+}
+
+// across gives whoever talks with a leg of an agent's own call, as somebody who is to
+// go on in another: with the agent's leg it is the other side, with that one the agent.
+// While a wish of the other side is tried it is nobody.
+func (t *talk) across(leg *sip.Leg) *ring {
+	switch {
+	case t.agent == "" || t.wish != nil || !t.with.on():
+		return nil
+	case leg == t.leg:
+		return t.with
+	case leg == t.with.leg:
+		return &ring{
+			agent: t.agent, leg: t.leg, media: t.inbound.media, own: t.own, limit: stopped(),
+			ended: sync.OnceFunc(func() { t.legEnded("caller", t.agent, t.inbound.media) }),
+		}
+	}
+	return nil
+}
+
+// give gives one of the two away. What remains to be done is done for the other.
+func (t *talk) give(r request, party *ring) {
+	t.inbound.media.Unbridge()
+	if party == t.with {
+		t.with = nil
+	} else {
+		t.taken = true
+	}
+	r.answer <- party
+}
+
+// stopped is a limit that never comes.
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}

@@ -1,0 +1,477 @@
+package call
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/ivr"
+	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// dials has an agent call somebody from his phone.
+func (h *house) dials(agent, number string) party {
+	h.t.Helper()
+	side, err := h.ears.NewLeg(media.LegOptions{})
+	must(h.t, err)
+	h.t.Cleanup(side.Close)
+	leg, err := h.phones.Dial(sip.Target{
+		URI: "sip:" + number + "@" + h.address(), From: agent, FromHost: "127.0.0.1", Auth: &sip.Auth{User: agent, Password: "pw-" + agent},
+	}, side)
+	must(h.t, err)
+	return party{leg, side}
+}
+
+// refused waits for the end of a call that is not answered.
+func (h *house) refused(p party, code int) {
+	h.t.Helper()
+	h.await("the refusal", p.leg.Done())
+	if got := p.leg.End().Code; got != code {
+		h.t.Errorf("refused with %d, want %d", got, code)
+	}
+}
+
+// hears waits until a far end has been sent sound by another: a key arrives.
+func (h *house) hears(to, from party) {
+	h.t.Helper()
+	must(h.t, from.media.SendKeys("5"))
+	limit := time.After(5 * time.Second)
+	for {
+		select {
+		case e := <-to.media.Events():
+			if key, ok := e.(media.Key); ok && key.Key == '5' {
+				return
+			}
+		case <-limit:
+			h.t.Fatal("the two do not hear each other")
+		}
+	}
+}
+
+// outside lets agents call numbers of Germany.
+func outside(c *config.Config) {
+	c.Calls.Outside = config.Outside{
+		Trunks: []string{"carrier", "backup"}, From: "+4930123450", Allow: []string{"+49"}, Deny: []string{"+49900"}, PerHour: 3, AtOnce: 1,
+	}
+}
+
+// nobodyRung fails the test if anything rings.
+func (h *house) nobodyRung() {
+	h.t.Helper()
+	if len(h.rung) > 0 {
+		h.t.Errorf("%s is rung", (<-h.rung).Number())
+	}
+}
+
+// Two agents talk, and no caller is offered to either; then they are what they were.
+func TestAgentCallsAgent(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	h.register("ben")
+	must(t, h.router.SetState(t.Context(), "ben", router.Paused, "lunch"))
+	call := h.dials("anna", "ben")
+	ben := h.ringing()
+	h.await("ringing", call.leg.Progress())
+	h.state("ben", router.Reserved)
+	h.state("anna", router.Talking)
+	started := h.facts.await(t, "call.started").(event.CallStarted)
+	if started.Agent != "anna" || started.To != "agent" || started.Number != "ben" || started.CallerHash != "" {
+		t.Errorf("told: %+v", started)
+	}
+	must(t, ben.leg.Answer(ben.media))
+	h.await("the answer", call.leg.Answered())
+	h.state("ben", router.Talking)
+	h.hears(ben, call)
+	h.hears(call, ben)
+
+	caller := h.join()
+	h.nobodyRung()
+	call.leg.Hangup()
+	h.await("the end at ben's", ben.leg.Done())
+	h.ended(CallerHungUp)
+	h.state("ben", router.Paused)
+	offered := h.ringing() // anna is free again
+	caller.leg.Hangup()
+	h.await("the end of the offer", offered.leg.Done())
+	h.state("anna", router.Ready)
+	h.nothingLeft()
+}
+
+// How a colleague who is not reached is told to the agent's phone.
+func TestAgentNotReached(t *testing.T) {
+	for _, c := range []struct {
+		name, number string
+		code         int
+		end          Termination
+		act          func(h *house)
+	}{
+		{"busy", "ben", 486, CalleeBusy, func(h *house) { must(h.t, h.ringing().leg.Reject(486, "")) }},
+		{"declines", "ben", 603, CalleeDeclined, func(h *house) { must(h.t, h.ringing().leg.Reject(603, "")) }},
+		{"himself", "anna", 486, CalleeBusy, nil},
+		{"nobody", "carl", 404, UnknownNumber, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.register("anna")
+			h.register("ben")
+			call := h.dials("anna", c.number)
+			if c.act != nil {
+				c.act(h)
+			}
+			h.refused(call, c.code)
+			h.ended(c.end)
+			h.state("anna", router.Ready)
+			h.state("ben", router.Ready)
+			h.nothingLeft()
+		})
+	}
+	t.Run("away", func(t *testing.T) {
+		h := newHouse(t)
+		h.register("anna")
+		h.refused(h.dials("anna", "ben"), 480)
+		h.ended(CalleeAway)
+	})
+	t.Run("talks", func(t *testing.T) {
+		h := newHouse(t)
+		h.register("ben")
+		caller, _ := h.talk()
+		h.register("anna")
+		h.refused(h.dials("anna", "ben"), 486)
+		h.ended(CalleeBusy)
+		caller.leg.Hangup()
+		h.nothingLeft()
+	})
+}
+
+func TestAgentHangsUpWhileAColleagueRings(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	h.register("ben")
+	call := h.dials("anna", "ben")
+	ben := h.ringing()
+	call.leg.Hangup()
+	h.await("silence at ben's", ben.leg.Done())
+	h.ended(LeftRinging)
+	h.state("ben", router.Ready)
+	h.nothingLeft()
+}
+
+// An agent who dials a queue waits in it as its callers do, and it is a visit.
+func TestAgentConsultsAQueue(t *testing.T) {
+	h := newHouse(t, func(c *config.Config) { c.Calls.Extensions = map[string]string{"7001": "claims"} })
+	h.register("anna")
+	call := h.dials("anna", "7001")
+	h.await("the answer", call.leg.Answered())
+	if joined := h.facts.await(t, "visit.joined").(event.VisitJoined); joined.Queue != "claims" || joined.Language != "en" {
+		t.Errorf("joined %+v", joined)
+	}
+	h.nobodyRung() // least of all herself
+	h.arrives("ben")
+	ben := h.ringing()
+	must(t, ben.leg.Answer(ben.media))
+	h.visitEnded(event.Answered)
+	h.hears(ben, call)
+	ben.leg.Hangup()
+	h.ended(AgentHungUp)
+	h.state("anna", router.Ready)
+	h.nothingLeft()
+}
+
+// An agent calls outside: what the far end sees of him, and lets him hear.
+func TestAgentCallsOutside(t *testing.T) {
+	h := newHouse(t, outside)
+	h.register("anna")
+	call := h.dials("anna", "+49301234567")
+	far := h.ringing()
+	if far.leg.Number() != "+49301234567" || far.leg.Caller() != "+4930123450" {
+		t.Errorf("%s is called by %s", far.leg.Number(), far.leg.Caller())
+	}
+	if pai := far.leg.Header("P-Asserted-Identity"); !strings.Contains(pai, "+4930123450@") {
+		t.Errorf("asserted: %q", pai)
+	}
+	h.await("ringing", call.leg.Progress())
+	must(t, far.leg.AnswerEarly(far.media))
+	h.await("early media", call.leg.EarlyMedia())
+	h.hears(call, far)
+	must(t, far.leg.Answer(far.media))
+	h.await("the answer", call.leg.Answered())
+	h.hears(far, call)
+	h.state("anna", router.Talking)
+
+	h.refused(h.dials("anna", "+49307654321"), 403) // one at once
+	h.ended(OutsideAtOnce)
+	far.leg.Hangup()
+	h.ended(AgentHungUp)
+	h.state("anna", router.Ready)
+	if started := h.facts.await(t, "call.started").(event.CallStarted); started.Number != "…67" || started.To != "number" {
+		t.Errorf("told: %+v", started)
+	}
+	h.nothingLeft()
+}
+
+// What the agent's phone is told of calls outside that are not answered, and how many
+// telephones were rung for it.
+func TestOutsideNotReached(t *testing.T) {
+	for _, c := range []struct {
+		far, code int
+		rung      int
+		end       Termination
+	}{
+		{486, 486, 1, CalleeBusy},
+		{404, 404, 1, CalleeUnknown},
+		{480, 480, 1, NoAnswer},
+		{603, 603, 1, CalleeDeclined},
+		{488, 488, 1, CalleeDeclined},
+		{302, 603, 1, CalleeDeclined},
+		{503, 503, 2, TrunkFailed},
+		{500, 503, 2, TrunkFailed},
+		{407, 503, 2, TrunkFailed},
+	} {
+		t.Run(fmt.Sprint(c.far), func(t *testing.T) {
+			h := newHouse(t, outside)
+			h.silent.Store(true)
+			h.register("anna")
+			call := h.dials("anna", "+49301234567")
+			for range c.rung {
+				must(t, h.ringing().leg.Reject(c.far, ""))
+			}
+			h.refused(call, c.code)
+			h.ended(c.end)
+			h.state("anna", router.Ready)
+			h.nothingLeft()
+		})
+	}
+}
+
+// Who may call outside, and whom.
+func TestOutsidePolicy(t *testing.T) {
+	for _, c := range []struct {
+		name, number string
+		edit         func(*config.Config)
+		end          Termination
+	}{
+		{"not set up", "+49301234567", func(*config.Config) {}, OutsideOff},
+		{"another country", "+33142685300", outside, OutsideDenied},
+		{"premium rate", "+49900123456", outside, OutsideDenied},
+		{"no number", "jonas", outside, UnknownNumber},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, c.edit)
+			h.register("anna")
+			h.refused(h.dials("anna", c.number), c.end.Code)
+			h.ended(c.end)
+			h.nobodyRung()
+			audited := h.facts.await(t, "audit.entry").(event.Audited)
+			if audited.Actor != "agent:anna" || audited.Detail != c.end.Reason+" "+Shorten(c.number) {
+				t.Errorf("audited as %+v", audited)
+			}
+			if n := testutil.ToFloat64(h.calls.metrics.refused.WithLabelValues(c.end.Reason)); n != 1 {
+				t.Errorf("counted %v times", n)
+			}
+		})
+	}
+	t.Run("too often in an hour", func(t *testing.T) {
+		h := newHouse(t, outside)
+		h.register("anna")
+		for range 3 {
+			call := h.dials("anna", "+49301234567")
+			must(t, h.ringing().leg.Reject(486, ""))
+			h.refused(call, 486)
+			h.ended(CalleeBusy)
+		}
+		h.refused(h.dials("anna", "+49301234567"), 403)
+		h.ended(OutsidePerHour)
+		h.nobodyRung()
+		h.nothingLeft()
+	})
+	t.Run("Redis is away", func(t *testing.T) {
+		h := newHouse(t, outside)
+		h.register("anna")
+		must(t, h.queue.Close())
+		h.refused(h.dials("anna", "+49301234567"), 503)
+		h.ended(OutsideUnknown)
+		h.nobodyRung()
+	})
+}
+
+// Nobody but an agent who has proved to be one reaches a trunk.
+func TestNoOpenRelay(t *testing.T) {
+	h := newHouse(t, outside, func(c *config.Config) {
+		c.Calls.Emergency = map[string]config.Emergency{"112": {Action: "route", Trunks: []string{"carrier"}}}
+	})
+	h.register("anna")
+	for _, number := range []string{"+49301234567", "112"} {
+		side, err := h.ears.NewLeg(media.LegOptions{})
+		must(t, err)
+		t.Cleanup(side.Close)
+		fromTrunk := h.dial(number)
+		h.refused(fromTrunk, 404)
+		h.ended(UnknownNumber)
+		for _, auth := range []*sip.Auth{nil, {User: "anna", Password: "wrong"}, {User: "ben", Password: "pw-ben"}} {
+			leg, err := h.phones.Dial(sip.Target{URI: "sip:" + number + "@" + h.address(), From: "anna", FromHost: "127.0.0.1", Auth: auth}, side)
+			must(t, err)
+			h.await("the refusal", leg.Done())
+			if code := leg.End().Code; code != 401 && code != 403 {
+				t.Errorf("refused with %d", code)
+			}
+		}
+	}
+	h.nobodyRung()
+	h.nothingLeft()
+}
+
+// An emergency call passes every limit and says where the site is.
+func TestEmergencyIsRouted(t *testing.T) {
+	h := newHouse(t, func(c *config.Config) {
+		c.SIP.Trunks[0].MaxCalls = 1
+		c.Calls.Emergency = map[string]config.Emergency{"112": {
+			Action: "route", Trunks: []string{"carrier", "backup"}, From: "+4930123450", Location: "https://lis.example.org/site-1",
+		}}
+	})
+	h.register("anna")
+	h.full.Store(false)
+	other := h.dial("goodbye") // takes the only place of the trunk
+	h.await("the answer", other.leg.Answered())
+	h.full.Store(true)
+
+	call := h.dials("anna", "112")
+	must(t, h.ringing().leg.Reject(486, "")) // whatever the first trunk says, the next is asked
+	far := h.ringing()
+	if far.leg.Number() != "112" || far.leg.Caller() != "+4930123450" {
+		t.Errorf("%s is called by %s", far.leg.Number(), far.leg.Caller())
+	}
+	if l, r := far.leg.Header("Geolocation"), far.leg.Header("Geolocation-Routing"); l != "<https://lis.example.org/site-1>" || r != "yes" {
+		t.Errorf("Geolocation: %q, %q", l, r)
+	}
+	must(t, far.leg.Answer(far.media))
+	h.await("the answer", call.leg.Answered())
+	h.hears(far, call)
+	h.state("anna", router.Talking)
+	call.leg.Hangup()
+	h.await("the end", far.leg.Done())
+	h.state("anna", router.Ready)
+	h.counted("bugle_emergency_calls_total", 1)
+	h.counted("bugle_emergency_calls_failed_total", 0)
+	h.nothingLeft()
+}
+
+// An emergency call that is not put through is answered by a voice that says so.
+func TestEmergencyIsRefusedAloud(t *testing.T) {
+	routed := map[string]config.Emergency{"911": {Action: "route", Trunks: []string{"carrier", "backup"}, Prompt: "emergency"}}
+	for _, c := range []struct {
+		name  string
+		rules map[string]config.Emergency
+		fails int
+		end   Termination
+		cause int
+	}{
+		{"nothing configured", nil, 0, EmergencyRefused, 21},
+		{"every trunk fails", routed, 2, EmergencyFailed, 38},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, func(conf *config.Config) { conf.Calls.Emergency = c.rules })
+			h.calls.Prompts[ivr.Prompt{Language: "en", Name: "emergency"}] = media.Tone(700, time.Second)
+			h.register("anna")
+			must(t, h.queue.Close()) // nothing waits for Redis
+			call := h.dials("anna", "911")
+			for range c.fails {
+				must(t, h.ringing().leg.Reject(503, ""))
+			}
+			h.await("the answer", call.leg.Answered())
+			began := time.Now()
+			h.await("the end", call.leg.Done())
+			if spoken := time.Since(began); spoken < 2*time.Second {
+				t.Errorf("ended after %v", spoken)
+			}
+			if s := call.media.Stats(); s.PacketsIn < 100 {
+				t.Errorf("heard %d packets", s.PacketsIn)
+			}
+			if got := call.leg.End().Cause; got.Protocol != "Q.850" || got.Code != c.cause {
+				t.Errorf("ended for %+v", got)
+			}
+			h.ended(c.end)
+			if audited := h.facts.await(t, "audit.entry").(event.Audited); !strings.HasPrefix(audited.Action, "emergency.") {
+				t.Errorf("audited as %+v", audited)
+			}
+			h.counted("bugle_emergency_calls_total", 1)
+			h.counted("bugle_emergency_calls_failed_total", 1)
+			h.nobodyRung()
+		})
+	}
+}
+
+// counted checks the sum of a metric of this room.
+func (h *house) counted(name string, want float64) {
+	h.t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(h.calls.Collectors()...)
+	families, err := registry.Gather()
+	must(h.t, err)
+	sum := 0.
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	if sum != want {
+		h.t.Errorf("%s is %v, want %v", name, sum, want)
+	}
+}
+
+// Whoever an agent has called can be taken over by another call; the agent's own
+// ends, and he is free.
+func TestTakeOver(t *testing.T) {
+	h := newHouse(t, outside)
+	h.register("anna")
+	h.register("ben")
+	for _, number := range []string{"ben", "+49301234567"} {
+		var own *sip.Leg
+		call := h.dials("anna", number)
+		far := h.ringing()
+		must(t, far.leg.Answer(far.media))
+		h.await("the answer", call.leg.Answered())
+		h.poll("they talk", func() bool { h.calls.mu.Lock(); defer h.calls.mu.Unlock(); return len(h.calls.talks) == 2 })
+		h.calls.mu.Lock()
+		for leg := range h.calls.talks {
+			if leg.Agent() == "anna" {
+				own = leg
+			}
+		}
+		h.calls.mu.Unlock()
+
+		taken, err := h.calls.takeOver(t.Context(), own)
+		must(t, err)
+		h.await("the end of anna's call", call.leg.Done())
+		h.ended(HandedOver)
+		h.state("anna", router.Ready)
+		if _, err := h.calls.takeOver(t.Context(), own); err == nil {
+			t.Error("taken over twice")
+		}
+		select {
+		case <-far.leg.Done():
+			t.Fatal("whom she called was hung up")
+		case <-time.After(50 * time.Millisecond):
+		}
+		if number == "ben" {
+			h.state("ben", router.Talking)
+		}
+		taken.stop()
+		h.await("his end", far.leg.Done())
+		h.state("ben", router.Ready)
+		h.nothingLeft()
+	}
+	if kinds := h.facts.kinds(); slices.Contains(kinds, "visit.joined") {
+		t.Error("an own call was counted as a visit")
+	}
+}
