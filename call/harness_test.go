@@ -337,10 +337,10 @@ func (b *bindings) Get(_ context.Context, user string) (all []sip.Binding, err e
 	return all, nil
 }
 
-func (b *bindings) Remove(_ context.Context, user, contact string) error {
+func (b *bindings) Remove(_ context.Context, gone sip.Binding) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.kept, user+" "+contact)
+	delete(b.kept, gone.User+" "+gone.Contact)
 	return nil
 }
 
