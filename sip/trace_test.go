@@ -138,6 +138,39 @@ func TestTraceWithoutALeg(t *testing.T) {
 	}
 }
 
+// A proof is shown as one, and nothing of it that would help to guess the password.
+func TestTraceOfAProof(t *testing.T) {
+	node := start(t, Options{Config: openConfig("udp"), Credentials: passwords{"127.0.0.1", map[string]string{"anna": "secret"}},
+		Handler: newDesk(func(l *Leg) { _ = l.Reject(404, "") })})
+	phone := start(t, Options{Config: openConfig("udp")})
+	out, err := phone.Dial(Target{URI: node.uri("+4930123456", "udp"), From: "anna", FromHost: "127.0.0.1", Auth: &Auth{"anna", "secret"}}, &media{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEnd(t, out, 404, ByRemote)
+	tr := wantStory(t, node, out.SIPCallID(), "in INVITE", "out 401 INVITE", "in ACK", "in INVITE", "out 404 INVITE", "in ACK")
+	if tr.Dialogs[0].With != "agent anna" || len(tr.Calls) != 1 {
+		t.Errorf("%+v", tr)
+	}
+	kept, _ := node.edge.trace.get(out.SIPCallID())
+	proof, err := parseDigest(field(string(kept.messages[3].raw), "Authorization"))
+	if err != nil || len(proof["response"]) != 32 {
+		t.Fatal(err, proof)
+	}
+	var b strings.Builder
+	if err := tr.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{proof["response"], proof["nonce"], proof["cnonce"], "30123456"} {
+		if strings.Contains(b.String(), secret) {
+			t.Errorf("%s is shown", secret)
+		}
+	}
+	if !strings.Contains(b.String(), `Digest username="…"`) || !strings.Contains(b.String(), "response=…") {
+		t.Errorf("that there was a proof is not shown:\n%s", b.String())
+	}
+}
+
 func TestNoTrace(t *testing.T) {
 	s := newServer(Options{})
 	s.edge.trace.saw("udp", false, netip.AddrPort{}, []byte("OPTIONS x SIP/2.0\r\nCall-ID: a\r\n\r\n"))

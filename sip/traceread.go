@@ -50,6 +50,14 @@ func (s *Server) Trace(id string, ours func(user string) bool) (*Trace, bool) {
 	return c.masked(newMasker(ours)), true
 }
 
+// Call gives Bugle's id of the call, "" if no leg came of the messages.
+func (t *Trace) Call() string {
+	if len(t.Calls) == 0 {
+		return ""
+	}
+	return t.Calls[0]
+}
+
 // masked makes of what is kept what may be read.
 func (c traced) masked(m *masker) *Trace {
 	t := &Trace{Calls: append([]string{}, c.ids...), Left: c.left, Messages: make([]TraceMessage, len(c.messages))}

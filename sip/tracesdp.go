@@ -10,7 +10,7 @@ import (
 var shownAttributes = func() map[string]bool {
 	shown := make(map[string]bool)
 	for name := range strings.FieldsSeq(`rtpmap fmtp ptime maxptime sendrecv sendonly recvonly inactive rtcp rtcp-mux rtcp-fb rtcp-rsize
-		setup connection group mid ice-lite candidate end-of-candidates fingerprint silencesupp`) {
+		setup connection group mid ice-lite candidate end-of-candidates fingerprint silencesupp tool minptime`) {
 		shown[name] = true
 	}
 	return shown

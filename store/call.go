@@ -137,6 +137,19 @@ func readPageMark(mark string) (started int64, id string, err error) {
 // ErrUnknownCall is an id that no call has.
 var ErrUnknownCall = errors.New("no such call")
 
+// NodeOf gives the node that has or had a call. ErrUnknownCall.
+func (s *Store) NodeOf(ctx context.Context, call string) (string, error) {
+	found, err := collect(rows(ctx, s.read, "look for a call's node", `SELECT node FROM calls WHERE id = $1`, []any{text(call)},
+		func(row scanner) (node string, err error) { err = row.Scan(&node); return node, err }))
+	if err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		return "", fmt.Errorf("store: %w", ErrUnknownCall)
+	}
+	return found[0], nil
+}
+
 // Caller gives the whole number of a call's caller, and notes in the audit
 // that it was looked at. Empty if the number was withheld, purged or erased.
 // ErrUnknownCall.

@@ -127,6 +127,12 @@ func TestHistoryOfACall(t *testing.T) {
 		if last := all[len(all)-1]; last.Action != "caller.read" || last.Object != "call c1" || last.Actor != "tess" || last.From != "192.0.2.7" {
 			t.Errorf("audited %+v", last)
 		}
+		if node, err := s.NodeOf(ctx, "c1"); err != nil || node != "n1" {
+			t.Errorf("the call was on %q, %v", node, err)
+		}
+		if _, err := s.NodeOf(ctx, "c2\x00"); !errors.Is(err, ErrUnknownCall) {
+			t.Errorf("got %v", err)
+		}
 		if _, err := s.Caller(ctx, tester, "c2"); !errors.Is(err, ErrUnknownCall) {
 			t.Errorf("got %v", err)
 		}

@@ -19,6 +19,7 @@
 //	POST /api/v1/followups/{id}/settle  {"result": "done"}, "failed" or "dropped"
 //	GET  /api/v1/calls               search: ?from&to&caller_hash&number&agent&queue&result&termination&limit&after
 //	POST /api/v1/calls/search        {"caller": "+1…"}: search by a caller's number; the other conditions as above
+//	GET  /api/v1/calls/{id}/trace    its SIP messages, masked: ?format=text; {id} may be a SIP Call-ID
 //
 // Start with this file; guard.go says who may use the API.
 package web
@@ -47,6 +48,8 @@ type Options struct {
 	Checks  []Check
 	Agents  Agents
 	Figures Figures
+	Traces  Traces
+	Node    string // this node's name
 
 	// Nil where there is no database.
 	Reports   Reports
@@ -168,6 +171,7 @@ func (s *Server) routes(o Options) http.Handler {
 	agents := &agentAPI{agents: o.Agents, staff: o.Staff, audit: audit, log: s.log}
 	owed := &followUpAPI{o.FollowUps, s.log}
 	calls := &callAPI{calls: o.Calls, hash: o.Hash, numbers: o.Numbers, audit: audit, zone: o.zone(), log: s.log}
+	traces := &traceAPI{traces: o.Traces, node: o.Node, audit: audit, log: s.log}
 	const agent, supervisor, quality = store.RoleAgent, store.RoleSupervisor, store.RoleQuality
 
 	mux := http.NewServeMux()
@@ -184,6 +188,7 @@ func (s *Server) routes(o Options) http.Handler {
 	route("/api/v1/report", methods{"GET": g.protect(newReportAPI(o, s.log).show, supervisor, quality)})
 	route("/api/v1/calls", methods{"GET": g.protect(calls.search, supervisor, quality)})
 	route("/api/v1/calls/search", methods{"POST": g.protect(calls.searchCaller, supervisor, quality)})
+	route("/api/v1/calls/{id}/trace", methods{"GET": g.protect(traces.show, supervisor)})
 	route("/api/v1/followups", methods{"GET": g.protect(owed.list, supervisor)})
 	route("/api/v1/followups/{id}/claim", methods{"POST": g.protect(owed.claim, supervisor)})
 	route("/api/v1/followups/{id}/settle", methods{"POST": g.protect(owed.settle, supervisor)})

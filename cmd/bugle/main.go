@@ -52,6 +52,7 @@ func commands() []command {
 		{"audit", "[-c bugle.yaml] verify", "say whether the audit is as it was written", audit},
 		{"vault", "[-c bugle.yaml] init|rotate|check", "make, rotate or check the keyset", keyset},
 		{"report", "[-c bugle.yaml] [-from DAY] [flags]", "print figures by interval, as a table, CSV or JSON", reportOn},
+		{"trace", "[-c bugle.yaml] CALL-ID", "show the SIP messages of a call of the running node, masked", trace},
 		{"version", "", "print the version", printVersion},
 	}
 }

@@ -155,6 +155,7 @@ func (n *node) open(site *site) (err error) {
 	if n.web, err = web.New(web.Options{
 		TLS: secure, Mounts: mounts,
 		Config: c.HTTP, Metrics: metrics, Checks: n.checks(), Agents: agents{n.router}, Figures: n.figures,
+		Traces: traces{n.store, n.sip, n.ours(c)}, Node: c.Node,
 		Reports: reporter,
 		Calls:   n.store, Staff: rosterAPI{n.store, store.VocabularyOf(c), n.roster}, FollowUps: owed{n.store, n.events}, Users: n.store,
 		Audit: auditor{n.events}, Hash: n.vault.Hash, Numbers: slices.Sorted(maps.Keys(c.Numbers)), Zone: c.Zone(), Log: log,

@@ -108,8 +108,9 @@ func TestEncryptedCall(t *testing.T) {
 	bugle := peer.StartBugle(t, config, "anna")
 	anna := peer.StartBaresip(t, peer.Phone{User: "anna", Password: "pw-anna", Server: bugle.SIP, Tone: 440, Codec: "PCMU,PCMA", Encrypted: true})
 	bugle.SetState(t, "anna", "ready")
+	const number = "4930123456"
 	caller := peer.StartBaresip(t, peer.Phone{
-		User: "caller", Server: bugle.SIP, Tone: 800, Codec: "PCMA", NoRegister: true, Domain: "caller.invalid", Encrypted: true,
+		User: number, Server: bugle.SIP, Tone: 800, Codec: "PCMA", NoRegister: true, Domain: "caller.invalid", Encrypted: true,
 	})
 	caller.Do(t, "dial", "sip:helpline@"+bugle.SIP)
 	caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 10*time.Second)
@@ -139,6 +140,7 @@ func TestEncryptedCall(t *testing.T) {
 			t.Errorf("the %s's leg, by its own reports: %+v", side, leg)
 		}
 	}
+	wantTrace(t, bugle, callOf(t, out), number)
 	figures := bugle.Metrics(t)
 	if got := peer.Sum(figures, "bugle_media_mos_count"); got != 4 {
 		t.Errorf("%v directions were judged, want 4", got)
@@ -187,6 +189,54 @@ func TestWidebandCall(t *testing.T) {
 		}
 	}
 	nothingLeft(t, bugle)
+}
+
+// callOf gives the id of the call that `bugle events` tells of.
+func callOf(t *testing.T, events string) string {
+	t.Helper()
+	for line := range strings.Lines(events) {
+		var e struct{ Kind, Call string }
+		if json.Unmarshal([]byte(line), &e) == nil && e.Kind == "call.started" {
+			return e.Call
+		}
+	}
+	t.Fatalf("no call in\n%s", events)
+	return ""
+}
+
+// wantTrace holds that `bugle trace` shows both legs of a talk that the caller ended,
+// from INVITE to BYE, in order, and neither his number, nor a key, nor a proof.
+func wantTrace(t *testing.T, bugle *peer.Bugle, call, number string) {
+	t.Helper()
+	trace, code := peer.Run(t, "", "trace", call, "-c", filepath.Join(bugle.Dir, "bugle.yaml"), "-at", bugle.HTTP)
+	if code != 0 {
+		t.Errorf("bugle trace: exit %d", code)
+	}
+	rest := trace
+	for _, rung := range []string{
+		"call " + call, "caller", "bugle", "agent anna",
+		"|---INVITE---", "|<--200 OK (INVITE)---", "|---ACK---", // the caller's leg
+		"|                                 |---INVITE---", "|                                 |<--200 Answering (INVITE)---", "|                                 |---ACK---",
+		"|---BYE---", "200 OK (BYE)", "200 OK (BYE)",
+	} {
+		_, after, ok := strings.Cut(rest, rung)
+		if !ok {
+			t.Errorf("%q is missing, or out of order, in\n%s", rung, trace)
+			break
+		}
+		rest = after
+	}
+	for _, line := range []string{"INVITE sip:helpline@", "sip:…56@caller.invalid", "inline:…"} {
+		if !strings.Contains(trace, line) {
+			t.Errorf("no %q in the trace", line)
+		}
+	}
+	if strings.Contains(trace, number[2:]) || strings.Contains(strings.ReplaceAll(trace, "inline:…", ""), "inline:") || strings.Contains(trace, "response=\"") {
+		t.Errorf("the trace tells what it should not:\n%s", trace)
+	}
+	if out, code := peer.Run(t, "", "trace", "nobody", "-c", filepath.Join(bugle.Dir, "bugle.yaml"), "-at", bugle.HTTP); code != 1 || !strings.Contains(out, "no trace of that call here") {
+		t.Errorf("exit %d: %s", code, out)
+	}
 }
 
 // legEnded gives the fact of one side's end from what `bugle events` says.
