@@ -57,15 +57,7 @@ func joined(parts ...[]string) []string {
 // TestSippCaller has sipp call us.
 func TestSippCaller(t *testing.T) {
 	opening := []step{request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1)}
-	for _, c := range []struct {
-		name  string
-		steps []step
-		act   func(t *testing.T, l *Leg) error // in place of answering, if early, else after it
-		early bool
-		tune  func(*Options)
-		code  int
-		by    By
-	}{
+	callUs(t, []callerCase{
 		{name: "we-change", code: 200, by: ByRemote, steps: append(opening,
 			hears("INVITE"), says("200 OK", withBody...), hears("ACK"), pauses(100*time.Millisecond), request("BYE", 2), gets(200)),
 			act: func(t *testing.T, l *Leg) error { return l.Hold(t.Context()) }},
@@ -149,7 +141,24 @@ func TestSippCaller(t *testing.T) {
 			requiring("tdialog"), gets(420), ackFailed(1)}},
 		{name: "update", code: 200, by: ByRemote, steps: append(opening,
 			request("UPDATE", 2), gets(200), request("OPTIONS", 2), gets(500), request("BYE", 3), gets(200))},
-	} {
+	})
+}
+
+// callerCase is a call of sipp's.
+type callerCase struct {
+	name  string
+	steps []step
+	act   func(t *testing.T, l *Leg) error // in place of answering, if early, else after it
+	early bool
+	tune  func(*Options)
+	code  int
+	by    By
+}
+
+// callUs has sipp place each call, over each network.
+func callUs(t *testing.T, cases []callerCase) {
+	t.Helper()
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			eachNetwork(t, func(t *testing.T, network string) {
@@ -218,15 +227,7 @@ func ackFailed(seq int) step {
 // TestSippCallee has us call sipp.
 func TestSippCallee(t *testing.T) {
 	up := []step{hears("INVITE"), saysFirst("180 Ringing", noBody...), saysFirst("200 OK", withBody...), hearsAck()}
-	for _, c := range []struct {
-		name   string
-		target Target
-		steps  []step
-		act    func(*testing.T, *Leg) error
-		tune   func(*Options)
-		code   int
-		by     By
-	}{
+	callSipp(t, []calleeCase{
 		{name: "early-media", code: 200, by: ByLocal, steps: []step{
 			hears("INVITE"), saysFirst("183 Session Progress", withBody...), pauses(50 * time.Millisecond), saysFirst("200 OK", noBody...), hears("ACK"), hears("BYE"), closes()},
 			act: func(t *testing.T, l *Leg) error {
@@ -290,10 +291,31 @@ func TestSippCallee(t *testing.T) {
 				}
 				return r.Notify(486)
 			}},
-	} {
+	})
+}
+
+// calleeCase is a call of ours to sipp.
+type calleeCase struct {
+	name   string
+	over   string // the one network; else both
+	target Target
+	steps  []step
+	act    func(*testing.T, *Leg) error
+	tune   func(*Options)
+	code   int
+	by     By
+}
+
+// callSipp places each call, over each network.
+func callSipp(t *testing.T, cases []calleeCase) {
+	t.Helper()
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			eachNetwork(t, func(t *testing.T, network string) {
+				if c.over != "" && network != c.over {
+					return
+				}
 				o := Options{Config: openConfig("udp"), T1: sippT1}
 				if c.tune != nil {
 					c.tune(&o)
