@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/ivr"
@@ -77,6 +80,7 @@ func newSite(c *config.Config, prompts fs.FS, report io.Writer) (*site, error) {
 				"sip", "trunks", strconv.Itoa(i), "country"))
 		}
 	}
+	problems = append(problems, checkEmergency(c, set)...)
 	problems.Sort()
 	for _, p := range problems {
 		fmt.Fprintln(report, p)
@@ -92,6 +96,39 @@ func newSite(c *config.Config, prompts fs.FS, report io.Writer) (*site, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// checkEmergency warns of agents who would call for help in vain, or not be told so
+// in words.
+func checkEmergency(c *config.Config, prompts *ivr.Prompts) (odd config.Problems) {
+	warn := func(what, remedy string, path ...string) {
+		p := c.Problem(what, remedy, path...)
+		p.Warning = true
+		odd = append(odd, p)
+	}
+	spoken := map[string][]string{config.EmergencyPrompt: {"calls"}}
+	if len(c.Calls.Emergency) == 0 {
+		warn("calls.emergency is missing: an agent who dials 112 or 911 is told that no help can be called from his phone",
+			`say what is to happen: calls: {emergency: {"112": {action: route, trunks: [NAME], from: "+4930123450"}, "911": {action: refuse}}}`, "calls", "emergency")
+	} else {
+		spoken = map[string][]string{}
+		for number, rule := range c.Calls.Emergency {
+			spoken[rule.Prompt] = []string{"calls", "emergency", number}
+		}
+	}
+	for _, prompt := range slices.Sorted(maps.Keys(spoken)) {
+		var missing []string
+		for _, language := range c.Languages {
+			if !prompts.Has(ivr.Prompt{Language: language, Name: prompt}) {
+				missing = append(missing, language)
+			}
+		}
+		if len(missing) > 0 {
+			warn(fmt.Sprintf("there is no recording of prompt %q in %s: an agent whose emergency call is not put through hears tones alone", prompt, strings.Join(missing, ", ")),
+				fmt.Sprintf("add %s.wav to their folders", prompt), spoken[prompt]...)
+		}
+	}
+	return odd
 }
 
 // loadMusic reads the file that a site names, or the music among its prompts.

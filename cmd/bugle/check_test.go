@@ -34,14 +34,14 @@ media: {ports: 20000-20003}
 		t.Fatalf("%v\n%s", err, &report)
 	}
 	at := 0
-	for _, want := range []string{"there are no agents", "nearly anyone could call", `flow "g" has no number`, "room for 2 legs"} {
+	for _, want := range []string{"there are no agents", "calls.emergency is missing", "nearly anyone could call", `flow "g" has no number`, "room for 2 legs"} {
 		i := strings.Index(report.String()[at:], want)
 		if i < 0 {
 			t.Fatalf("%q is not said, or not in its place:\n%s", want, &report)
 		}
 		at += i
 	}
-	if n := strings.Count(report.String(), "\n"); n != 4 || !strings.HasSuffix(out.String(), "well\n") {
+	if n := strings.Count(report.String(), "\n"); n != 5 || !strings.HasSuffix(out.String(), "well\n") {
 		t.Errorf("%d lines and %q:\n%s", n, &out, &report)
 	}
 }
