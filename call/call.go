@@ -45,11 +45,15 @@ type Options struct {
 
 	// Dial rings a phone; it is sip.Server's Dial.
 	Dial func(sip.Target, sip.Session) (*sip.Leg, error)
+	// Find gives the leg that a Replaces names, nil if none; it is sip.Server's Find.
+	Find func(sip.Replaces) *sip.Leg
 	// DialTrunk calls a number outside; it is sip.Server's DialTrunk.
 	DialTrunk func(sip.TrunkCall, sip.Session) (*sip.Leg, error)
 	// Private gives the forms in which a caller's number may be kept: a keyed
 	// hash and the number sealed; both empty for a number withheld.
 	Private func(call, number string) (hash string, sealed []byte)
+	// Sealed gives the form in which the outside number of a transfer may be kept.
+	Sealed func(transfer, number string) []byte
 	// Full says that what happens can no longer be written down: no new calls.
 	Full func() bool
 	// Estimate gives how long a caller who joins a queue now will wait; 0 if nothing

@@ -19,17 +19,23 @@ func (c *inbound) emergency() (*ring, Termination) {
 	if len(c.to.Trunks) == 0 {
 		return nil, c.noHelp(EmergencyRefused)
 	}
-	call := sip.TrunkCall{
-		Number: cmp.Or(rule.Number, c.to.Number), From: rule.From, Call: c.id, Emergency: true,
-	}
-	if rule.Location != "" { // RFC 6442 section 4
-		call.Headers = map[string]string{"Geolocation": "<" + rule.Location + ">", "Geolocation-Routing": "yes"}
-	}
-	other, end := c.byTrunk(call, c.to.Trunks)
+	other, end := c.byTrunk(c.emergencyCall(c.to), c.to.Trunks)
 	if other == nil && end.Class == Unreached { // else he has hung up, or we have no way to let him hear anything
 		end = c.noHelp(EmergencyFailed)
 	}
 	return other, end
+}
+
+// emergencyCall is a call for help, as the site's rule wants it.
+func (c *inbound) emergencyCall(to Destination) sip.TrunkCall {
+	rule := to.Emergency
+	call := sip.TrunkCall{
+		Number: cmp.Or(rule.Number, to.Number), From: rule.From, Call: c.id, Emergency: true,
+	}
+	if rule.Location != "" { // RFC 6442 section 4
+		call.Headers = map[string]string{"Geolocation": "<" + rule.Location + ">", "Geolocation-Routing": "yes"}
+	}
+	return call
 }
 
 // noHelp tells the agent that his call is not put through.

@@ -12,7 +12,8 @@ import (
 // The hand-over of somebody who talks, from the call he is in to another: an agent
 // has talked with him and now wants him and a caller to talk with each other. The two
 // calls have a goroutine each. That of the caller's call asks, by takeOver; that of the
-// other answers where it selects on asked, in its talk, and gives away the far side as
+// other answers where it selects on asked: in its talk, or while the far side is rung or
+// waited for in a queue. It gives away the far side as
 // a *ring: leg, media, and what keeps an agent for it. From then on the ring is the
 // asker's alone, to bridge, and to stop when it is done; the other call ends as
 // HandedOver, which hangs up the agent who asked for all this.
@@ -26,6 +27,10 @@ import (
 //   - own: an agent who had made the call himself (the one called has handed him over).
 //     own.Move, likewise.
 //   - permit: a telephone outside, counted for the agent until stop.
+//
+// One who has not answered yet is still rung, with his limit. A place in a queue is a ring
+// of nobody, with line: it is gone, and another is to be taken that counts from the
+// same moment.
 
 // errNobody is a leg in no talk whose far side could be taken over.
 var errNobody = errors.New("nobody to take over talks there")
@@ -68,20 +73,19 @@ func (c *Conductor) takeOver(ctx context.Context, leg *sip.Leg) (*ring, error) {
 	return nil, errNobody
 }
 
-// found lets the talk be found by its legs, until what it gives is called.
-func (t *talk) found() (lost func()) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	legs := []*sip.Leg{t.leg, t.with.leg}
+// found lets the call be found by some of its legs, until what it gives is called.
+func (c *inbound) found(legs ...*sip.Leg) (lost func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, leg := range legs {
-		t.talks[leg] = t.inbound
+		c.talks[leg] = c
 	}
 	return func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		for _, leg := range legs {
-			if t.talks[leg] == t.inbound { // else it is in another by now
-				delete(t.talks, leg)
+			if c.talks[leg] == c { // else it is in another by now
+				delete(c.talks, leg)
 			}
 		}
 	}

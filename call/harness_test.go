@@ -114,6 +114,8 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 			h.toAgent.Store(leg)
 			return leg, err
 		},
+		Find:      func(r sip.Replaces) *sip.Leg { return h.sip.Find(r) },
+		Sealed:    func(transfer, number string) []byte { return []byte(transfer + " " + number) },
 		DialTrunk: func(c sip.TrunkCall, s sip.Session) (*sip.Leg, error) { return h.sip.DialTrunk(c, s) },
 		Bindings:  phones,
 		Private:   func(_, number string) (string, []byte) { return "hash of " + number, nil },

@@ -51,6 +51,7 @@ func (c *Conductor) inbound(leg *sip.Leg) {
 	}
 	if call.agent != "" {
 		call.to = c.Resolve(leg.Number())
+		defer call.found(leg)()
 	}
 	began := time.Now()
 	c.Events.Emit(call.id, call.start())

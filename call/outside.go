@@ -96,7 +96,7 @@ func (c *inbound) ringOutside(call sip.TrunkCall) (*ring, error) {
 	}
 	c.log.Info("calling outside", "trunk", call.Trunk)
 	return &ring{
-		leg: leg, media: side, limit: time.NewTimer(outsideRing),
+		number: call.Number, leg: leg, media: side, limit: time.NewTimer(outsideRing),
 		ended: sync.OnceFunc(func() { c.legEnded("outside", "", side) }),
 	}, nil
 }

@@ -155,7 +155,9 @@ func (c *inbound) reach(other *ring) (end Termination) {
 		case <-c.ctx.Done():
 			return Drained
 		case r := <-c.asked:
-			r.refuse()
+			r.answer <- other
+			other = nil
+			return HandedOver
 		case info := <-c.leg.Infos():
 			press(c.media, info)
 		case <-c.media.Events(): // a phone that is not answered need send no sound

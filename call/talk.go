@@ -45,7 +45,7 @@ func (t *talk) run() (step, Termination) {
 		return nil, Signalling
 	}
 	t.log.Info("talking", "agent", t.with.agent)
-	defer t.found()()
+	defer t.found(t.leg, t.with.leg)()
 	changed, stop := t.widening()
 	defer stop()
 	for {
@@ -77,7 +77,7 @@ func (t *talk) run() (step, Termination) {
 				return next, Termination{}
 			}
 		case <-t.wish.refused():
-			if next, end := t.failed(t.wish.rung.outcome()); next != nil || end != (Termination{}) {
+			if next, end := t.refused(); next != nil || end != (Termination{}) {
 				return next, end
 			}
 		case <-t.wish.late():

@@ -19,6 +19,9 @@ type wish struct {
 	how   event.TransferKind
 	to    Destination
 	rung  *ring // who is rung for the caller
+
+	permit *router.Own // of one outside
+	trunks []string    // that are left to call him by
 }
 
 // result is how a wish ended: the word for the record, and the status that the
@@ -44,6 +47,9 @@ var (
 func (t *talk) transfer(refer *sip.Refer) step {
 	t.handed++
 	w := &wish{id: fmt.Sprintf("t%d", t.handed), refer: refer, asked: time.Now(), how: event.Blind}
+	if refer.Replaces != nil {
+		return t.attended(w)
+	}
 	w.to = t.Resolve(refer.User)
 	t.log.Info("transfer", "agent", t.with.agent, "to", w.to.Kind.String())
 	switch w.to.Kind {
@@ -55,7 +61,10 @@ func (t *talk) transfer(refer *sip.Refer) step {
 		return t.flow(t.Config.Numbers[w.to.Number])
 	case ToAgent:
 		t.toAgent(w)
+	case ToOutside, ToEmergency:
+		t.toOutside(w)
 	default:
+		t.deny(t.with.agent, t.id, w.to.shown(refer.User), w.to.Refused)
 		t.refuse(w, result{refused.word, w.to.Refused.Code})
 	}
 	return nil
@@ -106,6 +115,58 @@ func (t *talk) toAgent(w *wish) {
 	t.await(w, rung)
 }
 
+// toOutside calls a telephone outside, if the site's policy lets the agent.
+func (t *talk) toOutside(w *wish) {
+	if w.to.Kind == ToOutside {
+		permit, end := t.permit(t.with.agent, t.id)
+		if end != (Termination{}) {
+			t.deny(t.with.agent, t.id, w.to.shown(""), end)
+			t.refuse(w, result{refused.word, end.Code})
+			return
+		}
+		w.permit = permit
+	}
+	w.trunks = w.to.Trunks
+	rung := t.byNext(w)
+	if rung == nil {
+		t.refuse(w, broken)
+		return
+	}
+	t.accept(w)
+	t.await(w, rung)
+}
+
+// byNext calls outside by the next trunk that can be called; nil if none is left.
+func (t *talk) byNext(w *wish) *ring {
+	call := t.outsideCall(w.to)
+	if w.to.Kind == ToEmergency {
+		call = t.emergencyCall(w.to)
+	}
+	for len(w.trunks) > 0 {
+		call.Trunk, w.trunks = w.trunks[0], w.trunks[1:]
+		rung, err := t.ringOutside(call)
+		if err == nil {
+			return rung
+		}
+		t.log.Warn("a trunk does not take a transfer", "trunk", call.Trunk, "error", err)
+	}
+	return nil
+}
+
+// refused takes that whom a transfer rings has refused: the next trunk may do better
+// if this one has not even rung him.
+func (t *talk) refused() (step, Termination) {
+	w := t.wish
+	if end, _ := unreached(w.rung.leg.End()); end == TrunkFailed && !isClosed(w.rung.leg.Progress()) {
+		w.rung.stop()
+		if w.rung = t.byNext(w); w.rung != nil {
+			return nil, Termination{}
+		}
+		return t.failed(broken)
+	}
+	return t.failed(w.rung.outcome())
+}
+
 // await lets the caller hear music while somebody is rung for him.
 func (t *talk) await(w *wish, rung *ring) {
 	w.rung, t.wish = rung, w
@@ -121,9 +182,14 @@ func (t *talk) accept(w *wish) {
 	}
 }
 
-// refuse ends a wish that is not tried.
+// refuse ends a wish that is not tried. What the site forbids is refused at once.
+// Any other status, as an answer, could end the agent's dialog and with it the talk
+// (RFC 5057): it is news.
 func (t *talk) refuse(w *wish, r result) {
-	if err := w.refer.Reject(r.code); err != nil {
+	if r.code != 403 && r.code != 603 {
+		t.accept(w)
+		_ = w.refer.Notify(r.code)
+	} else if err := w.refer.Reject(r.code); err != nil {
 		t.log.Debug("refusing a transfer", "error", err)
 	}
 	t.tell(w, r)
@@ -141,11 +207,13 @@ func (t *talk) reached() step {
 			w.rung.leg.Hangup() // which is told as a refusal
 			return nil
 		}
-		w.rung.talk, w.rung.held = w.rung.held.Talk(), nil
 	}
 	rung := w.rung
+	if w.permit != nil {
+		rung.permit = w.permit
+	}
 	w.rung, t.wish = nil, nil
-	t.done(w, rung.talk)
+	t.done(w, rung.begin())
 	return t.talkWith(rung)
 }
 
@@ -238,6 +306,9 @@ func (t *talk) tell(w *wish, r result) {
 		Transfer: t.id + "-" + w.id, Visit: t.with.talk.Visit().ID, Agent: t.with.agent, How: w.how,
 		To: w.to.Kind.String(), Result: r.word, Took: time.Since(w.asked),
 	}
+	if r != handedOn {
+		w.permit.End()
+	}
 	switch w.to.Kind {
 	case ToAgent:
 		fact.Target = w.to.Agent
@@ -245,6 +316,8 @@ func (t *talk) tell(w *wish, r result) {
 		fact.Target = w.to.Queue
 	case ToNumber:
 		fact.Target = w.to.Number
+	case ToOutside, ToEmergency:
+		fact.Sealed = t.Sealed(fact.Transfer, w.to.Number)
 	}
 	t.Events.Emit(t.id, fact)
 }

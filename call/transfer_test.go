@@ -358,6 +358,9 @@ func TestHangupWhileATransferIsTried(t *testing.T) {
 				}
 				h.facts.await(t, "call.ended")
 				h.nothingLeft()
+				for len(h.rung) > 0 { // one whose caller came back to him, and left
+					<-h.rung
+				}
 				for _, agent := range []string{"anna", "ben"} {
 					if err := h.router.SetState(t.Context(), agent, router.Ready, "test"); err != nil {
 						t.Fatal(err)

@@ -74,7 +74,13 @@ func (c *inbound) wait(waiting *router.Waiting, announce []ivr.Prompt) (next ste
 		case <-c.ctx.Done():
 			return nil, Drained
 		case r := <-c.asked:
-			r.refuse()
+			if c.agent == "" {
+				r.refuse()
+				continue
+			}
+			place := waiting.Visit()
+			r.answer <- &ring{line: &place}
+			return nil, HandedOver
 		case <-c.leg.Infos():
 		case e := <-c.media.Events():
 			switch e := e.(type) {
@@ -107,12 +113,14 @@ func (c *inbound) refuse(w *router.Waiting, r *ring, how event.OfferResult) *rin
 // deliver. One without a leg is an agent whom we failed to ring, held until the
 // offer is given back.
 type ring struct {
-	agent string       // whose phone it is; "" of a telephone outside
-	offer router.Offer // of an agent rung by his place in line
-	leg   *sip.Leg
-	media *media.Leg
-	limit *time.Timer
-	ended func() // tells of the leg's end, once
+	agent  string        // whose phone it is; "" of a telephone outside
+	offer  router.Offer  // of an agent rung by his place in line
+	number string        // of a telephone outside
+	line   *router.Visit // nobody yet: the place of whom an agent has waited for
+	leg    *sip.Leg
+	media  *media.Leg
+	limit  *time.Timer
+	ended  func() // tells of the leg's end, once
 
 	// What keeps an agent for this, beside an offer; nil: nothing.
 	talk   *router.Talk // of one who has answered in a visit

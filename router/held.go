@@ -73,6 +73,9 @@ func partOf(id string) string {
 	return name
 }
 
+// Visit is the visit that he is held for.
+func (h *Held) Visit() Visit { return h.visit }
+
 // Agent is the id of the agent held.
 func (h *Held) Agent() string { return h.agent }
 

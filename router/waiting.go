@@ -137,6 +137,9 @@ func (w *Waiting) tell(o queue.Offer) {
 	w.offers <- offer
 }
 
+// Visit is the visit that waits, as it joined.
+func (w *Waiting) Visit() Visit { return w.visit }
+
 // Offers gives the agents to ring, one at a time: the next comes after the
 // last was refused.
 func (w *Waiting) Offers() <-chan Offer { return w.offers }

@@ -288,6 +288,16 @@ func (n *node) private(call, number string) (hash string, sealed []byte) {
 	return hash, sealed
 }
 
+// sealed gives the outside number of a transfer as it may be kept.
+func (n *node) sealed(transfer, number string) []byte {
+	sealed, err := n.vault.Seal([]byte(number), store.TransferPlace(transfer))
+	if err != nil {
+		n.log.Error("sealing the number of a transfer", "transfer", transfer, "error", err)
+		return nil
+	}
+	return sealed
+}
+
 // credentials knows the secrets of those who are agents now; a line of one who
 // has left stays in the file and opens nothing.
 type credentials struct {

@@ -124,6 +124,8 @@ func (n *node) open(site *site) (err error) {
 		Media: n.media, Router: n.router, Events: n.events, Bindings: phones, Recordings: n.archive, Log: log,
 		Dial:      func(t sip.Target, s sip.Session) (*sip.Leg, error) { return n.sip.Dial(t, s) },
 		DialTrunk: func(t sip.TrunkCall, s sip.Session) (*sip.Leg, error) { return n.sip.DialTrunk(t, s) },
+		Find:      func(r sip.Replaces) *sip.Leg { return n.sip.Find(r) },
+		Sealed:    n.sealed,
 		Private:   n.private, Full: n.events.Full, Estimate: n.figures.Estimate,
 	})
 	if n.sip, err = sip.New(sip.Options{

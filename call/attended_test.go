@@ -1,0 +1,288 @@
+package call
+
+import (
+	"testing"
+	"time"
+
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// consults has an agent hold his caller, call somebody, and gives the dialog of that
+// call as his phone names it.
+func (h *house) consults(agent string, talk party, number string) (call party, to func() sip.ReferTo) {
+	h.t.Helper()
+	h.holds(talk, true)
+	call = h.dials(agent, number)
+	return call, func() sip.ReferTo {
+		d := call.leg.Dialog()
+		return sip.ReferTo{URI: number, Replaces: &d}
+	}
+}
+
+func TestAttendedTransferToAnAgent(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	h.register("ben")
+	caller, anna := h.talk()
+	own, to := h.consults("anna", anna, "ben")
+	ben := h.ringing()
+	must(t, ben.leg.Answer(ben.media))
+	h.await("the answer", own.leg.Answered())
+	h.hear("the colleague", ben, own)
+	h.holds(own, true) // as most phones do, before they transfer
+	h.told(h.refer(anna, to()), 200)
+	h.transferred(event.Transferred{Agent: "anna", How: event.Attended, To: "agent", Target: "ben", Result: "done"})
+	h.hear("the colleague", ben, caller)
+	h.hear("the caller", caller, ben)
+	h.await("the agent's talk to end", anna.leg.Done())
+	h.await("the consultation to end", own.leg.Done())
+	h.ended(HandedOver)
+	h.state("anna", router.Ready)
+	h.state("ben", router.Talking)
+	ben.leg.Hangup()
+	h.ended(AgentHungUp)
+	if talk := h.facts.await(t, "talk.ended").(event.TalkEnded); talk.Agent != "ben" || talk.Hold <= 0 || talk.Queue != "claims" {
+		t.Errorf("the talk ended as %+v", talk)
+	}
+	h.state("ben", router.Ready)
+	h.nothingLeft()
+}
+
+// The phone need not have been answered: it rings on, for the caller.
+func TestAttendedTransferWhileThePhoneRings(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer bool
+	}{{"answered", true}, {"declined", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.register("anna")
+			h.register("ben")
+			caller, anna := h.talk()
+			own, to := h.consults("anna", anna, "ben")
+			ben := h.ringing()
+			h.await("ringing", own.leg.Progress())
+			r := h.refer(anna, h.early(own, to))
+			h.await("the consultation to end", own.leg.Done())
+			select {
+			case <-ben.leg.Done():
+				t.Fatal("the phone has stopped ringing")
+			default:
+			}
+			if c.answer {
+				must(t, ben.leg.Answer(ben.media))
+				h.told(r, 200)
+				h.hear("the colleague", ben, caller)
+				h.await("the agent's talk to end", anna.leg.Done())
+			} else {
+				must(t, ben.leg.Reject(603, "Decline"))
+				h.told(r, 603)
+				h.holds(anna, false)
+				h.hear("the agent", anna, caller)
+			}
+			h.facts.await(t, "call.ended") // the consultation's
+			caller.leg.Hangup()
+			h.ended(CallerHungUp)
+			h.state("anna", router.Ready)
+			h.state("ben", router.Ready)
+			h.nothingLeft()
+		})
+	}
+}
+
+// early names the dialog of a call that rings.
+func (h *house) early(own party, to func() sip.ReferTo) (found sip.ReferTo) {
+	h.t.Helper()
+	found = to()
+	h.calls.mu.Lock()
+	defer h.calls.mu.Unlock()
+	for leg := range h.calls.talks {
+		if leg.SIPCallID() == own.leg.SIPCallID() {
+			there := leg.Dialog() // as seen from the other end
+			found.Replaces = &sip.Replaces{CallID: there.CallID, ToTag: there.FromTag, FromTag: there.ToTag}
+		}
+	}
+	return found
+}
+
+// Whom the agent has reached by a queue talks on in the visit of that queue.
+func TestAttendedTransferThroughAQueue(t *testing.T) {
+	h := newHouse(t, desks)
+	h.register("anna")
+	caller, anna := h.talk()
+	own, to := h.consults("anna", anna, "billing")
+	h.await("the answer", own.leg.Answered())
+	place := h.facts.await(t, "visit.joined").(event.VisitJoined)
+	h.arrives("ben")
+	ben := h.ringing()
+	must(t, ben.leg.Answer(ben.media))
+	h.visitEnded(event.Answered)
+	h.told(h.refer(anna, to()), 200)
+	h.transferred(event.Transferred{Agent: "anna", How: event.Attended, To: "queue", Target: "billing", Result: "done"})
+	h.hear("the colleague", ben, caller)
+	h.await("the agent's talk to end", anna.leg.Done())
+	h.ended(HandedOver)
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	for range 2 {
+		switch talk := h.facts.await(t, "talk.ended").(event.TalkEnded); talk.Agent {
+		case "anna":
+		case "ben":
+			if talk.Visit != place.Visit {
+				t.Errorf("the second talk is of %s, want %s", talk.Visit, place.Visit)
+			}
+		default:
+			t.Errorf("%s has talked", talk.Agent)
+		}
+	}
+	h.nothingLeft()
+}
+
+// Nobody has answered there yet: the caller waits in the agent's place.
+func TestAttendedTransferIntoALine(t *testing.T) {
+	h := newHouse(t, desks)
+	h.register("anna")
+	caller, anna := h.talk()
+	own, to := h.consults("anna", anna, "billing")
+	h.await("the answer", own.leg.Answered())
+	h.facts.await(t, "visit.joined")
+	h.told(h.refer(anna, to()), 200)
+	h.transferred(event.Transferred{Agent: "anna", How: event.Attended, To: "queue", Target: "billing", Result: "done"})
+	if joined := h.facts.await(t, "visit.joined").(event.VisitJoined); joined.Queue != "billing" {
+		t.Errorf("the caller waits as %+v", joined)
+	}
+	h.await("the consultation to end", own.leg.Done())
+	again := h.ringing() // anna, free by now
+	must(t, again.leg.Answer(again.media))
+	h.hear("the agent", again, caller)
+	caller.leg.Hangup()
+	h.facts.await(t, "call.ended")
+	h.facts.await(t, "call.ended")
+	h.nothingLeft()
+}
+
+func TestAttendedTransferToSomebodyOutside(t *testing.T) {
+	h := newHouse(t, outside)
+	h.register("anna")
+	caller, anna := h.talk()
+	own, to := h.consults("anna", anna, "+4930123456")
+	far := h.ringing()
+	must(t, far.leg.Answer(far.media))
+	h.await("the answer", own.leg.Answered())
+	h.told(h.refer(anna, to()), 200)
+	h.transferred(event.Transferred{Agent: "anna", How: event.Attended, To: "number", Result: "done"})
+	h.hear("the far end", far, caller)
+	h.await("the agent's talk to end", anna.leg.Done())
+	h.state("anna", router.Ready)
+	far.leg.Hangup()
+	h.await("the caller's leg to end", caller.leg.Done())
+	h.nothingLeft()
+}
+
+// A dialog that is none, or in which nobody is to be had.
+func TestAttendedTransferToNobody(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	caller, anna := h.talk()
+	h.told(h.refer(anna, sip.ReferTo{URI: "ben", Replaces: &sip.Replaces{CallID: "x", ToTag: "y", FromTag: "z"}}), 481)
+	d := anna.leg.Dialog()
+	h.told(h.refer(anna, sip.ReferTo{URI: "ben", Replaces: &d}), 481) // his own talk
+	d = caller.leg.Dialog()
+	h.told(h.refer(anna, sip.ReferTo{URI: "ben", Replaces: &d}), 481) // the caller himself
+	h.hear("the agent", anna, caller)
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
+func TestBlindTransferOutside(t *testing.T) {
+	h := newHouse(t, outside)
+	h.register("anna")
+	caller, anna := h.talk()
+	r := h.refer(anna, sip.ReferTo{URI: "+4930123456"})
+	must(t, h.ringing().leg.Reject(486, "Busy Here"))
+	h.told(r, 486)
+	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "number", Result: "busy"})
+	h.hear("the agent", anna, caller)
+	r = h.refer(anna, sip.ReferTo{URI: "+4930123456"}) // one at once: the first is given back
+	far := h.ringing()
+	must(t, far.leg.Answer(far.media))
+	h.told(r, 200)
+	h.hear("the far end", far, caller)
+	h.hear("the caller", caller, far)
+	h.await("the agent's talk to end", anna.leg.Done())
+	h.state("anna", router.Ready)
+	got := h.facts.await(t, "call.transferred").(event.Transferred)
+	if got.Target != "" || string(got.Sealed) != got.Transfer+" +4930123456" {
+		t.Errorf("the record says %+v", got)
+	}
+	h.told(h.refused403(), 403)
+	caller.leg.Hangup()
+	h.nothingLeft()
+}
+
+// refused403 has a second caller's agent transfer to where the policy forbids it.
+func (h *house) refused403() *sip.Referral {
+	h.t.Helper()
+	_, agent := h.talk()
+	h.t.Cleanup(agent.leg.Hangup)
+	r := h.refer(agent, sip.ReferTo{URI: "+49900123456"})
+	time.AfterFunc(time.Second, agent.leg.Hangup)
+	return r
+}
+
+// Whoever hangs up in a consultation, and whenever.
+func TestHangupInAnAttendedTransfer(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(caller, anna, own, ben party, refer func())
+	}{
+		{"the caller as it is asked for", func(caller, _, _, _ party, refer func()) { both(caller.leg.Hangup, refer) }},
+		{"the colleague as it is asked for", func(caller, _, _, ben party, refer func()) {
+			both(ben.leg.Hangup, refer)
+			caller.leg.Hangup()
+		}},
+		{"the consultation as it is asked for", func(caller, _, own, _ party, refer func()) {
+			both(own.leg.Hangup, refer)
+			caller.leg.Hangup()
+		}},
+		{"the agent as it is asked for", func(caller, anna, own, _ party, refer func()) {
+			refer()
+			both(anna.leg.Hangup, own.leg.Hangup)
+			caller.leg.Hangup()
+		}},
+		{"everybody", func(caller, anna, own, ben party, refer func()) {
+			both(caller.leg.Hangup, anna.leg.Hangup, own.leg.Hangup, ben.leg.Hangup, refer)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.register("anna")
+			for range 5 {
+				caller, anna := h.talk()
+				h.arrives("ben")
+				own, to := h.consults("anna", anna, "ben")
+				ben := h.ringing()
+				must(t, ben.leg.Answer(ben.media))
+				h.await("the answer", own.leg.Answered())
+				c.do(caller, anna, own, ben, func() {
+					at := to()
+					at.URI = "sip:ben@" + h.address()
+					_, _ = anna.leg.Refer(at)
+				})
+				for _, p := range []party{caller, anna, own} {
+					p.leg.Hangup()
+				}
+				for _, p := range []party{caller, anna, own, ben} {
+					h.await("the end of each leg", p.leg.Done())
+				}
+				h.nothingLeft()
+				must(t, h.router.SetState(t.Context(), "ben", router.Paused, "test"))
+				h.state("ben", router.Paused)
+				h.state("anna", router.Ready)
+			}
+		})
+	}
+}
