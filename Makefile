@@ -59,7 +59,8 @@ bench-media: peers ## the media engine: against the machine's limit and rtpengin
 	@set -o pipefail; $(GO) test -tags bench -count=1 -timeout 30m -v ./bench/media | grep -E '^media |FAIL|_test.go'
 
 bench-sip: peers ## signalling: a call of one leg and of two, beside sipp, Kamailio and the bare library (BENCH=short for a look)
-	@set -o pipefail; $(GO) test -tags bench -count=1 -timeout 20m -v ./bench/sip | grep -E '^sip |FAIL|_test.go'
+	@mkdir -p bin # a profile needs the names in a binary that is kept
+	@set -o pipefail; $(GO) test -o bin/ -tags bench -count=1 -timeout 20m -v ./bench/sip | grep -E '^sip |FAIL|_test.go'
 
 SOAK ?= 1h
 RATE ?= 20
