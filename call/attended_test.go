@@ -286,3 +286,26 @@ func TestHangupInAnAttendedTransfer(t *testing.T) {
 		})
 	}
 }
+
+// A phone that mixes by itself keeps both calls up: each is heard in its own, and
+// neither hears the other through us.
+func TestTwoCallsOfOnePhoneAtOnce(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	h.register("ben")
+	caller, anna := h.talk()
+	own := h.dials("anna", "ben")
+	ben := h.ringing()
+	must(t, ben.leg.Answer(ben.media))
+	h.await("the answer", own.leg.Answered())
+	h.hear("the colleague", ben, own)
+	h.hear("the caller", caller, anna)
+	h.hear("the agent", own, ben)
+	h.hear("the agent", anna, caller)
+	own.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.hear("the caller", caller, anna)
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}

@@ -10,7 +10,7 @@
 //
 // Read inbound.go for the story of a call, record.go for what a caller leaves,
 // wait.go for the time in line and the ringing of agents, talk.go for the
-// bridge. A call that an agent makes himself goes another way to its talk: own.go,
+// bridge, transfer.go and attended.go for how an agent hands his caller on. A call that an agent makes himself goes another way to its talk: own.go,
 // after destination.go has said where; outside.go and emergency.go where it leaves
 // by a trunk. Who talks there can be taken over by another call: handover.go.
 // feature.go is *70 and its kin.
