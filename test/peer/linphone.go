@@ -65,6 +65,11 @@ func StartLinphone(t testing.TB, phone Phone) *Linphone {
 		t.Fatal(err)
 	}
 	l.commands = commands
+	t.Cleanup(func() {
+		if log, err := os.ReadFile(l.log()); err == nil && t.Failed() {
+			t.Logf("the end of linphonec's log:\n%s", log[max(0, len(log)-6000):])
+		}
+	})
 	l.Process = start(t, cmd)
 	l.Do(t, "soundcard use files")
 	l.Do(t, "play "+said)
@@ -73,7 +78,7 @@ func StartLinphone(t testing.TB, phone Phone) *Linphone {
 		l.Do(t, "autoanswer enable")
 	}
 	if !phone.NoRegister {
-		l.AwaitState(t, "RegistrationOk", 1, 15*time.Second)
+		l.AwaitState(t, "RegistrationOk", 1, 30*time.Second)
 	}
 	return l
 }
