@@ -22,7 +22,10 @@ func (s *Server) invite(req *gosip.Request, f flow) {
 	if trusted && s.full(req, f) {
 		return
 	}
-	if !trusted {
+	if trusted { // not before: it costs more than to refuse
+		who.number = who.line.numberOf(req)
+		who.caller, who.withheld = who.line.callerOf(req)
+	} else {
 		agent, verdict := s.guard.check(req, s.edge.asked(f))
 		user := uriUser(&req.From().Address)
 		switch {
@@ -57,12 +60,8 @@ func (s *Server) claims(req *gosip.Request, f flow) (identity, bool) {
 	if s.registrar.holds(f) || s.hosts[strings.ToLower(from.Host)] && s.guard.knows(user) {
 		return who, false
 	}
-	if who.line = s.trunkAt(f); who.line == nil {
-		return who, false
-	}
-	who.number = who.line.numberOf(req)
-	who.caller, who.withheld = who.line.callerOf(req)
-	return who, true
+	who.line = s.trunkAt(f)
+	return who, who.line != nil
 }
 
 // full refuses a trunk's call when there is no room for it.

@@ -157,7 +157,7 @@ func (l *Leg) sendChange(c *revision) {
 		return
 	}
 	req.CSeq().SeqNo = l.dlg.next()
-	c.req = req
+	c.req, c.rung = req, false
 	c.tx, err = l.s.request(req, conn,
 		func(res *gosip.Response) { l.changeAnswered(c, res) },
 		func(err error) { l.changeFailed(c, err) })

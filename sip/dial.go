@@ -124,10 +124,10 @@ func (t *Target) parse() (*gosip.Uri, []gosip.Uri, error) {
 	}
 	var uri gosip.Uri
 	if err := parseURI(text, &uri); err != nil {
-		return nil, nil, fmt.Errorf("%q: %w", text, err)
+		return nil, nil, errors.New("the callee's address cannot be read") // which is private, as err may quote it
 	}
 	if !isSIP(&uri) || uri.Host == "" || !cleanURI(&uri) {
-		return nil, nil, fmt.Errorf("%q is not a sip: or sips: URI with a host", text)
+		return nil, nil, errors.New("the callee's address is not a sip: or sips: URI with a host")
 	}
 	uri.Headers = nil
 	var routes []gosip.Uri

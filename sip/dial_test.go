@@ -148,3 +148,28 @@ func TestCallOverIPv6(t *testing.T) {
 	wantEnd(t, in, 200, ByLocal)
 	wantEnd(t, out, 200, ByRemote)
 }
+
+// TestPrivateErrors holds that what cannot be dialled is not quoted: it may be
+// somebody's number.
+func TestPrivateErrors(t *testing.T) {
+	const private = "4930123456"
+	s := start(t, Options{Config: openConfig("udp")})
+	for _, uri := range []string{"sip:" + private, "tel:" + private, private, "sip:" + private + "@", "sip:+" + private + "@a b"} {
+		if _, err := s.Dial(Target{URI: uri}, &media{}); err != nil && strings.Contains(err.Error(), private) {
+			t.Errorf("Dial: %v", err)
+		}
+		if _, err := (ReferTo{URI: uri}).header(); err != nil && strings.Contains(err.Error(), private) {
+			t.Errorf("Refer: %v", err)
+		}
+	}
+}
+
+// TestContactOfEverything: an INVITE with the Contact that stands for all is answered,
+// and its caller reached where he is.
+func TestContactOfEverything(t *testing.T) {
+	req := parse(t, "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:c@d>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 1 INVITE\r\nContact: *\r\n\r\n")
+	ln := newListener("udp", newServer(Options{}).edge, nil)
+	if d := dialogFromInvite(req, flow{at: ln, remote: "192.0.2.1:5060"}, "tag"); d.target.Host != "d" {
+		t.Errorf("target %q", d.target.String())
+	}
+}

@@ -47,9 +47,7 @@ func dialogFromInvite(req *gosip.Request, f flow, localTag string) dialog {
 		target:    req.From().Address,
 		via:       f,
 	}
-	if c := req.Contact(); c != nil {
-		d.target = c.Address
-	}
+	d.refresh(req)
 	d.sticky = behindNAT(&d.target, f)
 	return d
 }

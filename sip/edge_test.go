@@ -351,3 +351,40 @@ func FuzzReceive(f *testing.F) {
 		}
 	})
 }
+
+// TestFullIsCheap holds that a call which is refused for want of room has not been looked
+// at closer than it takes to refuse it: numbers are not brought into a form first.
+func TestFullIsCheap(t *testing.T) {
+	cost := func(country string) float64 {
+		cfg := openConfig("udp")
+		cfg.Trunks[0].Country = country
+		s := start(t, Options{Config: cfg, Handler: newDesk(nil)})
+		s.maxCalls = 0
+		req := parse(t, "INVITE sip:0049301234567@b SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKfull\r\nFrom: <sip:030123456@d>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 1 INVITE\r\n\r\n")
+		f := flow{at: s.listeners[0], remote: "127.0.0.1:9"}
+		return testing.AllocsPerRun(50, func() { s.invite(req, f) })
+	}
+	if plain, converted := cost(""), cost("DE"); converted > plain+1 {
+		t.Errorf("%v allocations to refuse a call of a trunk with a country, %v without", converted, plain)
+	}
+}
+
+// TestStrangersCancels holds that nobody but who may call leaves a CANCEL behind: 1024 of
+// them, and that of a trunk which overtakes its INVITE is forgotten.
+func TestStrangersCancels(t *testing.T) {
+	for trusted, want := range map[bool]int{true: 1, false: 0} {
+		cfg := openConfig("udp")
+		if !trusted {
+			cfg.Trunks = nil
+		}
+		s := start(t, Options{Config: cfg, Handler: newDesk(nil)})
+		c := newCaller(t, s, "strange")
+		c.request("CANCEL", 1)
+		c.recv("SIP/2.0 481")
+		s.orphans.mu.Lock()
+		if got := len(s.orphans.m); got != want {
+			t.Errorf("trusted %v: %d remembered, want %d", trusted, got, want)
+		}
+		s.orphans.mu.Unlock()
+	}
+}

@@ -18,6 +18,7 @@ type account struct {
 	t       *trunk
 	dlg     dialog // Call-ID, tag and CSeq stay the same while it lasts (RFC 3261 section 10.2.4)
 	expires time.Duration
+	contact string // as it was told last
 }
 
 const (
@@ -126,7 +127,7 @@ func (a *account) registerAt(ctx context.Context, p hop, expires time.Duration) 
 		no := denial{res.StatusCode, reasonOf(res.StatusCode), retryAfter(res)}
 		switch {
 		case res.IsSuccess():
-			return grantedBy(res, expires), nil
+			return grantedBy(res, expires, a.contact), nil
 		case (res.StatusCode == 401 || res.StatusCode == 407) && mayProve(res, proofs):
 			proofs++
 			uri := a.t.uri("", p)
@@ -163,7 +164,9 @@ func (a *account) try(ctx context.Context, p hop, expires time.Duration, proof g
 	if proof != nil {
 		req.AppendHeader(proof)
 	}
-	return a.t.send(ctx, a.dlg.via.at, p, req)
+	res, err := a.t.send(ctx, a.dlg.via.at, p, req)
+	a.contact = header(req, "contact", "")
+	return res, err
 }
 
 // mayProve reports whether a challenge is to be answered: the first is, and a

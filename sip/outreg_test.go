@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
+
+	gosip "github.com/emiago/sipgo/sip"
 )
 
 func account1(c *config.Trunk) {
@@ -106,4 +108,29 @@ func TestTrunkRegistrationFails(t *testing.T) {
 			t.Error("registered")
 		}
 	})
+}
+
+// TestGranted: what other nodes have bound to the same account does not make us
+// register more often, unless it cannot be told what is ours.
+func TestGranted(t *testing.T) {
+	const head = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h\r\n"
+	for _, c := range []struct {
+		contacts string
+		want     time.Duration
+	}{
+		{"", 10 * time.Minute},
+		{"Expires: 60\r\n", time.Minute},
+		{"Contact: <sip:us@192.0.2.1:5060>;expires=120\r\n", 2 * time.Minute},
+		{"Contact: <sip:us@192.0.2.2:5060>;expires=1\r\nContact: <sip:us@192.0.2.1:5060>;expires=120\r\n", 2 * time.Minute},
+		{"Contact: <sip:us@192.0.2.1:5060>;expires=120\r\nContact: <sip:us@192.0.2.2:5060>;expires=1\r\n", 2 * time.Minute},
+		{"Contact: <sip:us@10.0.0.1:9>;expires=90\r\nContact: <sip:us@192.0.2.2:5060>;expires=40\r\n", 40 * time.Second},
+	} {
+		m, err := gosip.NewParser().ParseSIP([]byte(head + c.contacts + "Content-Length: 0\r\n\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := grantedBy(m.(*gosip.Response), 10*time.Minute, "<sip:us@192.0.2.1:5060>"); got != c.want {
+			t.Errorf("%q: %s, want %s", c.contacts, got, c.want)
+		}
+	}
 }

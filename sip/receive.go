@@ -144,7 +144,9 @@ func (s *Server) cancelRequest(req *gosip.Request, f flow) {
 	key := txKey(req, gosip.INVITE)
 	t, ok := s.serverTxs.get(key)
 	if !ok {
-		s.orphans.add(key)
+		if s.edge.trusts(f.addr()) || s.registrar.holds(f) { // a stranger's INVITE is challenged, or comes again
+			s.orphans.add(key)
+		}
 		s.reply(req, f, 481, reasonOf(481))
 		return
 	}

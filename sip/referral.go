@@ -1,7 +1,7 @@
 package sip
 
 import (
-	"fmt"
+	"errors"
 	"net/url"
 	"strconv"
 	"strings"
@@ -74,10 +74,10 @@ func (l *Leg) Refer(to ReferTo) (*Referral, error) {
 func (to ReferTo) header() (string, error) {
 	var uri gosip.Uri
 	if err := parseURI(to.URI, &uri); err != nil {
-		return "", fmt.Errorf("referring: %w", err)
+		return "", errors.New("referring: the target's address cannot be read") // which is private, as err may quote it
 	}
 	if uri.Scheme != "tel" && (!isSIP(&uri) || uri.Host == "") || !cleanURI(&uri) || strings.ContainsAny(to.URI, "<> ") || len(uri.Headers) > 0 {
-		return "", fmt.Errorf("referring: %q is not a sip or tel URI", to.URI)
+		return "", errors.New("referring: the target's address is not a sip or tel URI")
 	}
 	v := "<" + to.URI
 	if to.Replaces != nil {

@@ -30,6 +30,8 @@ type Registered struct {
 	tag    string
 	seq    uint32
 
+	contact string // as it was told last
+
 	stop func() // ends the loop that refreshes
 	done chan struct{}
 	once sync.Once
@@ -116,7 +118,7 @@ func (reg *Registered) send(ctx context.Context, expires time.Duration) (time.Du
 		}
 		switch {
 		case res.IsSuccess():
-			return grantedBy(res, expires), nil
+			return grantedBy(res, expires, reg.contact), nil
 		case res.StatusCode == 401 || res.StatusCode == 407:
 			proof, err = prove(res, gosip.REGISTER, reg.requestURI().String(), Auth{reg.r.User, reg.r.Password})
 			if err != nil {
@@ -161,15 +163,16 @@ func (reg *Registered) try(ctx context.Context, expires time.Duration, proof gos
 	}
 	contact := f.contact(reg.uri.Scheme).Address
 	contact.User = escapeUser(reg.r.User)
-	req.AppendHeader(gosip.NewHeader("Contact", "<"+contact.String()+">"))
+	reg.contact = "<" + contact.String() + ">"
+	req.AppendHeader(gosip.NewHeader("Contact", reg.contact))
 	req.AppendHeader(gosip.NewHeader("Expires", strconv.Itoa(int(expires/time.Second))))
 	req.SetBody(nil)
 	return reg.s.do(ctx, req, conn)
 }
 
-// grantedBy reads the lifetime from the answer: the shortest it lists, since
-// which Contact is ours the registrar may have rewritten.
-func grantedBy(res *gosip.Response, asked time.Duration) time.Duration {
+// grantedBy reads the lifetime from the answer to a REGISTER: that of our own
+// Contact; if the registrar has rewritten it, the shortest of all, others' too.
+func grantedBy(res *gosip.Response, asked time.Duration, own string) time.Duration {
 	granted := asked
 	take := func(v string) {
 		if secs, err := strconv.Atoi(v); err == nil && secs > 0 {
@@ -178,10 +181,18 @@ func grantedBy(res *gosip.Response, asked time.Duration) time.Duration {
 	}
 	take(header(res, "expires", ""))
 	for _, h := range headersOf(res, "contact", "m") {
-		if c, ok := h.(*gosip.ContactHeader); ok {
-			if v, ok := param(c.Params, "expires"); ok {
-				take(v)
-			}
+		c, ok := h.(*gosip.ContactHeader)
+		if !ok {
+			continue
+		}
+		v, ok := param(c.Params, "expires")
+		if ok && "<"+c.Address.String()+">" == own {
+			granted = asked
+			take(v)
+			break
+		}
+		if ok {
+			take(v)
 		}
 	}
 	return granted

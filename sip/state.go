@@ -158,6 +158,7 @@ func (l *Leg) restore(saved *savedLeg) error {
 	l.who = identity{number: saved.Number, caller: saved.Caller, agent: saved.Agent, line: l.s.trunkNamed(saved.Trunk), withheld: saved.Withheld}
 	l.updates = saved.Updates
 	l.invite = gosip.NewRequest(gosip.INVITE, d.target)
+	l.invite.SetTransport(strings.ToUpper(saved.Network)) // by which Encrypted tells
 	l.state = legUp
 	l.progressOnce.Do(func() { close(l.progress) })
 	l.answeredOnce.Do(func() { close(l.answered) })

@@ -186,3 +186,28 @@ func TestRestoredTimer(t *testing.T) {
 		wantEnd(t, l, 200, ByRemote)
 	})
 }
+
+// TestRestoredEncryption holds that a leg over TLS is known to be encrypted after it
+// was taken over: else its keys would not be told, or its sound sent in the clear.
+func TestRestoredEncryption(t *testing.T) {
+	bubble(t, Options{Handler: answering(t, &media{})}, func(t *testing.T, s *Server) {
+		for network, want := range map[string]bool{"tls": true, "wss": true, "tcp": false, "udp": false} {
+			state, err := json.Marshal(savedLeg{Version: stateVersion, ID: "x", CallID: "c-" + network, Us: "<sip:us@h>;tag=1", Them: "<sip:them@h>;tag=2",
+				Target: "sip:them@192.0.2.1", Network: network, Remote: "192.0.2.1:5061"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if network == "tls" {
+				s.dialers = append(s.dialers, newListener("tls", s.edge, s.arrived))
+			}
+			l, err := s.Restore(state, &media{}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l.Encrypted() != want {
+				t.Errorf("%s: encrypted %v, want %v", network, l.Encrypted(), want)
+			}
+			l.abandon()
+		}
+	})
+}
