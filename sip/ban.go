@@ -77,7 +77,7 @@ type edge struct {
 
 	mu      sync.Mutex
 	sources *sources
-	total   bucket
+	total   buckets
 	calls   bucket
 }
 
@@ -92,7 +92,7 @@ func newEdge(c config.SIP, bans Bans, m *metrics, phone func(netip.AddrPort, str
 		toShare: make(chan newBan, shareQueue),
 		sources: newSources(sourceSets),
 	}
-	e.total.tokens = float64(c.Limits.Total)
+	e.total = full(float64(c.Limits.Total), 0)
 	e.calls.tokens = float64(c.Limits.Calls)
 	for _, t := range c.Trunks {
 		e.trusted = append(e.trusted, t.Addresses...)
@@ -129,9 +129,9 @@ func (e *edge) judge(a netip.Addr, network string) string {
 	switch {
 	case s.banned(now, network):
 		return dropBanned
-	case rate > 0 && !s.bucket.take(now, rate):
+	case rate > 0 && !s.buckets.of(network).take(now, rate):
 		return dropRate
-	case e.limits.Total > 0 && !e.total.take(now, float64(e.limits.Total)):
+	case e.limits.Total > 0 && !e.total.of(network).take(now, float64(e.limits.Total)):
 		return dropTotal
 	}
 	return ""

@@ -387,3 +387,26 @@ func TestForgedProof(t *testing.T) {
 		}
 	}
 }
+
+// TestForgedFlood holds that a flood of datagrams, from one address or from all over,
+// leaves room for those who connect: they are where they say.
+func TestForgedFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testEdge(nil)
+		entered(e, stranger, 1000)
+		for i := range 1000 {
+			entered(e, netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), 5060), 1)
+		}
+		if e.admit(stranger, "udp") {
+			t.Fatal("there is room for datagrams")
+		}
+		for n := range 10 {
+			if !e.admit(stranger, "tls") {
+				t.Fatalf("no room for message %d of a connection", n+1)
+			}
+		}
+		if e.admit(stranger, "tcp") {
+			t.Error("each kind of connection has its own room")
+		}
+	})
+}

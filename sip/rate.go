@@ -24,12 +24,31 @@ func (b *bucket) take(now time.Duration, rate float64) bool {
 	return true
 }
 
+// buckets are one for datagrams and one for what comes by connections: a flood of
+// datagrams in anybody's name shall not use up what is his over a connection.
+type buckets [2]bucket
+
+func full(rate float64, now time.Duration) buckets {
+	return buckets{{rate, now}, {rate, now}}
+}
+
+// of gives the bucket of a network.
+func (b *buckets) of(network string) *bucket {
+	if network == "udp" {
+		return &b[0]
+	}
+	return &b[1]
+}
+
+// last is when something was taken of either.
+func (b *buckets) last() time.Duration { return max(b[0].at, b[1].at) }
+
 // source is what is remembered of an address. What a datagram says may be a lie, its
 // source address too: so what has been done there for certain is kept apart from what
 // somebody may have done in its name.
 type source struct {
 	addr    netip.Addr
-	bucket  bucket
+	buckets buckets
 	proven  tally
 	claimed tally
 }
@@ -72,7 +91,7 @@ const (
 // in one small set, chosen by a hash nobody outside can compute. Where the set is
 // full, the newcomer takes the place of the one that has done least, and never
 // that of a banned one: so nobody frees himself by sending from many addresses.
-// Whoever finds only banned ones shares one bucket with the others to whom that happens.
+// Whoever finds only banned ones shares the buckets of the crowd.
 type sources struct {
 	seed  maphash.Seed
 	sets  [][sourceWays]source
@@ -123,13 +142,13 @@ func (t *sources) get(a netip.Addr, now time.Duration, rate float64) *source {
 			least = s
 			break
 		}
-		if w, lw := s.worth(now), least.worth(now); w < lw || w == lw && s.bucket.at < least.bucket.at {
+		if w, lw := s.worth(now), least.worth(now); w < lw || w == lw && s.buckets.last() < least.buckets.last() {
 			least = s
 		}
 	}
 	if least.banned(now, "udp") {
 		return &t.crowd
 	}
-	*least = source{addr: a, bucket: bucket{tokens: rate, at: now}}
+	*least = source{addr: a, buckets: full(rate, now)}
 	return least
 }
