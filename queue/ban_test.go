@@ -12,15 +12,22 @@ import (
 	"github.com/bugle-voice/bugle/queue/queuetest"
 )
 
+// openStill opens a queue whose clock stands, until the test moves it.
+func openStill(t *testing.T, cfg config.Redis) (*Queue, *time.Time) {
+	t.Helper()
+	clock := time.UnixMilli(1_000_000)
+	q, err := openAt(t.Context(), cfg, "test", "n1", testLog, func() time.Time { return clock })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = q.Close() })
+	return q, &clock
+}
+
 func TestBans(t *testing.T) {
 	queuetest.Each(t, func(t *testing.T, cfg config.Redis) {
 		ctx := context.Background()
-		clock := time.UnixMilli(1_000_000)
-		q, err := openAt(ctx, cfg, "test", "n1", testLog, func() time.Time { return clock })
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer q.Close()
+		q, clock := openStill(t, cfg)
 		put := func(source string, d time.Duration) {
 			t.Helper()
 			if err := q.PutBan(ctx, source, d); err != nil {
@@ -43,7 +50,7 @@ func TestBans(t *testing.T) {
 		expect("two", map[string]time.Duration{"192.0.2.1": time.Minute, "2001:db8::": time.Hour})
 		put("192.0.2.1", time.Second)
 		expect("a longer one stays", map[string]time.Duration{"192.0.2.1": time.Minute, "2001:db8::": time.Hour})
-		clock = clock.Add(time.Minute)
+		*clock = clock.Add(time.Minute)
 		expect("one is over", map[string]time.Duration{"2001:db8::": 59 * time.Minute})
 		for i := range maxBans {
 			put(fmt.Sprintf("198.18.%d.%d", i>>8, i&255), time.Minute)

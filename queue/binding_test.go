@@ -14,12 +14,7 @@ import (
 func TestBindings(t *testing.T) {
 	queuetest.Each(t, func(t *testing.T, cfg config.Redis) {
 		ctx := context.Background()
-		clock := time.UnixMilli(1_000_000)
-		q, err := openAt(ctx, cfg, "test", "n1", testLog, func() time.Time { return clock })
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer q.Close()
+		q, clock := openStill(t, cfg)
 		put := func(contact, value string, lasts time.Duration) {
 			t.Helper()
 			if err := q.PutBinding(ctx, "anna", contact, clock.Add(lasts), []byte(value)); err != nil {
@@ -47,7 +42,7 @@ func TestBindings(t *testing.T) {
 		expect("two phones", "mobile", "desk \x00\n phone")
 		put("sip:anna@10.0.0.2", "desk again", time.Minute)
 		expect("registered again", "mobile", "desk again")
-		clock = clock.Add(time.Second)
+		*clock = clock.Add(time.Second)
 		expect("one has expired", "desk again")
 		put("sip:anna@10.0.0.3", "third", time.Minute)
 		if n := q.client.HLen(ctx, q.prefix+"bind:anna").Val(); n != 2 {
