@@ -275,7 +275,7 @@ func (l *Leg) route(dlg *dialog, req *gosip.Request, dest string) (gosip.Connect
 		completeVia(req, c)
 		return c, err
 	}
-	addr, err := resolve(l.s.ctx, dlg.hop(), dlg.via.at.network)
+	addr, err := resolve(l.s.ctx, dlg.hop(), dlg.via.at)
 	if err != nil {
 		return nil, err
 	}

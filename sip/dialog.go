@@ -2,17 +2,11 @@ package sip
 
 import (
 	"context"
-	"fmt"
-	"net"
 	"net/netip"
-	"strconv"
 	"strings"
-	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
 )
-
-const lookupTimeout = 3 * time.Second
 
 // dialog is what two ends of a leg share (RFC 3261 section 12), seen from ours,
 // and what is needed to send requests within it. Its leg's lock guards it.
@@ -130,7 +124,7 @@ func (d *dialog) connect(ctx context.Context, req *gosip.Request) (gosip.Connect
 			return c, err
 		}
 	}
-	addr, err := resolve(ctx, d.hop(), d.via.at.network)
+	addr, err := resolve(ctx, d.hop(), d.via.at)
 	if err != nil {
 		return nil, err
 	}
@@ -148,40 +142,6 @@ func completeVia(req *gosip.Request, c gosip.Connection) {
 	if ap, err := netip.ParseAddrPort(c.LocalAddr().String()); err == nil {
 		via.Host, via.Port = ap.Addr().Unmap().String(), int(ap.Port())
 	}
-}
-
-// lookupIP asks the DNS. Tests replace it: in virtual time there is no network.
-var lookupIP = net.DefaultResolver.LookupNetIP
-
-// resolve turns a URI into ip:port. Trunks are addresses; a name is looked up
-// once, for those who dial by hand.
-func resolve(ctx context.Context, u *gosip.Uri, network string) (string, error) {
-	host, port := strings.Trim(u.Host, "[]"), u.Port
-	if maddr, ok := u.UriParams.Get("maddr"); ok && maddr != "" {
-		host = maddr
-	}
-	if port <= 0 {
-		port = gosip.DefaultPort(network)
-	}
-	if port > 65535 {
-		return "", fmt.Errorf("port %d of %s is out of range", port, u.Host)
-	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return net.JoinHostPort(ip.Unmap().String(), strconv.Itoa(port)), nil
-	}
-	if host == "" {
-		return "", fmt.Errorf("a URI of scheme %q has no host to send to", u.Scheme)
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	ips, err := lookupIP(ctx, "ip4", host)
-	if err != nil {
-		return "", fmt.Errorf("looking up %s: %w", host, err)
-	}
-	if len(ips) == 0 {
-		return "", fmt.Errorf("looking up %s: no address", host)
-	}
-	return net.JoinHostPort(ips[0].Unmap().String(), strconv.Itoa(port)), nil
 }
 
 // behindNAT reports whether nobody answers at a Contact: it names a private

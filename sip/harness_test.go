@@ -17,10 +17,19 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	lookupIP = func(_ context.Context, _, host string) ([]netip.Addr, error) {
-		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
-	}
+	names = noNames{}
 	goleak.VerifyTestMain(m)
+}
+
+// noNames is a Resolver that knows no name.
+type noNames struct{}
+
+func (noNames) LookupSRV(_ context.Context, _, _, name string) (string, []*net.SRV, error) {
+	return "", nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+}
+
+func (noNames) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }
 
 const (

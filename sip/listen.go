@@ -137,6 +137,17 @@ func (ln *listener) close() {
 	}
 }
 
+// family is of the addresses that can be reached from there: ip4, ip6, or ip for both.
+func (ln *listener) family() string {
+	switch {
+	case ln == nil || !ln.addr.IsValid():
+		return "ip"
+	case ln.addr.Addr().Is4():
+		return "ip4"
+	}
+	return "ip6"
+}
+
 // name is how a binding remembers the socket.
 func (ln *listener) name() string {
 	if !ln.addr.IsValid() {

@@ -136,7 +136,7 @@ func (reg *Registered) requestURI() *gosip.Uri {
 }
 
 func (reg *Registered) try(ctx context.Context, expires time.Duration, proof gosip.Header) (*gosip.Response, error) {
-	addr, err := resolve(ctx, &reg.uri, reg.ln.network)
+	addr, err := resolve(ctx, &reg.uri, reg.ln)
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,8 @@ const (
 	answerLife  = time.Minute
 	failureLife = 5 * time.Second
 
+	lookupTimeout = 3 * time.Second
+
 	maxRecords   = 8 // of SRV, for one name
 	maxAddresses = 4 // of one target
 )
@@ -109,9 +111,7 @@ func (r *resolver) find(ctx context.Context, p place) ([]hop, error) {
 	if time.Now().Before(l.until) {
 		return l.hops, l.err
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	found, err := r.lookup(ctx, p)
+	found, err := r.within(ctx, p)
 	switch {
 	case err == nil:
 		l.hops, l.err, l.until = found, nil, time.Now().Add(answerLife)
@@ -182,6 +182,46 @@ func (r *resolver) addresses(ctx context.Context, family, host string) ([]netip.
 		err = errors.New("no address")
 	}
 	return ips[:min(len(ips), maxAddresses)], err
+}
+
+// names is asked for what is no trunk's host: a Contact, a Route, a registrar. Tests
+// replace it: in virtual time there is no network.
+var names Resolver = net.DefaultResolver
+
+// resolve turns a URI into the ip:port to send to by a listener: the first that the DNS
+// gives, by SRV if the URI has no port (RFC 3263). It is not remembered, since far ends
+// may name what they like. If SRV cannot be had, the name's own address is better than
+// a call that cannot be ended.
+func resolve(ctx context.Context, u *gosip.Uri, ln *listener) (string, error) {
+	p := place{ln.network, ln.family(), strings.Trim(u.Host, "[]"), max(u.Port, 0)}
+	if maddr, ok := u.UriParams.Get("maddr"); ok && maddr != "" {
+		p.host = maddr
+	}
+	usual := cmp.Or(p.port, gosip.DefaultPort(p.network))
+	switch ip, err := netip.ParseAddr(p.host); {
+	case p.port > 65535:
+		return "", fmt.Errorf("port %d of %s is out of range", p.port, u.Host)
+	case err == nil:
+		return joinPort(ip, usual), nil
+	case p.host == "":
+		return "", fmt.Errorf("a URI of scheme %q has no host to send to", u.Scheme)
+	}
+	found, err := (&resolver{ask: names}).within(ctx, p)
+	if err != nil && p.port == 0 {
+		p.port = usual
+		found, err = (&resolver{ask: names}).within(ctx, p)
+	}
+	if err != nil {
+		return "", err
+	}
+	return drawn(found, func(h hop) (int, int) { return h.priority, h.weight })[0].addr, nil
+}
+
+// within is lookup, for no longer than a call can wait.
+func (r *resolver) within(ctx context.Context, p place) ([]hop, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	return r.lookup(ctx, p)
 }
 
 func joinPort(ip netip.Addr, port int) string {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
+	gosip "github.com/emiago/sipgo/sip"
 )
 
 // zone is a Resolver with a few names, which counts what it is asked.
@@ -227,5 +228,44 @@ func TestDrawn(t *testing.T) {
 	}
 	if got := fmt.Sprint(in[0].name); got != "late" {
 		t.Error("the list itself was changed")
+	}
+}
+
+// TestResolveURI: the next hop of a request within a call is found as RFC 3263 says.
+func TestResolveURI(t *testing.T) {
+	defer func(was Resolver) { names = was }(names)
+	z := &zone{
+		srv:   map[string][]*net.SRV{"_sip._udp.proxy.example": {{Target: "a.proxy.example", Port: 5070, Priority: 2}, {Target: "b.proxy.example", Port: 5080, Priority: 1}}},
+		hosts: map[string][]string{"a.proxy.example": {"192.0.2.1"}, "b.proxy.example": {"192.0.2.2", "2001:db8::2"}, "proxy.example": {"192.0.2.9"}, "six.example": {"2001:db8::6"}},
+	}
+	four := &listener{network: "udp", addr: netip.MustParseAddrPort("192.0.2.50:5060")}
+	six := &listener{network: "udp", addr: netip.MustParseAddrPort("[2001:db8::50]:5060")}
+	for _, c := range []struct {
+		ask  Resolver
+		at   *listener
+		uri  string
+		want string
+	}{
+		{z, four, "sip:x@192.0.2.7", "192.0.2.7:5060"},
+		{z, four, "sip:x@192.0.2.7:5099", "192.0.2.7:5099"},
+		{z, six, "sip:[2001:db8::7]", "[2001:db8::7]:5060"},
+		{z, four, "sip:proxy.example", "192.0.2.2:5080"},
+		{z, six, "sip:proxy.example", "[2001:db8::2]:5080"},
+		{z, four, "sip:proxy.example:5061", "192.0.2.9:5061"},
+		{deaf{z}, four, "sip:proxy.example", "192.0.2.9:5060"},
+		{z, four, "sip:x@proxy.example;maddr=192.0.2.3", "192.0.2.3:5060"},
+		{z, six, "sip:six.example", "[2001:db8::6]:5060"},
+		{z, four, "sip:six.example", ""},
+		{z, four, "sip:nowhere.example", ""},
+		{z, four, "sip:x@192.0.2.7:99999", ""},
+	} {
+		names = c.ask
+		var u gosip.Uri
+		if err := parseURI(c.uri, &u); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := resolve(t.Context(), &u, c.at); got != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%s from %s: %q (%v), want %q", c.uri, c.at.addr, got, err, c.want)
+		}
 	}
 }

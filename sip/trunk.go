@@ -158,14 +158,7 @@ func (t *trunk) listener() *listener { return t.s.listenerFor(t.Transport, "") }
 // lookup gives the addresses of the trunk's hosts, best first: those that are well,
 // then those that failed us, and not those that asked to be left alone.
 func (t *trunk) lookup(ctx context.Context) ([]hop, error) {
-	family := "ip"
-	if ln := t.listener(); ln != nil && ln.addr.IsValid() {
-		family = "ip6"
-		if ln.addr.Addr().Is4() {
-			family = "ip4"
-		}
-	}
-	all, err := t.s.resolver.hops(ctx, t.Hosts, t.Transport, family)
+	all, err := t.s.resolver.hops(ctx, t.Hosts, t.Transport, t.listener().family())
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lost = err != nil
