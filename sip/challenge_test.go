@@ -1,9 +1,11 @@
 package sip
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // TestChangeIsChallenged answers a trunk's digest in mid-call.
@@ -81,5 +83,28 @@ func TestRequestsAreChallenged(t *testing.T) {
 		bye := challenged("BYE")
 		w.answer(bye, "407 Who", "", `Proxy-Authenticate: Digest realm="r",nonce="n3",stale=true`) // enough is enough
 		wantEnd(t, l, 200, ByLocal)
+	})
+}
+
+// TestNoCancelBeforeAnAnswer: what was said to the try before allows no CANCEL of the
+// next one (RFC 3261 section 9.1).
+func TestNoCancelBeforeAnAnswer(t *testing.T) {
+	inBubble(t, &media{}, func(t *testing.T, s *Server, c *caller, l *Leg) {
+		ctx, withdraw := context.WithCancel(t.Context())
+		done := later(func() error { return l.Reinvite(ctx) })
+		first := c.recv("INVITE")
+		c.answer(first, "100 Trying", "")
+		c.answer(first, "491 Not Now", "")
+		c.recv("ACK")
+		second := c.recv("INVITE")
+		withdraw()
+		<-done
+		if _, early := c.within("CANCEL", 10*time.Millisecond); early {
+			t.Error("CANCEL before any answer")
+		}
+		c.answer(second, "100 Trying", "")
+		c.answer(c.recv("CANCEL"), "200 OK", "")
+		c.answer(second, "487 Gone", "")
+		c.recv("ACK")
 	})
 }
