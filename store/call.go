@@ -12,7 +12,7 @@ import (
 	"github.com/bugle-voice/bugle/event"
 )
 
-// Call is one caller's visit to the helpline.
+// Call is one caller's visit to the helpline, or one that an agent makes himself.
 type Call struct {
 	ID         string
 	Node       string
@@ -20,6 +20,8 @@ type Call struct {
 	Trunk      string
 	Caller     string // shortened
 	CallerHash string
+	Agent      string // who made it himself; empty: a caller did
+	To         string // what he dialled: event.CallStarted
 	Flow       string // the last step it was in, and the language spoken
 	Step       string
 	Language   string
@@ -37,7 +39,7 @@ type CallSearch struct {
 	From, To    time.Time // started from, until before
 	CallerHash  string
 	Number      string // dialled
-	Agent       string // who answered one of its visits
+	Agent       string // who answered one of its visits, or, if no visit is asked for, made it himself
 	Queue       string // it waited in
 	Result      event.VisitResult
 	Termination string // class of its end
@@ -55,12 +57,12 @@ type CallPage struct {
 // ErrBadPage is a CallSearch.After that no page gave.
 var ErrBadPage = errors.New("this is not the mark of a page")
 
-const callQuery = `SELECT c.id, c.node, c.number, c.trunk, c.caller, c.caller_hash, c.flow, c.step, c.language,
+const callQuery = `SELECT c.id, c.node, c.number, c.trunk, c.caller, c.caller_hash, c.agent, c.dialled, c.flow, c.step, c.language,
 	c.started_at, c.answered_at, c.ended_at, c.class, c.reason, c.duration_ns FROM calls c`
 
 func scanCall(row scanner) (Call, error) {
 	var c Call
-	err := row.Scan(&c.ID, &c.Node, &c.Number, &c.Trunk, &c.Caller, &c.CallerHash, &c.Flow, &c.Step, &c.Language,
+	err := row.Scan(&c.ID, &c.Node, &c.Number, &c.Trunk, &c.Caller, &c.CallerHash, &c.Agent, &c.To, &c.Flow, &c.Step, &c.Language,
 		when{&c.Started}, when{&c.Answered}, when{&c.Ended}, &c.Class, &c.Reason, &c.Duration)
 	return c, err
 }
@@ -99,8 +101,13 @@ func (q CallSearch) conditions(w *where) error {
 	w.is("c.caller_hash", q.CallerHash)
 	w.is("c.number", q.Number)
 	w.is("c.class", q.Termination)
+	agent := q.Agent
+	if agent != "" && q.Queue == "" && q.Result == "" {
+		w.and("(c.agent = ? OR c.id IN (SELECT v.call_id FROM visits v WHERE v.agent = ?))", text(agent), text(agent))
+		agent = ""
+	}
 	visit := where{args: w.args}
-	visit.is("v.agent", q.Agent)
+	visit.is("v.agent", agent)
 	visit.is("v.queue", q.Queue)
 	visit.is("v.result", string(q.Result))
 	if len(visit.conditions) > 0 {

@@ -89,9 +89,9 @@ func (w *writer) callStarted(ctx context.Context, ev event.Event, f event.CallSt
 			caller, hash, sealed = "", "", nil
 		}
 	}
-	return w.exec(ctx, `INSERT INTO calls (id, node, number, trunk, caller, caller_hash, caller_sealed, flow, step, language, started_at, class, reason, duration_ns, erased_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', '', $8, '', '', 0, $9) ON CONFLICT (id) DO NOTHING`,
-		ev.Call, w.node, text(f.Number), text(f.Trunk), caller, hash, sealed, ev.At.UnixMilli(), erased)
+	return w.exec(ctx, `INSERT INTO calls (id, node, number, trunk, caller, caller_hash, caller_sealed, flow, step, language, started_at, class, reason, duration_ns, erased_at, agent, dialled)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', '', $8, '', '', 0, $9, $10, $11) ON CONFLICT (id) DO NOTHING`,
+		ev.Call, w.node, text(f.Number), text(f.Trunk), caller, hash, sealed, ev.At.UnixMilli(), erased, text(f.Agent), text(f.To))
 }
 
 func (w *writer) callEnded(ctx context.Context, ev event.Event, f event.CallEnded) error {

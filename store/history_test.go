@@ -41,7 +41,7 @@ func answered(v *testSealer) *story {
 		panic(err)
 	}
 	return new(story).tell("", event.NodeStarted{Node: "n1"}).tell("c1",
-		event.CallStarted{Number: "helpline", Caller: "…00", Trunk: "carrier", CallerHash: v.Hash("+15550100"), CallerSealed: sealed}, // 1 s
+		event.CallStarted{Number: "helpline", Caller: "…00", Trunk: "carrier", Agent: "anna", To: "flow", CallerHash: v.Hash("+15550100"), CallerSealed: sealed}, // 1 s
 		event.CallAnswered{},
 		event.StepEntered{Flow: "helpline", Step: "language", Language: "en"},
 		event.StepEntered{Flow: "helpline", Step: "subject", Language: "es"},
@@ -93,11 +93,16 @@ func TestHistoryOfACall(t *testing.T) {
 		page, err := s.Calls(ctx, CallSearch{})
 		must(t, err)
 		wantCalls := []Call{{
-			ID: "c1", Node: "n1", Number: "helpline", Trunk: "carrier", Caller: "…00", CallerHash: hash, Flow: "helpline", Step: "subject", Language: "es",
+			ID: "c1", Node: "n1", Number: "helpline", Trunk: "carrier", Caller: "…00", CallerHash: hash, Agent: "anna", To: "flow", Flow: "helpline", Step: "subject", Language: "es",
 			Started: after(1), Answered: after(2), Ended: after(13), Class: "caller", Reason: "hung up", Duration: 12 * time.Second,
 		}}
 		if diff := cmp.Diff(wantCalls, page.Calls); diff != "" {
 			t.Errorf("calls: %s", diff)
+		}
+		for _, agent := range []string{"anna", "maria"} { // she made it, she answered
+			if page, err := s.Calls(ctx, CallSearch{Agent: agent}); err != nil || len(page.Calls) != 1 {
+				t.Errorf("calls of %s: %v %v", agent, page.Calls, err)
+			}
 		}
 		offers, err := collect(s.Offers(ctx, noon, after(100)))
 		must(t, err)

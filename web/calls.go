@@ -33,6 +33,8 @@ type shownCall struct {
 	Trunk      string    `json:"trunk"`
 	Caller     string    `json:"caller"`
 	CallerHash string    `json:"caller_hash"`
+	Agent      string    `json:"agent,omitempty"` // who made it himself
+	To         string    `json:"to,omitempty"`    // what he dialled: agent, queue, flow, number, emergency, nowhere
 	Language   string    `json:"language"`
 	Flow       string    `json:"flow"` // the last step it was in
 	Step       string    `json:"step"`
@@ -180,7 +182,7 @@ func (a *callAPI) answer(w http.ResponseWriter, r *http.Request, get func(name s
 	}{make([]shownCall, len(page.Calls)), page.Next}
 	for i, c := range page.Calls {
 		answer.Calls[i] = shownCall{
-			ID: c.ID, Node: c.Node, Number: c.Number, Trunk: c.Trunk, Caller: c.Caller, CallerHash: c.CallerHash,
+			ID: c.ID, Node: c.Node, Number: c.Number, Trunk: c.Trunk, Caller: c.Caller, CallerHash: c.CallerHash, Agent: c.Agent, To: c.To,
 			Language: c.Language, Flow: c.Flow, Step: c.Step, Started: c.Started, Answered: c.Answered, Ended: c.Ended,
 			Class: c.Class, Reason: c.Reason, Duration: seconds(c.Duration), Legs: showLegs(c.Legs),
 		}
