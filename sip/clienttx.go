@@ -52,6 +52,7 @@ func (s *Server) request(req *gosip.Request, conn gosip.Connection, onResponse f
 		s.metrics.sendFailed.Inc()
 		return nil, fmt.Errorf("sending %s: %w", req.Method, err)
 	}
+	s.metrics.asked.count(req.Method, 0)
 	if !t.reliable {
 		t.interval = s.t1
 		t.again = s.after(t.interval, t.repeat)
@@ -87,6 +88,7 @@ func (t *clientTx) timeout() {
 	t.terminateLocked()
 	t.mu.Unlock()
 	if waiting {
+		t.s.metrics.timedOut.count(t.req.Method, 0)
 		t.onFail(errNoReply)
 	}
 }
@@ -132,6 +134,7 @@ func (t *clientTx) final(res *gosip.Response) {
 	default:
 		t.state = txCompleted
 		t.ack = ackFailure(t.req, res)
+		t.s.metrics.asked.count(gosip.ACK, 0)
 		_ = t.conn.WriteMsg(t.ack) // lost, it is sent again when the failure is
 		if t.reliable {
 			t.terminateLocked()

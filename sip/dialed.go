@@ -144,6 +144,7 @@ func (l *Leg) ackIn(d *dialog, answer []byte) *gosip.Request {
 func (l *Leg) write(d *dialog, req *gosip.Request) {
 	conn, err := d.connect(l.s.ctx, req)
 	if err == nil {
+		l.s.metrics.asked.count(req.Method, 0)
 		err = conn.WriteMsg(req)
 		_, _ = conn.TryClose()
 	}

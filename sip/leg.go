@@ -369,6 +369,7 @@ func (l *Leg) finish(end End) {
 	}
 	l.state = legOver
 	l.final = end
+	l.s.metrics.over(end)
 	l.stopPending()
 	l.timer.stop()
 	l.in.end()

@@ -72,6 +72,7 @@ func listen(network string, addr netip.AddrPort, server *tls.Config, edge *edge,
 
 // seen is told of every message, as it comes in and goes out.
 func (ln *listener) seen(out bool, peer netip.AddrPort, raw []byte) {
+	ln.edge.metrics.message(ln.network, out)
 	ln.edge.trace.saw(ln.network, out, peer, raw)
 }
 

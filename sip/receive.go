@@ -44,6 +44,7 @@ func (s *Server) handle(in inbound) {
 			s.metrics.drop(dropUnanswered)
 			return
 		}
+		s.metrics.answers.of(m)
 		branch, _ := m.Via().Params.Get("branch")
 		if t, ok := s.clientTxs.get(branch + string(m.CSeq().MethodName)); ok {
 			t.receive(m)

@@ -140,6 +140,7 @@ func (t *serverTx) repeat() {
 
 // receive takes a repetition of the request.
 func (t *serverTx) receive() {
+	t.s.metrics.repeated.Inc()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if (t.state == txProceeding || t.state == txCompleted) && t.last != nil {

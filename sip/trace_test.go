@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 // nobody is ours.
@@ -277,5 +278,27 @@ func TestTraceJoins(t *testing.T) {
 	}
 	if n := tr.calls.Len() + tr.others.Len(); n != 1 || tr.others.bytes != 0 {
 		t.Errorf("%d calls are kept, %d bytes of others", n, tr.others.bytes)
+	}
+}
+
+// BenchmarkTrace keeps the messages of a leg: 7 of 700 bytes, and what it is joined with.
+func BenchmarkTrace(b *testing.B) {
+	tr := newTracer(64 << 20)
+	peer := netip.MustParseAddrPort("192.0.2.1:5060")
+	body := strings.Repeat("x", 600)
+	b.ReportAllocs()
+	before := cpu(b)
+	defer func() { b.ReportMetric(float64(cpu(b)-before)/float64(time.Microsecond)/float64(b.N), "cpu-µs/leg") }()
+	for i := 0; b.Loop(); i++ {
+		id := fmt.Sprint("leg", i)
+		message := fmt.Appendf(nil, "INVITE sip:x@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=1\r\nCall-ID: %s\r\nX: 0%s\r\n\r\n", id, body)
+		at := len(message) - 605
+		for j := range 7 {
+			message[at] = byte('0' + j)
+			tr.saw("udp", j%2 == 0, peer, message)
+			if j == 0 {
+				tr.join(id, id, "caller")
+			}
+		}
 	}
 }

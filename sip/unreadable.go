@@ -75,7 +75,7 @@ func (ln *listener) refuse(from netip.AddrPort, data []byte) {
 		ln.edge.metrics.sendFailed.Inc()
 		return
 	}
-	ln.edge.metrics.byClass[4].Inc()
+	ln.edge.metrics.responses.count(otherMethod, 4)
 }
 
 // isWhole reports whether a message has the headers that every one has.
