@@ -27,6 +27,11 @@ func (k *checker) sip() {
 	k.oneOf(k.SIP.Digest, at("sip", "digest"), "md5", "sha-256", "both")
 	k.between(k.SIP.MaxCalls, 1, 1<<20, at("sip", "max_calls"))
 	k.lasting(k.SIP.RegisterExpires, shortestExpiry, longestExpiry, at("sip", "register_expires"))
+	k.lasting(k.SIP.MinSE, shortestSession, longestExpiry, at("sip", "min_se"))
+	if k.SIP.SessionExpires != 0 {
+		k.lasting(k.SIP.SessionExpires, k.SIP.MinSE.D(), longestExpiry, at("sip", "session_expires"))
+	}
+	k.lasting(k.SIP.RingLimit, time.Second, longestRing, at("sip", "ring_limit"))
 	k.srtp(k.SIP.SRTP, false, at("sip", "srtp"))
 	if k.SIP.Trace.Memory != 0 {
 		k.between(k.SIP.Trace.Memory, 1<<20, 1<<34, at("sip", "trace", "memory"))
@@ -36,6 +41,11 @@ func (k *checker) sip() {
 	k.limits()
 	k.edges()
 }
+
+const (
+	shortestSession = 90 * time.Second // RFC 4028 section 4
+	longestRing     = time.Hour
+)
 
 // mostRate is beyond what any node can read.
 const mostRate = 1 << 20

@@ -97,6 +97,9 @@ type SIP struct {
 	Trace           Trace          `yaml:"trace"`             // messages kept for bugle trace
 	Edges           []netip.Prefix `yaml:"edges"`             // proxies of our own that say in X-Edge-Source whom a request is from
 	RegisterExpires Duration       `yaml:"register_expires"`  // longest registration granted, 10s to 24h; default 10m
+	SessionExpires  Duration       `yaml:"session_expires"`   // within which the ends of a call assure each other that they are there (RFC 4028); default 30m, 0s: none
+	MinSE           Duration       `yaml:"min_se"`            // the shortest such interval taken from others; default and least 90s
+	RingLimit       Duration       `yaml:"ring_limit"`        // how long any call of ours rings at most; default 4m
 	ReadyOnRegister bool           `yaml:"ready_on_register"` // a registering agent is ready at once instead of paused
 	SRTP            string         `yaml:"srtp"`              // encryption of RTP with agents' phones: off (default), offer, require
 	WebSocket       WebSocket      `yaml:"websocket"`         // SIP from browsers, over the HTTP listener

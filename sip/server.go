@@ -40,15 +40,16 @@ type Options struct {
 	T1           time.Duration // RFC 3261's estimate of a round trip; default 500ms. Tests shorten it
 
 	// SessionExpires is the interval within which the ends of a call assure each
-	// other that they are there (RFC 4028); default 30 minutes, none if negative.
+	// other that they are there (RFC 4028); default Config.SessionExpires, or 30
+	// minutes; none if negative.
 	SessionExpires time.Duration
-	// RingLimit is how long a call of ours may ring (Timer C of RFC 3261); default
-	// four minutes. It is the last resort: who dials hangs up before.
-	RingLimit time.Duration
 	// Resolver looks up the hosts of trunks; nil: the system's.
 	Resolver Resolver
 
-	minSE time.Duration // the smallest session interval taken; default defaultMinSE. Tests shorten it
+	// For tests: the smallest session interval taken, default Config.MinSE or 90 s, and how
+	// long a call of ours may ring (Timer C of RFC 3261), default Config.RingLimit or 4
+	// minutes. The latter is the last resort: who dials hangs up before.
+	minSE, ringLimit time.Duration
 }
 
 // Server is one node's SIP endpoint.
@@ -174,9 +175,9 @@ func newServer(o Options) *Server {
 	if s.t1 <= 0 {
 		s.t1 = 500 * time.Millisecond
 	}
-	s.sessionExpires = cmp.Or(o.SessionExpires, defaultSessionExpires)
-	s.ringLimit = cmp.Or(o.RingLimit, defaultRingLimit)
-	s.minSE = cmp.Or(o.minSE, defaultMinSE)
+	s.sessionExpires = cmp.Or(o.SessionExpires, o.Config.SessionExpires.D(), defaultSessionExpires)
+	s.ringLimit = cmp.Or(o.ringLimit, o.Config.RingLimit.D(), defaultRingLimit)
+	s.minSE = cmp.Or(o.minSE, o.Config.MinSE.D(), defaultMinSE)
 	if s.maxCalls <= 0 {
 		s.maxCalls = 2000
 	}

@@ -277,7 +277,7 @@ func TestSippCallee(t *testing.T) {
 			sends(append([]string{"SIP/2.0 200 OK", "[last_Via:]", "[last_From:]", "[last_To:];tag=again", "[last_Call-ID:]", "[last_CSeq:]",
 				"Contact: <sip:agent@[local_ip]:[local_port];transport=[transport]>"}, withBody...)...),
 			hears("ACK"), hears("BYE"), closes()}, act: hangUpOnceUp},
-		{name: "ring-limit", code: 408, by: ByFailure, tune: func(o *Options) { o.RingLimit = 200 * time.Millisecond }, steps: []step{
+		{name: "ring-limit", code: 408, by: ByFailure, tune: func(o *Options) { o.ringLimit = 200 * time.Millisecond }, steps: []step{
 			hears("INVITE"), saysFirst("180 Ringing", noBody...), hears("CANCEL"), closes(),
 			sends(append([]string{"SIP/2.0 487 Request Terminated", "[last_Via:]", "[last_From:]", "[last_To:];tag=[pid]SIPp[call_number]", "[last_Call-ID:]", "CSeq: 1 INVITE"}, noBody...)...),
 			hears("ACK")}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -130,7 +131,7 @@ func (n *node) open(site *site) (err error) {
 	})
 	if n.sip, err = sip.New(sip.Options{
 		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: credentials{n.secrets, n.roster}, Bindings: phones,
-		Bans: n.queue, Certificates: n.certs, Log: log,
+		Bans: n.queue, Certificates: n.certs, Log: log, SessionExpires: cmp.Or(c.SIP.SessionExpires.D(), -1), // 0s is none
 	}); err != nil {
 		return err
 	}
