@@ -14,5 +14,6 @@
 // Bindings interface.
 //
 // Open handler.go for what it asks of the rooms above, leg.go for what it
-// gives them, and receive.go for the way of a message.
+// gives them, and receive.go for the way of a message. TRAPS.md tells what sipgo does
+// that one would not expect.
 package sip
