@@ -49,7 +49,8 @@ func (s *stream) passAudio(p *packet, c Codec, now int64) {
 	}
 	h.payloadType = number
 	to.passed = now
-	to.sends(&h, to.smooth(p.payload(), out, false), out, clock)
+	to.smooth(p.payload(), out, false)
+	to.sends(&h, p.body, out, clock)
 }
 
 // passKey sends a telephone event on to the listener, if it takes them, counted on
@@ -72,7 +73,7 @@ func (s *stream) passKey(p *packet, c Codec, fresh bool, now int64) {
 	keyOnClock(p.payload(), c.clock(), keys.clock())
 	h.payloadType, _ = to.terms.number(keys)
 	to.passed = now
-	to.transmit(&h, p.payload())
+	to.transmit(&h, p.body)
 }
 
 // play makes a source what the stream hears; nil goes back to the peer, or to
@@ -87,6 +88,7 @@ func (s *stream) switched() {
 	s.out.switched()
 	s.seam.open = true
 	s.passed = s.shard.next
+	s.wake()
 }
 
 // sourceEnded takes away a source that has played to its end.

@@ -19,14 +19,14 @@ const (
 // first. Once a source is accepted the gate is shut to all others until the
 // next offer and answer.
 type gate struct {
+	near, far candidate // the best of the likely and of the unlikely sources
+
 	latch bool       // other addresses than SDP's may be learnt
 	flow  netip.Addr // where the SIP of this leg comes from; preferred when learning
 
 	declared netip.AddrPort // the address of SDP; not valid on an old-style hold
 	source   netip.AddrPort // accepted; what we send to once it is valid
 	open     bool           // a source may still be accepted
-
-	near, far candidate // the best of the likely and of the unlikely sources
 }
 
 // candidate is a source on probation.

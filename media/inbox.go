@@ -20,6 +20,9 @@ type inbox struct {
 	kept     int   // buffers from the beginning that are not to be written to
 }
 
+// slotSize is a buffer's: what is received and passed on may be encrypted there.
+const slotSize = datagramSize + sealSize
+
 // stamp is what the kernel tells beside a datagram: a control message with the
 // time it came (SCM_TIMESTAMPNS).
 type stamp struct {
@@ -33,11 +36,11 @@ func newInbox(size int) *inbox {
 		messages: make([]message, size),
 		vectors:  make([]unix.Iovec, size),
 		from:     make([]sockaddr, size),
-		buffers:  make([]byte, size*datagramSize),
+		buffers:  make([]byte, size*slotSize),
 		stamps:   make([]stamp, size),
 	}
 	for i := range in.messages {
-		in.vectors[i].Base = &in.buffers[i*datagramSize]
+		in.vectors[i].Base = &in.buffers[i*slotSize]
 		in.vectors[i].SetLen(datagramSize)
 		h := &in.messages[i].header
 		h.Iov = &in.vectors[i]
@@ -87,11 +90,11 @@ func (in *inbox) datagram(i int) ([]byte, netip.AddrPort) {
 	if m.header.Flags&unix.MSG_TRUNC != 0 {
 		return nil, from
 	}
-	return in.buffers[i*datagramSize:][:m.size], from
+	return in.buffers[i*slotSize:][:m.size], from
 }
 
 // put takes a datagram that came another way, as if it had been received.
 func (in *inbox) put(datagram []byte) []byte {
-	at := in.buffers[in.kept*datagramSize:][:datagramSize]
+	at := in.buffers[in.kept*slotSize:][:datagramSize]
 	return at[:copy(at, datagram)]
 }

@@ -60,6 +60,9 @@ func (w *keyWriter) add(code uint8) {
 // stop forgets the keys that wait.
 func (w *keyWriter) stop() { w.codes, w.turn = w.codes[:0], 0 }
 
+// waiting tells whether there is a key to be sent, or a pause after one.
+func (w *keyWriter) waiting() bool { return len(w.codes) > 0 }
+
 // sounding tells whether this turn belongs to a key, so that audio is
 // withheld.
 func (w *keyWriter) sounding() bool {

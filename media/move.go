@@ -60,9 +60,11 @@ func (s *shard) when(st *stream, run func(now int64)) {
 	})
 }
 
-// guard runs something for a stream here; if it panics, it ends that stream.
+// guard runs something for a stream here, which is no reason to rest; if it
+// panics, it ends that stream.
 func (s *shard) guard(st *stream, run func(now int64)) {
 	defer s.rescue(st)
+	st.wake()
 	run(s.next)
 }
 

@@ -10,13 +10,11 @@ import (
 const outboxSize = 64
 
 // outbox collects the packets that go out through a shared socket, to send them
-// with few system calls. A packet is two pieces: a header of its own, and a
-// payload that stays where it is, in a clip played to a hundred legs or in the
-// buffer it was received in.
+// with few system calls. A packet stays where it is: in the buffer it was
+// received in, or where it was put together.
 type outbox struct {
 	messages [outboxSize]message
-	vectors  [outboxSize][2]unix.Iovec
-	headers  [outboxSize][headerSize]byte
+	vectors  [outboxSize]unix.Iovec
 	from     [outboxSize]*stream // whose packets they are
 	used     int
 }
@@ -25,11 +23,9 @@ type outbox struct {
 func newOutbox() *outbox {
 	out := new(outbox)
 	for i := range out.messages {
-		out.vectors[i][0].Base = &out.headers[i][0]
-		out.vectors[i][0].SetLen(headerSize)
 		h := &out.messages[i].header
-		h.Iov = &out.vectors[i][0]
-		h.SetIovlen(2)
+		h.Iov = &out.vectors[i]
+		h.SetIovlen(1)
 	}
 	return out
 }
@@ -37,13 +33,12 @@ func newOutbox() *outbox {
 // full tells whether the outbox has to be sent before it can take more.
 func (out *outbox) full() bool { return out.used == outboxSize }
 
-// put adds a packet. The payload must not change until it is sent.
-func (out *outbox) put(st *stream, h *header, payload []byte) {
+// put adds a packet, which must not change until it is sent.
+func (out *outbox) put(st *stream, packet []byte) {
 	i := out.used
 	out.used++
-	h.put(out.headers[i][:])
-	out.vectors[i][1].Base = unsafe.SliceData(payload)
-	out.vectors[i][1].SetLen(len(payload))
+	out.vectors[i].Base = unsafe.SliceData(packet)
+	out.vectors[i].SetLen(len(packet))
 	out.messages[i].header.Name = (*byte)(unsafe.Pointer(&st.to.raw))
 	out.messages[i].header.Namelen = uint32(st.to.size)
 	out.from[i] = st
@@ -60,7 +55,7 @@ func (out *outbox) send(fd int) {
 			next += int(n)
 		case unix.EINTR:
 		default:
-			out.from[next].notSent(int(out.vectors[next][1].Len))
+			out.from[next].notSent(int(out.vectors[next].Len))
 			next++
 		}
 	}
@@ -70,7 +65,7 @@ func (out *outbox) send(fd int) {
 // clear forgets the packets, so that nothing is held that nobody else needs.
 func (out *outbox) clear() {
 	for i := range out.used {
-		out.vectors[i][1].Base = nil
+		out.vectors[i].Base = nil
 		out.messages[i].header.Name = nil
 		out.from[i] = nil
 	}

@@ -12,9 +12,9 @@ import (
 // broken is a source and a file that panics.
 type broken struct{}
 
-func (broken) next(Codec, int64, *shard) []byte { panic("in a source") }
-func (broken) Write([]byte) (int, error)        { panic("in a file") }
-func (broken) Seek(int64, int) (int64, error)   { panic("in a file") }
+func (broken) next([]byte, Codec, int64) bool { panic("in a source") }
+func (broken) Write([]byte) (int, error)      { panic("in a file") }
+func (broken) Seek(int64, int) (int64, error) { panic("in a file") }
 
 // TestPanicEndsOneLeg holds that a panic in a leg's turn, or in a command to it,
 // ends that leg, says so, and is noticed by nobody else.

@@ -59,6 +59,7 @@ func (s *stream) handOn(by way, code uint8) {
 // pressKey sends a key to the far end, if it takes any.
 func (s *stream) pressKey(code uint8) {
 	if s.terms.pressable() {
+		s.wake()
 		s.keyOut.add(code)
 	}
 }

@@ -38,7 +38,6 @@ type reporter struct {
 	from  netip.AddrPort // where the far end's come from; not valid before the first
 
 	sent, sentBefore uint64                           // packets at the last report and at the one before
-	octets           uint64                           // of payload, sent so far, without tags of encryption
 	earlier          struct{ packets, octets uint64 } // sent under SSRCs before the present one
 
 	lastSR uint32        // of the far end's last report; 0: none
@@ -178,7 +177,7 @@ func (s *stream) sendReport(now int64, bye bool) {
 		ssrc: s.out.ssrc, cname: r.cname, bye: bye,
 		sending: c.PacketsOut > max(r.sentBefore, r.earlier.packets),
 		ntp:     ntpTime(s.shard.start.Add(elapsed)), timestamp: s.out.sounding(now * beatSize),
-		packets: uint32(c.PacketsOut - r.earlier.packets), octets: uint32(r.octets - r.earlier.octets),
+		packets: uint32(c.PacketsOut - r.earlier.packets), octets: uint32(c.octets - r.earlier.octets),
 		hears: c.sequence.expected > 0,
 	}
 	r.sentBefore, r.sent = r.sent, c.PacketsOut
@@ -231,7 +230,7 @@ func (s *stream) tune(c Codec, now int64) {
 	if s.counts.PacketsOut > s.reports.earlier.packets {
 		s.sendReport(now, true)
 	}
-	s.reports.earlier.packets, s.reports.earlier.octets = s.counts.PacketsOut, s.reports.octets
+	s.reports.earlier.packets, s.reports.earlier.octets = s.counts.PacketsOut, s.counts.octets
 	s.out.tune(c, now*beatSize)
 }
 
@@ -250,7 +249,7 @@ func (p *sharedPort) drainReports(now int64) {
 // handReport gives a report to the leg it is for: whose RTP comes from the port
 // before, or has the same SSRC and address.
 func (p *sharedPort) handReport(raw []byte, from netip.AddrPort, now int64) {
-	s := p.seats[netip.AddrPortFrom(from.Addr(), from.Port()-1)]
+	s := p.seats.get(netip.AddrPortFrom(from.Addr(), from.Port()-1))
 	if s == nil || s.stream == nil {
 		s = p.seatOf(raw, from.Addr())
 	}

@@ -260,7 +260,7 @@ func TestOctetsAreThoseOfPayload(t *testing.T) {
 		s.to.set(far.address)
 		transmit := func() {
 			h := s.out.frame(0)
-			s.transmit(&h, make([]byte, frameSize))
+			s.transmit(&h, s.shard.room(frameSize))
 		}
 		transmit()
 		s.terms.secure, _ = pair(t, suite)
@@ -271,8 +271,8 @@ func TestOctetsAreThoseOfPayload(t *testing.T) {
 		s.socket.rtp = far.fd
 		s.terms.secure = nil
 		transmit()
-		if s.reports.octets != uint64(4*frameSize) || s.counts.PacketsOut != 4 {
-			t.Errorf("%s: %d octets in %d packets, want %d in 4", suite.name, s.reports.octets, s.counts.PacketsOut, 4*frameSize)
+		if s.counts.octets != uint64(4*frameSize) || s.counts.PacketsOut != 4 {
+			t.Errorf("%s: %d octets in %d packets, want %d in 4", suite.name, s.counts.octets, s.counts.PacketsOut, 4*frameSize)
 		}
 	}
 }

@@ -14,13 +14,17 @@ type packet struct {
 	timestamp   uint32
 	ssrc        uint32
 
-	// body is the payload with the 12 bytes before it, where a header of ours
-	// can be written to send the payload on without copying it.
-	body []byte
+	body body
 }
 
 // payload gives what the packet carries.
-func (p *packet) payload() []byte { return p.body[headerSize:] }
+func (p *packet) payload() []byte { return p.body.payload() }
+
+// body is a payload with the 12 bytes before it, where a header of ours can be
+// written, so that it is sent from where it lies. Behind it is room to encrypt it.
+type body []byte
+
+func (b body) payload() []byte { return b[headerSize:] }
 
 // parsePacket reads an RTP packet, skipping contributing sources, extension
 // and padding. It refuses what is not whole and what carries nothing. The
@@ -52,7 +56,7 @@ func parsePacket(raw []byte) (packet, bool) {
 		sequence:    binary.BigEndian.Uint16(raw[2:]),
 		timestamp:   binary.BigEndian.Uint32(raw[4:]),
 		ssrc:        binary.BigEndian.Uint32(raw[8:]),
-		body:        raw[start-headerSize : end],
+		body:        body(raw[start-headerSize : end]),
 	}, true
 }
 

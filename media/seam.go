@@ -9,9 +9,9 @@ const seamHush = 32
 // the beginning of what comes now. It can do so in G.711; other codecs pass as
 // they are.
 type seam struct {
-	past  [frameSize]byte // sent last, in codec; the newest at the end
-	codec Codec           // of G.711; 0: nothing was, or nothing we can read
 	open  bool            // the next audio is another source's
+	codec Codec           // of G.711, of what was sent last; 0: nothing was, or nothing we can read
+	past  [frameSize]byte // that; the newest at the end
 }
 
 // keep remembers audio as it was sent.
@@ -37,23 +37,22 @@ func (s *seam) heard(pcm *[frameSize]int16) {
 	}
 }
 
-// join gives another source's audio with its first 5 ms blended with what was
+// join blends the first 5 ms of another source's audio, in place, with what was
 // heard before. Whole says that the sound has its own beginning, and need not be
-// faded in. What lies elsewhere, as a prompt does, is copied into the shard's
-// room.
-func (s *seam) join(audio []byte, c Codec, whole bool, at *shard) []byte {
+// faded in.
+func (s *seam) join(audio []byte, c Codec, whole bool) {
 	if !s.open {
-		return audio
+		return
 	}
 	s.open = false
 	if !c.playable() {
-		return audio
+		return
 	}
 	var past [frameSize]int16
 	s.heard(&past)
 	fading := loudest(past[frameSize-concealMatch:]) > seamHush
 	if !fading && whole {
-		return audio
+		return
 	}
 	size := 1
 	if fading {
@@ -71,8 +70,5 @@ func (s *seam) join(audio []byte, c Codec, whole bool, at *shard) []byte {
 			mixed[i] = fade(old, next, i)
 		}
 	}
-	blended := at.room(len(audio))
-	copy(blended[n:], audio[n:])
-	encode(blended[:n], mixed[:n], c)
-	return blended
+	encode(audio[:n], mixed[:n], c)
 }

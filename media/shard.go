@@ -22,7 +22,7 @@ const (
 	// inboxSize and scratchSize are what a shard has for the datagrams and the
 	// payloads of a beat; if that is too little, it sends before the beat is over.
 	inboxSize   = 512
-	scratchSize = 64 << 10
+	scratchSize = 256 << 10
 	// lateTime is from when a beat counts as late.
 	lateTime = 5 * time.Millisecond
 )
@@ -52,10 +52,10 @@ type shard struct {
 	wall     int64         // the same by the clock on the wall, in nanoseconds since 1970
 	stopped  bool
 	inbox    *inbox
-	frame    [headerSize + datagramSize + sealSize]byte // where a packet sent alone is put together
-	scratch  []byte                                     // where payloads are that are put together
-	used     int                                        // of scratch
-	queued   uint64                                     // packets ever put into outboxes
+	frame    [datagramSize + sealSize]byte // where a report is put together
+	scratch  []byte                        // where payloads are that are put together
+	used     int                           // of scratch
+	queued   uint64                        // packets ever put into outboxes
 	counts   shardCounts
 
 	published publishedCounts
@@ -164,7 +164,7 @@ func (s *shard) beat(n int64) {
 	}
 	turn := s.streams[n%int64(phases)]
 	for _, st := range turn {
-		if n >= st.due {
+		if n >= st.due && n >= st.resting {
 			s.serve(st, n)
 		}
 	}
@@ -245,14 +245,15 @@ func (s *shard) send() {
 	s.used = 0
 }
 
-// room gives memory for a payload, which must be handed on before room is asked
-// for again: it lasts until the packet is sent.
-func (s *shard) room(size int) []byte {
-	if s.used+size > len(s.scratch) {
+// room gives memory for a payload of ours, which must be handed on before room is
+// asked for again: it lasts until the packet is sent.
+func (s *shard) room(size int) body {
+	size += headerSize
+	if s.used+size+sealSize > len(s.scratch) {
 		s.send()
 	}
-	room := s.scratch[s.used:][:size:size]
-	s.used += size
+	room := s.scratch[s.used:][: size : size+sealSize]
+	s.used += cap(room)
 	return room
 }
 

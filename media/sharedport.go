@@ -43,12 +43,12 @@ type sharedPort struct {
 	number  uint16
 	out     *outbox
 
-	seats   map[netip.AddrPort]*seat // by where their packets come from
-	waiting map[netip.Addr]*seat     // who has not been heard yet
-	voices  map[uint32]*seat         // by the SSRC heard last
-	look    int64                    // the beat of the next look for RTCP
-	legs    int                      // seats that are taken
-	resting []*seat                  // given up, in the order of their review
+	seats   seats
+	waiting map[netip.Addr]*seat // who has not been heard yet
+	voices  map[uint32]*seat     // by the SSRC heard last
+	look    int64                // the beat of the next look for RTCP
+	legs    int                  // seats that are taken
+	resting []*seat              // given up, in the order of their review
 
 	hosts     map[netip.Addr]int // of all sources, and how many there are of each
 	newcomers int                // looked into in this beat
@@ -74,7 +74,7 @@ func newSharedPort(s *shard, sockets socketPair, number uint16) *sharedPort {
 		sockets: sockets,
 		number:  number,
 		out:     newOutbox(),
-		seats:   make(map[netip.AddrPort]*seat),
+		seats:   newSeats(),
 		waiting: make(map[netip.Addr]*seat),
 		voices:  make(map[uint32]*seat),
 		hosts:   make(map[netip.Addr]int),
@@ -84,7 +84,7 @@ func newSharedPort(s *shard, sockets socketPair, number uint16) *sharedPort {
 // free tells whether another leg may talk with a far end here.
 func (p *sharedPort) free(far netip.AddrPort, now int64) bool {
 	p.rest(now)
-	return p.seats[far] == nil && p.waiting[far.Addr()] == nil
+	return p.seats.get(far) == nil && p.waiting[far.Addr()] == nil
 }
 
 // freePort gives the shared port of this shard with the fewest legs of those that
@@ -143,7 +143,7 @@ func (p *sharedPort) rest(now int64) {
 			continue
 		}
 		for _, source := range s.sources {
-			delete(p.seats, source)
+			p.seats.remove(source)
 			p.host(source.Addr(), -1)
 		}
 		s.forget()
@@ -155,7 +155,7 @@ func (s *seat) stir(now int64) { s.rested = min(now+pairRest, s.left+pairRestMos
 
 // add lets packets from another source be the seat's.
 func (s *seat) add(source netip.AddrPort) {
-	s.port.seats[source] = s
+	s.port.seats.put(source, s)
 	s.port.host(source.Addr(), 1)
 	s.sources = append(s.sources, source)
 }
@@ -189,7 +189,7 @@ func (s *seat) settle(source netip.AddrPort) {
 	if p.waiting[source.Addr()] == s {
 		delete(p.waiting, source.Addr())
 	}
-	if p.seats[source] == nil {
+	if p.seats.get(source) == nil {
 		s.add(source)
 	}
 }
@@ -202,7 +202,7 @@ func (s *seat) move(far netip.AddrPort, now int64) bool {
 	}
 	p := s.port
 	p.rest(now)
-	holder := p.seats[far]
+	holder := p.seats.get(far)
 	s.unwait()
 	if holder != nil && holder != s {
 		return false
@@ -262,7 +262,7 @@ func (p *sharedPort) drain(now int64) {
 
 // hand gives a datagram to the leg it is for.
 func (p *sharedPort) hand(raw []byte, from netip.AddrPort, now int64) {
-	s, report := p.seats[from], isRTCP(raw)
+	s, report := p.seats.get(from), isRTCP(raw)
 	switch {
 	case report || len(raw) < headerSize:
 	case s == nil:
@@ -321,10 +321,10 @@ func (p *sharedPort) newcomer(raw []byte, from netip.AddrPort) *seat {
 }
 
 // queue puts a packet into the outbox.
-func (p *sharedPort) queue(st *stream, h *header, payload []byte) {
+func (p *sharedPort) queue(st *stream, packet []byte) {
 	if p.out.full() {
 		p.out.send(p.sockets.rtp)
 	}
-	p.out.put(st, h, payload)
+	p.out.put(st, packet)
 	p.shard.queued++
 }

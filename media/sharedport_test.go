@@ -154,7 +154,7 @@ func TestSharedPortIsFree(t *testing.T) {
 		want("one who never stops", now, false, true, now >= 1+pairRest)
 	}
 	want("one who never stops, at last", pairRestMost, true, true, true)
-	if len(p.seats)+len(p.waiting)+len(p.resting)+p.legs != 0 {
+	if len(p.seats.four)+len(p.seats.six)+len(p.waiting)+len(p.resting)+p.legs != 0 {
 		t.Errorf("left behind: %+v", p)
 	}
 }
@@ -176,7 +176,7 @@ func TestSeatMoves(t *testing.T) {
 	if first.move(b, pairRest-1) {
 		t.Error("moved to a pair that rests")
 	}
-	if !first.move(b, pairRest) || p.seats[b] != first || p.seats[a] != first || p.waiting[b.Addr()] != first {
+	if !first.move(b, pairRest) || p.seats.get(b) != first || p.seats.get(a) != first || p.waiting[b.Addr()] != first {
 		t.Error("not where it moved to, or no longer where it was")
 	}
 }

@@ -6,10 +6,9 @@ import "bytes"
 // one leg and are touched by its shard only. A leg without one hears its peer
 // or silence.
 type source interface {
-	// next gives the next 20 ms in an audio codec: where they lie, if they lie
-	// somewhere in one piece, or put together in the shard's room. The clock is
-	// the engine's, in samples. Nil: the source has ended.
-	next(c Codec, clock int64, at *shard) []byte
+	// next puts the next 20 ms in an audio codec into audio. The clock is the
+	// engine's, in samples. False: the source has ended.
+	next(audio []byte, c Codec, clock int64) bool
 }
 
 // playlist plays clips one after the other without a gap.
@@ -19,25 +18,19 @@ type playlist struct {
 	at    int     // position in the first, in samples
 }
 
-func (p *playlist) next(c Codec, _ int64, at *shard) []byte {
+func (p *playlist) next(audio []byte, c Codec, _ int64) bool {
 	p.skip()
 	if len(p.clips) == 0 {
-		return nil
+		return false
 	}
-	if audio := p.clips[0].in(c)[p.at:]; len(audio) >= frameSize {
-		p.at += frameSize
-		return audio[:frameSize]
-	}
-	frame := at.room(frameSize)
-	rest := frame
-	for len(rest) > 0 && len(p.clips) > 0 {
-		n := copy(rest, p.clips[0].in(c)[p.at:])
-		rest = rest[n:]
+	for len(audio) > 0 && len(p.clips) > 0 {
+		n := copy(audio, p.clips[0].in(c)[p.at:])
+		audio = audio[n:]
 		p.at += n
 		p.skip()
 	}
-	copy(rest, c.quiet())
-	return frame
+	copy(audio, c.quiet())
+	return true
 }
 
 // skip lets go of clips that have been played.
@@ -53,20 +46,15 @@ type music struct {
 	clip *Clip
 }
 
-func (m music) next(c Codec, clock int64, at *shard) []byte {
-	audio := m.clip.in(c)
-	if len(audio) == 0 {
-		return nil
+func (m music) next(audio []byte, c Codec, clock int64) bool {
+	tune := m.clip.in(c)
+	if len(tune) == 0 {
+		return false
 	}
-	begin := int(clock % int64(len(audio)))
-	if len(audio)-begin >= frameSize {
-		return audio[begin:][:frameSize]
+	for begin := int(clock % int64(len(tune))); len(audio) > 0; begin = 0 {
+		audio = audio[copy(audio, tune[begin:]):]
 	}
-	frame := at.room(frameSize)
-	for rest := frame; len(rest) > 0; begin = 0 {
-		rest = rest[copy(rest, audio[begin:]):]
-	}
-	return frame
+	return true
 }
 
 // silentFrames are 20 ms of silence in each codec.

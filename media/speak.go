@@ -22,7 +22,7 @@ func (s *stream) speak(now int64) {
 	// played passes, and nothing is sent.
 	voice := cmp.Or(s.terms.voice, PCMU)
 	number, able := s.terms.number(voice)
-	var audio []byte
+	var b body
 	whole := false
 	switch {
 	case s.fills(now):
@@ -30,48 +30,61 @@ func (s *stream) speak(now int64) {
 		return
 	case !s.keyOut.sounding():
 		s.keyOut.rest()
-		if audio, whole = s.hears(voice, now); audio == nil || !able {
+		if s.relayed() {
+			return
+		}
+		b = s.shard.room(frameSize)
+		var heard bool
+		if heard, whole = s.hears(b.payload(), voice, now); !heard || !able {
 			return
 		}
 	case s.terms.keys():
-		keys, payload := s.terms.keysFor(s.out.clock()), s.shard.room(keySize)
-		h := s.keyOut.write(payload, keys, &s.out, clock)
+		keys := s.terms.keysFor(s.out.clock())
+		b = s.shard.room(keySize)
+		h := s.keyOut.write(b.payload(), keys, &s.out, clock)
 		h.payloadType, _ = s.terms.number(keys)
-		s.transmit(&h, payload)
+		s.transmit(&h, b)
 		return
 	default:
-		audio = s.shard.room(frameSize)
-		s.keyOut.sound(audio, voice)
+		b = s.shard.room(frameSize)
+		s.keyOut.sound(b.payload(), voice)
 	}
-	audio = s.smooth(audio, voice, whole)
+	s.smooth(b.payload(), voice, whole)
 	s.tune(voice, now)
 	h := s.out.frame(clock)
 	h.payloadType = number
-	s.sends(&h, audio, voice, clock)
+	s.sends(&h, b, voice, clock)
 }
 
-// hears gives 20 ms of what the leg hears, and whether that is a sound from its
-// beginning; nil if it comes from the peer.
-func (s *stream) hears(c Codec, now int64) (audio []byte, whole bool) {
+// relayed tells whether what the stream hears is passed on as its peer's packets
+// come.
+func (s *stream) relayed() bool {
+	return s.source == nil && s.party == nil && s.peer != nil && s.peer.in == nil
+}
+
+// hears puts together 20 ms of what the leg hears, and tells whether that is a
+// sound from its beginning. Nothing is heard if that comes as the peer's packets
+// do.
+func (s *stream) hears(audio []byte, c Codec, now int64) (heard, whole bool) {
 	if s.source != nil {
 		list, ok := s.source.(*playlist)
 		whole = ok && list.at == 0
-		if audio = s.source.next(c, now*beatSize, s.shard); audio != nil {
-			return audio, whole
+		if s.source.next(audio, c, now*beatSize) {
+			return true, whole
 		}
 		s.sourceEnded()
 	}
 	switch {
+	case s.relayed():
+		return false, false
 	case s.party != nil:
-		audio = s.shard.room(frameSize)
 		s.party.fill(audio, c, now)
-	case s.peer != nil && s.peer.in != nil:
-		audio = s.shard.room(frameSize)
+	case s.peer != nil:
 		s.fillFromPeer(audio, c)
-	case s.peer == nil:
-		audio = c.quiet()
+	default:
+		copy(audio, c.quiet())
 	}
-	return audio, false
+	return true, false
 }
 
 // fills tells whether the peer, whom the leg hears as its packets come, has sent
@@ -80,7 +93,7 @@ func (s *stream) hears(c Codec, now int64) (audio []byte, whole bool) {
 // then, since many a phone and carrier takes the end of all packets for that of
 // the call.
 func (s *stream) fills(now int64) bool {
-	return s.source == nil && s.peer != nil && s.peer.in == nil && !s.peer.keyIn.down && !s.keyOut.sounding() && now-s.passed >= fillAfter
+	return s.relayed() && !s.peer.keyIn.down && !s.keyOut.sounding() && now-s.passed >= fillAfter
 }
 
 // fill sends 20 ms of silence, in a codec on the clock of what was passed on: a
@@ -95,87 +108,74 @@ func (s *stream) fill(voice Codec, clock int64) {
 	if !able {
 		return
 	}
+	b := s.shard.room(len(audio))
+	copy(b.payload(), audio)
 	h := s.out.frame(clock)
 	h.payloadType = number
-	s.sends(&h, audio, voice, clock)
+	s.sends(&h, b, voice, clock)
 }
 
 // sends sends a packet of audio, and lets those who follow what is sent have it.
-func (s *stream) sends(h *header, audio []byte, c Codec, clock int64) {
+func (s *stream) sends(h *header, b body, c Codec, clock int64) {
+	audio := b.payload()
 	if s.tap != nil && c.playable() {
 		s.tap.put(sent, c, h.ssrc, h.timestamp, clock, audio)
 	}
 	s.seam.keep(audio, c)
-	s.transmit(h, audio)
+	s.transmit(h, b)
 }
 
-// smooth gives audio without a click at its beginning, if it is from elsewhere
-// than what was sent before.
-func (s *stream) smooth(audio []byte, c Codec, whole bool) []byte {
+// smooth takes the click from the beginning of audio that is from elsewhere than
+// what was sent before.
+func (s *stream) smooth(audio []byte, c Codec, whole bool) {
 	if s.shard.next-s.spoke > seamGap {
 		s.seam.codec = 0 // silence was heard meanwhile
 	}
-	return s.seam.join(audio, c, whole, s.shard)
+	s.seam.join(audio, c, whole)
 }
 
-// transmit sends a packet: at once, or with the others of a shared port.
-func (s *stream) transmit(h *header, payload []byte) {
-	octets := uint64(len(payload))
-	if s.terms.secure != nil {
+// transmit sends a payload behind a header: at once, or with the others of a
+// shared port. The packet is made, and encrypted, where the payload lies.
+func (s *stream) transmit(h *header, b body) {
+	h.put(b)
+	raw := []byte(b)
+	if secure := s.terms.secure; secure != nil {
 		var ok bool
-		if payload, ok = s.seal(h, payload); !ok {
+		if raw, ok = secure.seal(raw); !ok {
 			s.shard.counts.unsent++
 			return
 		}
 	}
 	s.spoke = s.shard.next
 	s.counts.PacketsOut++
-	s.counts.BytesOut += uint64(headerSize + len(payload))
-	s.reports.octets += octets
+	s.counts.BytesOut += uint64(len(raw))
+	s.counts.octets += uint64(len(b.payload()))
 	s.shard.counts.packetsOut++
 	switch {
 	case s.socket.open():
-		s.transmitAlone(s.socket.rtp, h, payload)
+		s.transmitAlone(s.socket.rtp, raw)
 	case s.detour != nil: // the outbox is another shard's, the socket everybody's
-		s.transmitAlone(s.seat.port.sockets.rtp, h, payload)
+		s.transmitAlone(s.seat.port.sockets.rtp, raw)
 	default:
-		s.seat.port.queue(s, h, payload)
+		s.seat.port.queue(s, raw)
 	}
-}
-
-// seal encrypts a packet and gives what comes behind its header. The payload
-// itself, which others may be sent too, stays as it is.
-func (s *stream) seal(h *header, payload []byte) ([]byte, bool) {
-	frame := s.shard.frame[:headerSize+len(payload)]
-	h.put(frame)
-	copy(frame[headerSize:], payload)
-	sealed, ok := s.terms.secure.seal(frame)
-	if !ok {
-		return nil, false
-	}
-	room := s.shard.room(len(sealed) - headerSize)
-	copy(room, sealed[headerSize:])
-	return room, true
 }
 
 // transmitAlone sends a packet at once.
-func (s *stream) transmitAlone(fd int, h *header, payload []byte) {
-	frame := s.shard.frame[:headerSize+len(payload)]
-	h.put(frame)
-	copy(frame[headerSize:], payload)
-	if !send(fd, frame, &s.to) {
-		s.notSent(len(payload))
+func (s *stream) transmitAlone(fd int, raw []byte) {
+	if !send(fd, raw, &s.to) {
+		s.notSent(len(raw))
 	}
 }
 
-// notSent takes a packet back that was counted as sent.
-func (s *stream) notSent(payload int) {
+// notSent takes a packet of some size back that was counted as sent.
+func (s *stream) notSent(size int) {
 	s.counts.PacketsOut--
-	s.counts.BytesOut -= uint64(headerSize + payload)
+	s.counts.BytesOut -= uint64(size)
 	if secure := s.terms.secure; secure != nil {
-		payload -= secure.suite.tag
+		size -= secure.suite.tag
 	}
-	s.reports.octets -= uint64(payload)
+	s.counts.octets -= uint64(size - headerSize)
 	s.shard.counts.packetsOut--
 	s.shard.counts.unsent++
 }

@@ -33,9 +33,11 @@ type Quality struct {
 
 // legCounts is the running count of a stream.
 type legCounts struct {
+	sequence sequenceCount
+	transit  transit
+	octets   uint64 // of payload sent, without tags of encryption
 	Stats
-	sequence  sequenceCount
-	transit   transit
+
 	jitter    mean // of transit, once a second
 	farJitter mean // as the far end's reports have it
 	farLoss   float64
@@ -66,15 +68,15 @@ func (c *legCounts) stats() Stats {
 // sequenceCount follows the sequence numbers of one far end, as RFC 3550
 // appendix A.3 does for receiver reports: what was expected less what came.
 type sequenceCount struct {
+	earlier struct{ expected, missing uint64 } // of the runs before the present one
+	gaps    uint64                             // how often something was missing, in all runs
+	told    struct{ expected, came uint64 }    // of this run, at the last report
+
 	ssrc     uint32
 	first    uint16
 	newest   uint16
-	expected uint64 // in the present run
+	expected uint64 // in this run
 	came     uint64
-	earlier  struct{ expected, missing uint64 } // of the runs before
-	gaps     uint64                             // how often something was missing, in all runs
-
-	told struct{ expected, came uint64 } // of this run, at the last report
 }
 
 // sequenceRun is how far a sequence may leap, either way, and still be the

@@ -15,42 +15,49 @@ const (
 
 // stream is a leg as its shard sees it. Only the shard's goroutine touches it,
 // except for the channels.
+//
+// When its turn comes, 20 ms of other legs have pushed it out of the processor's
+// caches, and fetching it anew costs more than what is done with it. So what
+// every packet touches stands together: in and out of here, in the fields down to
+// press, and in the same way in the types of these.
 type stream struct {
-	shard *shard
-	home  atomic.Pointer[shard] // the shard, while it serves the stream; may be read by any
-	index int                   // in the shard's list
-	phase int                   // served on the beats with this remainder
-	due   int64                 // the beat of its next turn
+	shard   *shard
+	due     int64   // the beat of its next turn
+	resting int64   // and until which it has nothing to do on one (see rests)
+	source  source  // what it hears; nil: its peer, or silence
+	peer    *stream // who it is bridged to
+	in      *jitter // where what it says goes through, or nil: it passes as it comes
+	tap     *tap    // of a recording, or nil
 
-	socket socketPair // its own, if it has one: what is sent goes out there
-	port   uint16     // of its own
 	seat   *seat      // at a shared port, if it has one; it may have both
 	detour *detour    // from there, if that port is another shard's
+	socket socketPair // its own, if it has one: what is sent goes out there
+	heard  int64      // the last beat with a packet of the far end
+	passed int64      // on which it might have been sent one by its peer
+	spoke  int64      // on which it was sent one
+	ear    *ear       // for keys that come as tones, or nil
 
-	terms  terms
 	gate   gate
 	to     sockaddr // the gate's target, as the kernel takes it
-	source source   // what it hears; nil: its peer, or silence
-	peer   *stream  // who it is bridged to
+	lost   bool     // Lost has been said
+	hidden bool     // its keys are for us alone
+	terms  terms
+	counts legCounts
 	out    sender
 	keyOut keyWriter
-	keyIn  keyReader
-	tap    *tap // of a recording, or nil
 	seam   seam
-	party  *party  // its part in a mix, or nil
-	in     *jitter // where what it says goes through, or nil: it passes as it comes
-	ear    *ear    // for keys that come as tones, or nil
+
 	press  presses
-	hidden bool // its keys are for us alone
+	keyIn  keyReader
+	party  *party // its part in a mix, or nil
+	hushed int64  // the beat of the last Quiet
 
 	reports reporter
 
-	spoke  int64 // the last beat on which it was sent something
-	passed int64 // and on which it might have been by its peer
-	heard  int64 // the last beat with a packet of the far end
-	lost   bool  // Lost has been said
-	hushed int64 // the beat of the last Quiet
-	counts legCounts
+	home   atomic.Pointer[shard] // the shard, while it serves the stream; may be read by any
+	index  int                   // in the shard's list
+	phase  int                   // served on the beats with this remainder
+	port   uint16                // of its own socket
 	events chan Event
 	tell   func(Event) // bound once, so that passing it allocates nothing
 	gone   chan struct{}
@@ -84,7 +91,21 @@ func (s *stream) turn(now int64) {
 	if s.terms.send && s.gate.target().IsValid() {
 		s.speak(now)
 	}
+	if s.rests() {
+		s.resting = s.passed + fillAfter
+	}
 }
+
+// rests tells whether the stream has nothing to do on its turns until it must be
+// sent silence: it hears its peer as that one's packets come. Whatever changes
+// this wakes it.
+func (s *stream) rests() bool {
+	return s.relayed() && !s.keyOut.waiting() &&
+		!s.socket.open() && s.detour == nil && s.tap == nil && s.ear == nil && !s.keyIn.down
+}
+
+// wake gives the stream its next turn even if it was resting.
+func (s *stream) wake() { s.resting = 0 }
 
 // drain takes what waits at the socket.
 func (s *stream) drain(now int64) {
@@ -171,6 +192,7 @@ func (s *stream) take(raw []byte, from netip.AddrPort, now int64) {
 	case 0:
 		s.counts.Unexpected++
 	case telephoneEvent, telephoneEvent48:
+		s.wake()
 		fresh := s.keyIn.read(&p, kind.clock(), now, s.press.event)
 		s.keepOut(&p, p.timestamp, int(keyDuration(&p))*sampleRate/kind.clock(), now)
 		s.passKey(&p, kind, fresh, now)

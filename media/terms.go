@@ -5,17 +5,17 @@ import "net/netip"
 // terms is what an offer and its answer agreed on: all that the running side of
 // a leg knows of SDP. The zero terms say that nothing is agreed yet.
 type terms struct {
-	codec   Codec         // the first agreed on: what the far end would have
+	secure  *secure       // nil: plain RTP
+	send    bool          // the far end wants to hear us
+	hear    bool          // it will speak
+	codec   Codec         // the first agreed on: what it would have
 	voice   Codec         // the one in which we play; 0: it takes none that we can make
 	takes   [codecs]uint8 // the number of each codec with the far end, and one; 0: it does not take it
 	receive [128]Codec    // what each payload type that may come in stands for
-	secure  *secure       // nil: plain RTP
 
 	far  netip.AddrPort // where the far end expects us; not valid on an old-style hold
 	rtcp netip.AddrPort // and our RTCP
 	mux  bool           // that is one port
-	send bool           // it wants to hear us
-	hear bool           // it will speak
 }
 
 // agreed tells whether there has been an offer and an answer.
