@@ -151,6 +151,12 @@ func StartAgentsAs(t testing.TB, scenario, server string, port int, ids []string
 	return start(t, answer)
 }
 
+// StartTrunk answers whatever a trunk at this port is sent, and waits for the end.
+func StartTrunk(t testing.TB, port int) *Process {
+	t.Helper()
+	return start(t, exec.Command("sipp", append(sippArgs("udp", port), "-sn", "uas")...))
+}
+
 func registerAgents(t testing.TB, server string, port int, ids []string) {
 	t.Helper()
 	dir := t.TempDir()
