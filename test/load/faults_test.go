@@ -28,10 +28,11 @@ var (
 
 const (
 	faultAgents = 90
-	mostMemory  = 100 << 20 // of a node with all its calls, however much it has to remember
+	mostMemory  = 120 << 20 // of a node with all its calls, however much it has to remember
 )
 
-// answered is a call of 2 s: two keys, and a few words with an agent.
+// answered is a call of two keys, and then so long with an agent, the moment until
+// he answers included.
 func answered(server string, calls int, talk time.Duration) peer.Callers {
 	return peer.Callers{
 		Server: server, Number: "helpline", Port: 5490, Calls: calls, Rate: float64(*rate),
@@ -79,7 +80,7 @@ func TestDatabaseAwayUnderLoad(t *testing.T) {
 			awaitReady(t, bugle, len(agents))
 
 			calls := int((c.long + 20*time.Second).Seconds() * float64(*rate))
-			callers := peer.StartCallers(t, answered(bugle.SIP, calls, time.Second))
+			callers := peer.StartCallers(t, answered(bugle.SIP, calls, 3*time.Second))
 			time.Sleep(6 * time.Second) // in mid-load
 			back := make(chan struct{})
 			go func() {
