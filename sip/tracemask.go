@@ -138,7 +138,7 @@ var headerMasks = func() map[string]func(*masker, string) string {
 		{(*masker).plain, `call-id cseq max-forwards allow allow-events supported require proxy-require unsupported content-type
 			content-length content-encoding content-disposition expires min-expires session-expires min-se rseq rack event
 			subscription-state accept accept-encoding accept-language date retry-after timestamp priority privacy mime-version
-			refer-sub replaces target-dialog join p-early-media answer-mode request-disposition flow-timer`},
+			refer-sub replaces target-dialog join p-early-media answer-mode request-disposition flow-timer x-edge-source`},
 		{(*masker).words, `user-agent server reason warning`},
 		{(*masker).via, `via`},
 		{(*masker).challenge, `www-authenticate proxy-authenticate authorization proxy-authorization authentication-info`},

@@ -48,6 +48,7 @@ func TestMaskHeaders(t *testing.T) {
 		{`CSeq: 314159 INVITE`, `CSeq: 314159 INVITE`},
 		{`User-Agent: Yealink SIP-T46S 66.86.0.15 805ec0123456`, `User-Agent: Yealink SIP-T46S 66.86.0.15 805ec…`},
 		{`Reason: Q.850;cause=16;text="call to sip:maria@h ended"`, `Reason: Q.850;cause=16;text="call to … ended"`},
+		{`X-Edge-Source: tcp:192.0.2.7:5062`, `X-Edge-Source: tcp:192.0.2.7:5062`},
 		{`Cookie: session=1`, `Cookie: …`},
 		{`X-Account: 17`, `X-Account: …`},
 		{`Geolocation: <cid:target@example.org>`, `Geolocation: …`},
