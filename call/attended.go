@@ -30,7 +30,7 @@ func (t *talk) attended(w *wish) step {
 	}
 	t.accept(w)
 	t.adopt(w, taken)
-	if !isClosed(taken.leg.Answered()) {
+	if taken.ringing { // though he may have answered since
 		t.await(w, taken)
 		return nil
 	}

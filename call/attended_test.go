@@ -309,3 +309,27 @@ func TestTwoCallsOfOnePhoneAtOnce(t *testing.T) {
 	h.ended(CallerHungUp)
 	h.nothingLeft()
 }
+
+// A telephone outside that still rings counts among the agent's calls outside until the
+// caller and it are through.
+func TestAttendedTransferWhileATelephoneOutsideRings(t *testing.T) {
+	h := newHouse(t, outside) // one at once
+	h.register("anna")
+	caller, anna := h.talk()
+	own, to := h.consults("anna", anna, "+4930123456")
+	far := h.ringing()
+	h.await("ringing", own.leg.Progress())
+	r := h.refer(anna, h.early(own, to))
+	must(t, far.leg.Answer(far.media))
+	h.told(r, 200)
+	h.hear("the far end", far, caller)
+	h.await("the agent's talk to end", anna.leg.Done())
+	h.refused(h.dials("anna", "+4930123457"), 403)
+	far.leg.Hangup()
+	h.await("the caller's leg to end", caller.leg.Done())
+	h.nothingLeft()
+	next := h.dials("anna", "+4930123457")
+	h.ringing()
+	next.leg.Hangup()
+	h.nothingLeft()
+}

@@ -20,9 +20,10 @@ func (c *inbound) outside() (*ring, Termination) {
 	if end != (Termination{}) {
 		return nil, c.deny(c.agent, c.id, c.to.shown(""), end)
 	}
+	c.counted = permit
 	other, end := c.byTrunk(c.outsideCall(c.to), c.to.Trunks)
 	if other == nil {
-		permit.End()
+		c.counted.End()
 		return nil, end
 	}
 	other.permit = permit

@@ -128,6 +128,7 @@ type ring struct {
 	own    *router.Own  // of one who has made the call himself
 	permit *router.Own  // of one who has called outside
 
+	ringing bool // he was rung in the call he was taken over from, and is to be told of as answered
 	onHold  bool // he holds us
 	stopped bool
 }
