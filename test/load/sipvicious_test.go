@@ -4,6 +4,7 @@ package load
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os/exec"
 	"strings"
@@ -38,7 +39,7 @@ func TestSipvicious(t *testing.T) {
 		}
 	}
 	if n := bugle.Metrics(t)["bugle_sip_banned_sources"]; n != 0 {
-		t.Errorf("%v banned before any guess", n)
+		t.Errorf("%v banned for a few questions", n)
 	}
 	if out := scan("svcrack", "-u", "200", "-r", "1000-9999", "--maximumtime", "8"); !strings.Contains(out, "found nothing") {
 		t.Errorf("svcrack found something:\n%s", out)
@@ -80,4 +81,43 @@ func answersOptions(t *testing.T, server, from string) bool {
 		}
 	}
 	return false
+}
+
+// svwar gives up by itself once a name nobody has and the first it tries get the same
+// answer. Who goes on where it stops, name after name without a proof, is banned.
+func TestWhoAsksForNamesIsBanned(t *testing.T) {
+	config, _ := peer.LoadHelpline(t, 1, "")
+	config = strings.Replace(config, "127.0.0.0/8", "127.0.0.9/32", 1)
+	config = strings.Replace(config, "agent0:", `"200":`, 1)
+	bugle := peer.StartBugle(t, config, "200")
+	dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	conn, err := dialer.Dial("udp", bugle.SIP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answers, buf := map[string]int{}, make([]byte, 2048)
+	for name := range 300 {
+		ask := fmt.Sprintf("REGISTER sip:x SIP/2.0\r\nVia: SIP/2.0/UDP %[1]s;branch=z9hG4bK%[2]d\r\nFrom: <sip:%[2]d@x>;tag=1\r\nTo: <sip:%[2]d@x>\r\n"+
+			"Call-ID: %[2]d\r\nCSeq: 1 REGISTER\r\n\r\n", conn.LocalAddr(), 100+name)
+		if _, err := conn.Write([]byte(ask)); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		n, err := conn.Read(buf)
+		if err != nil {
+			n = copy(buf, "none")
+		}
+		line, _, _ := strings.Cut(string(buf[:n]), "\r\n")
+		answers[line]++
+	}
+	if n := answers["SIP/2.0 401 Unauthorized"]; len(answers) != 2 || n < 150 || answers["none"] != 300-n || answers["none"] == 0 {
+		t.Errorf("the names were answered %v, want 401 until the ban", answers)
+	}
+	if n := bugle.Metrics(t)[`bugle_sip_bans_total{reason="no_proof"}`]; n != 1 {
+		t.Errorf("%v bans for want of proof, want 1", n)
+	}
+	if answersOptions(t, bugle.SIP, "127.0.0.2") || !answersOptions(t, bugle.SIP, "127.0.0.3") {
+		t.Error("it is not he who is banned, or not he alone")
+	}
 }
