@@ -37,6 +37,12 @@ func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []b
 	if !ln.edge.admit(from, ln.network) {
 		return
 	}
+	if isSTUN(data) {
+		if answer := stunAnswer(data, from); answer != nil {
+			_, _ = ln.udp.WriteTo(answer, net.UDPAddrFromAddrPort(from)) // lost, it is asked for again
+		}
+		return
+	}
 	ln.seen(false, from, data)
 	if !plausible(data) {
 		ln.edge.garbage(from, ln.network, dropImplausib)
