@@ -120,7 +120,7 @@ type Limits struct {
 
 // Trace is what is kept of the messages of calls, in memory alone, for bugle trace.
 type Trace struct {
-	Memory int `yaml:"memory"` // bytes; default 67108864 (64 MiB), 0: nothing is kept
+	Memory int `yaml:"memory"` // bytes; default 16777216 (16 MiB), 0: nothing is kept
 }
 
 // WebSocket is where the HTTP listener takes SIP (RFC 7118).

@@ -34,7 +34,7 @@ func (s *SIP) defaults() {
 	s.RegisterExpires = Duration(10 * time.Minute)
 	s.SessionExpires, s.MinSE = Duration(30*time.Minute), Duration(90*time.Second)
 	s.RingLimit = Duration(4 * time.Minute)
-	s.Trace.Memory = 64 << 20
+	s.Trace.Memory = 16 << 20
 	s.Limits = Limits{Source: 200, Total: 5000, Calls: 200, Failures: 20, Ban: Duration(time.Minute), LongestBan: Duration(24 * time.Hour)}
 }
 

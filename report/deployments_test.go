@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bugle-voice/bugle/cert"
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/store"
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,6 +70,9 @@ func exported(t *testing.T) map[string]bool {
 		t.Fatal(err)
 	}
 	names := make(map[string]bool)
+	for _, name := range described(&cert.Store{}) {
+		names[name] = true
+	}
 	for _, f := range families {
 		names[f.GetName()] = true
 		if f.GetType().String() == "HISTOGRAM" {
@@ -80,7 +84,19 @@ func exported(t *testing.T) map[string]bool {
 	return names
 }
 
+// described gives the names a collector announces, whether or not there is anything to
+// tell just now.
+func described(c prometheus.Collector) (names []string) {
+	announced := make(chan *prometheus.Desc)
+	go func() { defer close(announced); c.Describe(announced) }()
+	for d := range announced {
+		names = append(names, fullName.FindStringSubmatch(d.String())[1])
+	}
+	return names
+}
+
 var (
+	fullName   = regexp.MustCompile(`fqName: "([^"]+)"`)
 	metricName = regexp.MustCompile(`\b(?:[a-z]+:)?bugle_[a-z0-9_]+(?::[a-z0-9_]+)?\b`)
 	recorded   = regexp.MustCompile(`(?m)^ +- record: (\S+)$`)
 )

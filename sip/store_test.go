@@ -166,14 +166,14 @@ type door struct {
 	r     *registrar
 	at    flow
 	seq   int
-	told  int // how often a phone was told of
-	gone  int
+	told  atomic.Int64 // how often a phone was told of
+	gone  atomic.Int64
 	store *absent
 }
 
 func newDoor(t *testing.T) *door {
 	d := &door{t: t, store: &absent{}}
-	d.r = newRegistrar(d.store, "n1", 0, func(string, Binding) { d.told++ }, func(string) { d.gone++ })
+	d.r = newRegistrar(d.store, "n1", 0, func(string, Binding) { d.told.Add(1) }, func(string) { d.gone.Add(1) })
 	d.at = flow{at: newListener("udp", newServer(Options{}).edge, nil), remote: "192.0.2.7:5060"}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -195,6 +195,7 @@ func (d *door) register(want int, contact string) *gosip.Response {
 
 func (d *door) bound(want int) {
 	d.t.Helper()
+	synctest.Wait()
 	if all, _ := d.store.MemoryBindings.Get(d.t.Context(), "anna"); len(all) != want {
 		d.t.Errorf("%d phones bound, want %d", len(all), want)
 	}
@@ -221,8 +222,8 @@ func TestStoreIsAway(t *testing.T) {
 		d.store.away.Store(false)
 		time.Sleep(mendEvery + time.Second)
 		d.bound(1)
-		if d.gone != 0 {
-			t.Errorf("the agent was taken for gone %d times", d.gone)
+		if d.gone.Load() != 0 {
+			t.Errorf("the agent was taken for gone %d times", d.gone.Load())
 		}
 		d.register(200, "<sip:anna@10.0.0.1>;expires=0")
 		time.Sleep(2 * mendEvery)
@@ -238,12 +239,13 @@ func TestStoreLosesEverything(t *testing.T) {
 		d.register(200, "<sip:anna@10.0.0.1>")
 		d.register(200, "<sip:anna@10.0.0.2>")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		d.store.lose()
 		elsewhere := Binding{User: "anna", Contact: "sip:anna@10.0.0.2", Node: "n2", Expires: time.Now().Add(time.Hour)}
 		if err := d.store.Put(t.Context(), elsewhere); err != nil {
 			t.Fatal(err)
 		}
-		told := d.told
+		told := d.told.Load()
 		time.Sleep(mendEvery + time.Second)
 		d.bound(2)
 		all, _ := d.store.MemoryBindings.Get(t.Context(), "anna")
@@ -252,8 +254,8 @@ func TestStoreLosesEverything(t *testing.T) {
 				t.Error("the other node's binding was overwritten")
 			}
 		}
-		if d.told != told+1 {
-			t.Errorf("%d phones told of anew, want 1", d.told-told)
+		if d.told.Load() != told+1 {
+			t.Errorf("%d phones told of anew, want 1", d.told.Load()-told)
 		}
 		time.Sleep(defaultExpires) // nothing refreshes them: they are not put back for ever
 		d.bound(1)

@@ -89,6 +89,7 @@ func TestStreamOverItsRate(t *testing.T) {
 				break
 			}
 		}
+		synctest.Wait()
 		if heard < 90 || heard > 115 || sent > 220 {
 			t.Errorf("%d of %d messages were heard in ten seconds, want about 110 of not many more", heard, sent)
 		}

@@ -28,7 +28,7 @@ var (
 
 const (
 	faultAgents = 90
-	mostMemory  = 120 << 20 // of a node with all its calls, however much it has to remember
+	mostMemory  = 140 << 20 // of a node with all its calls, however much it has to remember
 )
 
 // answered is a call of two keys, and then so long with an agent, the moment until
