@@ -173,9 +173,12 @@ type party struct {
 }
 
 // dial calls a number of the helpline.
-func (h *house) dial(number string) party {
+func (h *house) dial(number string) party { return h.dialAs(number, media.LegOptions{}) }
+
+// dialAs is dial with a telephone of some kind.
+func (h *house) dialAs(number string, o media.LegOptions) party {
 	h.t.Helper()
-	side, err := h.ears.NewLeg(media.LegOptions{})
+	side, err := h.ears.NewLeg(o)
 	must(h.t, err)
 	h.t.Cleanup(side.Close)
 	leg, err := h.lines.Dial(sip.Target{URI: "sip:" + number + "@" + h.address(), From: "+4915112345678"}, side)
@@ -216,11 +219,14 @@ func (h *house) arrives(id string) {
 }
 
 // ringing gives the leg on which an agent is rung.
-func (h *house) ringing() party {
+func (h *house) ringing() party { return h.ringingAs(media.LegOptions{Latch: true}) }
+
+// ringingAs is ringing with a telephone of some kind.
+func (h *house) ringingAs(o media.LegOptions) party {
 	h.t.Helper()
 	select {
 	case leg := <-h.rung:
-		side, err := h.ears.NewLeg(media.LegOptions{Latch: true})
+		side, err := h.ears.NewLeg(o)
 		must(h.t, err)
 		h.t.Cleanup(side.Close)
 		return party{leg, side}

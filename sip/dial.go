@@ -240,6 +240,7 @@ func (l *Leg) start() {
 		code := 503
 		if errors.Is(err, errFlowGone) {
 			code = 480 // a phone behind NAT cannot be called back
+			l.outOfReach(l.out.target.Binding)
 		}
 		l.finish(failure(code, err.Error()))
 		return
@@ -254,6 +255,20 @@ func (l *Leg) start() {
 	}
 	req.AppendHeader(l.dlg.via.contact(l.dlg.target.Scheme))
 	l.sendInvite(req, conn)
+}
+
+// outOfReach tells of a phone that we have no connection to: it has gone, or is
+// connected to another node, which no further try from here mends.
+func (l *Leg) outOfReach(b *Binding) {
+	switch {
+	case b == nil:
+	case b.reach(l.s.node) == 0:
+		l.s.metrics.unreachable.WithLabelValues(phoneElsewhere).Inc()
+		l.log.Warn("an agent cannot be rung from this node, as the phone is connected to another: put an edge proxy that adds Path before the nodes",
+			"agent", b.User, "connected_to", b.Node)
+	default:
+		l.s.metrics.unreachable.WithLabelValues(phoneGone).Inc()
+	}
 }
 
 // endUnsent ends the leg if it was hung up before its INVITE left.

@@ -27,6 +27,7 @@ type metrics struct {
 	bans          *prometheus.CounterVec
 	banned        prometheus.GaugeFunc
 	panics        prometheus.Counter
+	unreachable   *prometheus.CounterVec
 	trunkFailures *prometheus.CounterVec
 	trunks        trunkCollector
 	registrations prometheus.GaugeFunc
@@ -44,6 +45,12 @@ const (
 	refusedProof     = "wrong_proof"
 	refusedRate      = "rate" // of new calls
 	refusedTrunk     = "trunk_full"
+)
+
+// reasons a phone cannot be rung.
+const (
+	phoneElsewhere = "other_node" // has the connection, and there is no Path
+	phoneGone      = "gone"       // is the connection
 )
 
 func newMetrics(s *Server) *metrics {
@@ -73,6 +80,7 @@ func newMetrics(s *Server) *metrics {
 		bans:          vec("bans_total", "Sources banned, by the last of what they did.", "reason"),
 		banned:        gauge("banned_sources", "Sources that are banned.", func() float64 { return float64(s.edge.bannedNow()) }),
 		panics:        counter("panics_total", "Panics caught; each ended one call."),
+		unreachable:   vec("unreachable_phones_total", "Agents' phones that could not be rung, as this node has no connection to them.", "reason"),
 		registrations: gauge("registrations", "Bindings registered over this node.", func() float64 { return float64(s.registrar.count()) }),
 		legs:          gauge("legs", "Dialogs that are not over.", func() float64 { return float64(s.legs.count()) }),
 		traced:        gauge("trace_bytes", "Memory that the messages kept for a trace take.", func() float64 { return float64(s.edge.trace.size()) }),
@@ -88,6 +96,9 @@ func newMetrics(s *Server) *metrics {
 	}
 	for _, reason := range []string{dropBanned, dropRate, dropTotal, dropImplausib, dropUnparsable, dropUnanswered, dropBusy} {
 		m.dropped.WithLabelValues(reason)
+	}
+	for _, reason := range []string{phoneElsewhere, phoneGone} {
+		m.unreachable.WithLabelValues(reason)
 	}
 	for _, o := range []offence{offenceMalformed, offenceMethod, offenceProof, offenceNoAnswer, banShared} {
 		m.bans.WithLabelValues(string(o))
@@ -176,7 +187,7 @@ func (e *exchange) count(method gosip.RequestMethod, class int) {
 func (s *Server) Collectors() []prometheus.Collector {
 	m := s.metrics
 	return []prometheus.Collector{
-		m.requests, m.asked, m.responses, m.answers, m.messages, m.repeated, m.timedOut, m.ended, m.rejected, m.retransmitted, m.sendFailed, m.dropped, m.bans, m.banned, m.panics, m.registrations, m.legs, m.traced,
+		m.requests, m.asked, m.responses, m.answers, m.messages, m.repeated, m.timedOut, m.ended, m.rejected, m.retransmitted, m.sendFailed, m.dropped, m.bans, m.banned, m.panics, m.unreachable, m.registrations, m.legs, m.traced,
 		m.trunkFailures, m.trunks,
 	}
 }

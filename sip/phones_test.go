@@ -1,7 +1,9 @@
 package sip
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -152,4 +154,43 @@ func TestPhoneBehindTheEdge(t *testing.T) {
 	edge.answer(invite, "486 Busy Here", "callee")
 	edge.recv("ACK")
 	wantEnd(t, l, 486, ByRemote)
+}
+
+// TestPhoneOfAnotherNode holds that a phone connected to another node, without an edge
+// between, is seen to be so: by a figure, and by a line that tells what to do.
+func TestPhoneOfAnotherNode(t *testing.T) {
+	for _, c := range []struct {
+		what            string
+		b               Binding
+		elsewhere, gone float64
+	}{
+		{"connected to another", Binding{Node: "n2", Source: "tcp:127.0.0.1:9"}, 1, 0},
+		{"a browser there", Binding{Node: "n2", Source: "wss:127.0.0.1:9"}, 1, 0},
+		{"was connected here", Binding{Node: "n1", Source: "tcp:127.0.0.1:9"}, 0, 1},
+		{"behind an edge that is away", Binding{Node: "n2", Source: "tcp:127.0.0.1:9", Path: []string{"<sip:127.0.0.1:9;transport=tcp;lr>"}}, 0, 0},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			var lines bytes.Buffer
+			s := start(t, Options{Config: openConfig("udp", "tcp"), Node: "n1", Log: slog.New(slog.NewTextHandler(&lines, nil))})
+			c.b.User, c.b.Contact = "anna", "sip:anna@192.168.7.7;transport=tcp"
+			out, err := s.Dial(Target{Binding: &c.b, From: "+4930123456"}, &media{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wait(t, "the end", out.Done())
+			for reason, want := range map[string]float64{phoneElsewhere: c.elsewhere, phoneGone: c.gone} {
+				if got := counter(t, s.metrics.unreachable.WithLabelValues(reason)); got != want {
+					t.Errorf("%s counted %v times, want %v", reason, got, want)
+				}
+			}
+			if want := c.elsewhere+c.gone > 0; (out.End().Code == 480) != want {
+				t.Errorf("ended with %d", out.End().Code)
+			}
+			_ = s.Close() // nobody writes lines any more
+			told := strings.Contains(lines.String(), "agent=anna") && strings.Contains(lines.String(), "connected_to=n2") && strings.Contains(lines.String(), "Path")
+			if told != (c.elsewhere > 0) || strings.Contains(lines.String(), "4930123456") {
+				t.Errorf("log: %s", &lines)
+			}
+		})
+	}
 }
