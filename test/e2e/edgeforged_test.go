@@ -1,0 +1,70 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bugle-voice/bugle/test/peer"
+)
+
+// TestForgedFloodAtTheEdge: who floods the edge with datagrams in an office's name
+// does not shut out its phones that use connections.
+func TestForgedFloodAtTheEdge(t *testing.T) {
+	node, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = node.Close() })
+	go func() { // answers whatever it is asked
+		buf := make([]byte, 65535)
+		for {
+			n, from, err := node.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				return
+			}
+			answer := "SIP/2.0 200 OK\r\n"
+			for line := range strings.SplitSeq(string(buf[:n]), "\r\n") {
+				switch name, _, _ := strings.Cut(line, ":"); name {
+				case "Via", "From", "To", "Call-ID", "CSeq":
+					answer += line + "\r\n"
+				}
+			}
+			_, _ = node.WriteToUDPAddrPort([]byte(answer+"Content-Length: 0\r\n\r\n"), from)
+		}
+	}()
+	edge := peer.StartEdge(t, node.LocalAddr().String())
+	const office = "127.0.0.7"
+	options := func(network string, n int) []byte {
+		return fmt.Appendf(nil, "OPTIONS sip:x@help.example SIP/2.0\r\nVia: SIP/2.0/%s %s:5060;branch=z9hG4bK%d;rport\r\nFrom: <sip:x@y>;tag=1\r\n"+
+			"To: <sip:x@help.example>\r\nCall-ID: %s-%[3]d\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n", network, office, n, network)
+	}
+	forger, err := (&net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(office)}}).Dial("udp", edge.Outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = forger.Close() })
+	for n := range 1000 { // pike lets pass 400 in two seconds
+		if _, err := forger.Write(options("UDP", n)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Microsecond)
+	}
+	phone, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(office)}}).Dial("tcp", edge.Outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = phone.Close() })
+	_ = phone.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := phone.Write(options("TCP", 1)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := bufio.NewReader(phone).ReadString('\n')
+	if err != nil || !strings.HasPrefix(got, "SIP/2.0 200") {
+		t.Errorf("a phone over TCP hears %q, %v", got, err)
+	}
+}
