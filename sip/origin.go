@@ -57,7 +57,11 @@ func (s *Server) keptOut(req *gosip.Request, f flow) bool {
 	if tag, ok := req.To().Params.Get("tag"); ok && s.legs.get(req.CallID().Value(), tag) != nil {
 		return false
 	}
-	s.reply(req, f, 403, reasonOf(403), gosip.NewHeader("Retry-After", strconv.Itoa(s.edge.secondsLeft(f.addr(), f.network()))))
+	code := 500 // who is only too quick may try again: to a phone 403 says that its password is wrong
+	if s.edge.banned(f.addr(), f.network()) {
+		code = 403
+	}
+	s.reply(req, f, code, reasonOf(code), gosip.NewHeader("Retry-After", strconv.Itoa(s.edge.secondsLeft(f.addr(), f.network()))))
 	return true
 }
 

@@ -133,6 +133,29 @@ func TestBanBehindEdge(t *testing.T) {
 	}
 }
 
+// TestTooQuickBehindEdge: phones that come all at once, as after a power cut, are not
+// told that they may never register.
+func TestTooQuickBehindEdge(t *testing.T) {
+	_, _, w := behindEdge(t, loopback)
+	const sent = 150 // of 100 a second
+	codes := map[string]int{}
+	for i := range sent {
+		id := fmt.Sprint("quick-", i)
+		w.send("OPTIONS sip:help.example SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bK"+id, "From: <sip:anna@help.example>;tag=1", "To: <sip:anna@help.example>",
+			"Call-ID: "+id, "CSeq: 1 OPTIONS", "X-Edge-Source: tcp:192.0.2.7:5060")
+	}
+	for range sent {
+		got := w.recv("SIP/2.0 ")
+		codes[got[8:11]]++
+		if got[8:11] == "500" && field(got, "Retry-After") == "" {
+			t.Errorf("no Retry-After: %.60q", got)
+		}
+	}
+	if codes["403"] > 0 || codes["500"] == 0 {
+		t.Errorf("answers: %v", codes)
+	}
+}
+
 // TestDrainingOptions: who asks whether to send calls is told the truth.
 func TestDrainingOptions(t *testing.T) {
 	s, _, w := behindEdge(t, loopback)
