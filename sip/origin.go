@@ -36,12 +36,15 @@ func (e *edge) seenBy(f flow, req *gosip.Request) (flow, bool) {
 	if len(said) == 0 {
 		return f, true
 	}
+	if len(said) > 1 {
+		return f, false // nobody knows whose the words are, so they count against nobody
+	}
 	network, addr, _ := strings.Cut(said[0].Value(), ":")
 	from, err := netip.ParseAddrPort(addr)
 	switch network {
 	case "udp", "tcp", "tls", "ws", "wss":
 		f.origin = origin{network, netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())}
-		return f, err == nil && len(said) == 1
+		return f, err == nil
 	}
 	return f, false
 }

@@ -78,6 +78,26 @@ func TestOriginBehindEdge(t *testing.T) {
 	}
 }
 
+// TestTwoOriginsBanNobody: a second X-Edge-Source, which an edge proxy let pass that
+// takes off less than it should, is no way to have somebody else banned everywhere.
+func TestTwoOriginsBanNobody(t *testing.T) {
+	s, _, w := behindEdge(t, loopback)
+	for i := range 10 {
+		id := fmt.Sprint("two-", i)
+		w.send("OPTIONS sip:x@help.example SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bK"+id, "From: <sip:x@y>;tag=1", "To: <sip:x@help.example>",
+			"Call-ID: "+id, "CSeq: 1 OPTIONS", "X-Edge-Source: tcp:192.0.2.7:5060", "X-Edge-Source: udp:192.0.2.66:5060")
+	}
+	eventually(t, func() string {
+		if got := counted(t, s.metrics.dropped, dropUnanswered); got != 10 {
+			return fmt.Sprintf("%v dropped", got)
+		}
+		return ""
+	})
+	if s.edge.banned(netip.MustParseAddr("192.0.2.7"), "tcp") {
+		t.Error("one whom a stranger has named is banned")
+	}
+}
+
 // TestBanBehindEdge: it strikes who misbehaves, not the proxy and whoever else is
 // behind it; the proxy is told for how long. A registered phone of the same address,
 // and what belongs to a call, pass.
