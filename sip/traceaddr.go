@@ -159,11 +159,17 @@ func (m *masker) params(params string) string {
 	return b.String()
 }
 
+// Of a number that is hidden so many digits are noted, its last.
+const (
+	fewestNoted = 5
+	mostNoted   = 7
+)
+
 // note remembers the digits of what is hidden, for sweep.
 func (m *masker) note(s string) {
 	eachRun(s, func(digits string, _, _ int) {
-		if len(digits) >= 5 {
-			m.hidden[digits[max(0, len(digits)-7):]] = true
+		if len(digits) >= fewestNoted {
+			m.hidden[digits[max(0, len(digits)-mostNoted):]] = true
 		}
 	})
 }
@@ -175,9 +181,11 @@ func (m *masker) sweep(text string) string {
 		return text
 	}
 	return hideRuns(text, func(digits, _ string) bool {
-		for tail := range m.hidden {
-			if strings.Contains(digits, tail) {
-				return true
+		for n := fewestNoted; n <= mostNoted; n++ {
+			for i := 0; i+n <= len(digits); i++ {
+				if m.hidden[digits[i:i+n]] {
+					return true
+				}
 			}
 		}
 		return false

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -199,4 +200,31 @@ func FuzzTrace(f *testing.F) {
 			t.Errorf("%q is shown as\n%q", message, text)
 		}
 	})
+}
+
+// TestSweepIsQuick: a far end that fills its call with numbers keeps nobody who looks
+// at it waiting, nor the node's processor from calls.
+func TestSweepIsQuick(t *testing.T) {
+	tr := newTracer(16 << 20)
+	tr.join("id", "call", "caller")
+	for i := range 8 {
+		var b strings.Builder
+		fmt.Fprintf(&b, "INFO sip:a@b SIP/2.0\r\nCall-ID: id\r\nCSeq: %d INFO\r\nFrom: ", i)
+		for n := range 4000 {
+			fmt.Fprintf(&b, "%07d,", 1000000+4000*i+n)
+		}
+		b.WriteString("\r\nSupported: " + strings.Repeat("9999999,", 3999) + "1004000\r\n\r\n")
+		tr.saw("tcp", false, netip.MustParseAddrPort("192.0.2.7:5060"), []byte(b.String()))
+	}
+	c, _ := tr.get("call")
+	began := time.Now()
+	shown := c.masked(newMasker(house))
+	if d := time.Since(began); d > 3*time.Second {
+		t.Errorf("to mask %d messages took %v", len(shown.Messages), d)
+	}
+	for _, m := range shown.Messages {
+		if strings.Contains(m.Text, "1004000") || !strings.Contains(m.Text, "9999999") {
+			t.Error("the number that another message hides is shown, or one that is none is hidden")
+		}
+	}
 }
