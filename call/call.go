@@ -101,7 +101,7 @@ func (c *Conductor) Invite(leg *sip.Leg) {
 		_ = leg.Reject(603, "") // nobody may take a place here yet
 		return
 	}
-	if leg.Agent() != "" && strings.HasPrefix(leg.Number(), "*") {
+	if leg.Agent() != "" && strings.HasPrefix(leg.Number(), "*") && !c.urgent(leg) {
 		c.feature(leg)
 		return
 	}

@@ -409,6 +409,21 @@ func TestEmergencyIsRefusedAloud(t *testing.T) {
 	}
 }
 
+// An emergency number may begin as the codes for ready and pause do.
+func TestEmergencyNumberWithAStar(t *testing.T) {
+	h := newHouse(t, func(c *config.Config) {
+		c.Calls.Emergency = map[string]config.Emergency{"*55": {Action: "route", Trunks: []string{"carrier"}, Number: "112"}}
+	})
+	h.register("anna")
+	call := h.dials("anna", "*55")
+	far := h.ringing()
+	must(t, far.leg.Answer(far.media))
+	h.await("the answer", call.leg.Answered())
+	call.leg.Hangup()
+	h.counted("bugle_emergency_calls_total", 1)
+	h.nothingLeft()
+}
+
 // counted checks the sum of a metric of this room.
 func (h *house) counted(name string, want float64) {
 	h.t.Helper()
