@@ -15,6 +15,7 @@ type talk struct {
 	clock *holdClock
 	alone bool  // with has hung up, and the caller waits for whom he is handed on to
 	wish  *wish // nil: none
+	vain  *wish // the last that came to nothing
 	music bool  // the caller holds us
 }
 
@@ -53,10 +54,9 @@ func (t *talk) run() (step, Termination) {
 		case <-t.leg.Done():
 			return nil, t.hungUp(CallerHungUp)
 		case <-t.with.hungUp():
-			if t.wish == nil {
-				return nil, AgentHungUp
+			if next, end := t.gone(); next != nil || end != (Termination{}) {
+				return next, end
 			}
-			t.leave()
 		case <-t.ctx.Done():
 			return nil, Drained
 		case r := <-t.asked:

@@ -16,6 +16,7 @@ type wish struct {
 	id    string
 	refer *sip.Refer
 	asked time.Time
+	ended time.Time
 	how   event.TransferKind
 	to    Destination
 	rung  *ring // who is rung for the caller
@@ -234,6 +235,11 @@ func (t *talk) failed(r result) (step, Termination) {
 		}
 		return nil, Termination{}
 	}
+	return t.again()
+}
+
+// again has the caller wait in his line as if he had never left it.
+func (t *talk) again() (step, Termination) {
 	was := t.with.talk.Visit()
 	waiting, err := t.join(router.Visit{
 		Queue: was.Queue, Language: was.Language, Requires: was.Requires, HeadStart: was.HeadStart + time.Since(was.Joined),
@@ -277,7 +283,33 @@ func (c *inbound) dismiss(r *ring) {
 	})
 }
 
-// leave is the agent hanging up while his wish is tried, as many phones do.
+// unheard is how long a phone may take to hang up on a transfer that it believes in.
+const unheard = 5 * time.Second
+
+// gone is the agent hanging up. Many phones do as soon as they have asked for a
+// transfer, or heard that it is tried: then the wish stands, and if it is over
+// already and came to nothing, the caller is not to pay for it.
+func (t *talk) gone() (step, Termination) {
+	if t.wish == nil {
+		select {
+		case refer := <-t.with.refers():
+			if next := t.transfer(refer); next != nil {
+				return next, Termination{}
+			}
+		default:
+		}
+	}
+	switch {
+	case t.wish != nil:
+		t.leave()
+		return nil, Termination{}
+	case t.vain != nil && !t.vain.refer.Heard() && time.Since(t.vain.ended) < unheard:
+		return t.again()
+	}
+	return nil, AgentHungUp
+}
+
+// leave is the agent hanging up while his wish is tried.
 func (t *talk) leave() {
 	t.alone = true
 	t.clock.stop(time.Now())
@@ -308,6 +340,7 @@ func (t *talk) tell(w *wish, r result) {
 	}
 	if r != handedOn {
 		w.permit.End()
+		t.vain, w.ended = w, time.Now()
 	}
 	switch w.to.Kind {
 	case ToAgent:

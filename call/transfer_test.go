@@ -275,6 +275,33 @@ func TestTransferThatFailsWhenTheAgentHasGone(t *testing.T) {
 	h.nothingLeft()
 }
 
+// A phone that hangs up as soon as its transfer is accepted has not heard that it
+// failed at once; one that wants no news never hears.
+func TestHangupRightAfterATransferThatFails(t *testing.T) {
+	for _, to := range []string{"ben", "anna", "nobody"} { // no phone, busy, unknown
+		t.Run(to, func(t *testing.T) {
+			h := newHouse(t)
+			h.register("anna")
+			caller, anna := h.talk()
+			first := h.lastOffer()
+			if step := <-h.refer(anna, sip.ReferTo{URI: to, Quiet: true}).Steps(); step.Code != 100 {
+				t.Fatalf("told %+v", step)
+			}
+			anna.leg.Hangup()
+			h.await("the end of her leg", anna.leg.Done())
+			if again := h.facts.await(t, "visit.joined").(event.VisitJoined); again.Queue != first.Queue || again.Visit == first.Visit {
+				t.Errorf("he waits as %+v", again)
+			}
+			agent := h.ringing()
+			must(t, agent.leg.Answer(agent.media))
+			h.hear("the agent", agent, caller)
+			caller.leg.Hangup()
+			h.ended(CallerHungUp)
+			h.nothingLeft()
+		})
+	}
+}
+
 // Many phones put the call on hold before they transfer it, and take it back when
 // that fails. The caller hears music until then.
 func TestTransferOfACallOnHold(t *testing.T) {

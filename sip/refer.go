@@ -30,6 +30,7 @@ type Refer struct {
 	queue  []sipfrag // NOTIFYs to send, one after the other
 	timer  *time.Timer
 	flying bool // a NOTIFY is not answered yet
+	heard  bool
 }
 
 type referState int
@@ -156,7 +157,16 @@ func (r *Refer) Reject(code int) error {
 	}
 	r.end()
 	r.l.reply(r.tx, r.req, code, nil)
+	r.heard = true
 	return nil
+}
+
+// Heard says whether the far end knows how the transfer ended: it was refused, or has
+// taken the last NOTIFY. A phone that hangs up before has only heard that it is tried.
+func (r *Refer) Heard() bool {
+	r.l.mu.Lock()
+	defer r.l.mu.Unlock()
+	return r.heard
 }
 
 // open says whether the REFER still waits for its answer.
@@ -234,6 +244,7 @@ func (r *Refer) notified(res *gosip.Response, err error) {
 	case r.l.lost(gosip.NOTIFY, res, err):
 		return
 	}
+	r.heard = r.state == referDone && len(r.queue) == 0 && res != nil && res.StatusCode < 300
 	r.next()
 }
 
