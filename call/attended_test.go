@@ -50,6 +50,27 @@ func TestAttendedTransferToAnAgent(t *testing.T) {
 	h.nothingLeft()
 }
 
+// A colleague who is consulted cannot hand on who consults him, nor later the caller
+// by what he had wanted before.
+func TestTransferByWhoIsConsulted(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	h.register("ben")
+	caller, anna := h.talk()
+	own, to := h.consults("anna", anna, "ben")
+	ben := h.ringing()
+	must(t, ben.leg.Answer(ben.media))
+	h.await("the answer", own.leg.Answered())
+	h.hear("the colleague", ben, own)
+	h.told(h.refer(ben, sip.ReferTo{URI: "goodbye"}), 603)
+	h.told(h.refer(anna, to()), 200)
+	h.hear("the colleague", ben, caller)
+	caller.leg.Hangup()
+	h.ended(HandedOver)
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
 // The phone need not have been answered: it rings on, for the caller.
 func TestAttendedTransferWhileThePhoneRings(t *testing.T) {
 	for _, c := range []struct {

@@ -44,8 +44,13 @@ var (
 )
 
 // transfer takes an agent's wish. It gives the next step if that is the end of this
-// one: a line takes the caller at once, a person has to answer first.
+// one: a line takes the caller at once, a person has to answer first. A wish without a
+// caller is refused now: left lying it would be granted once he has one.
 func (t *talk) transfer(refer *sip.Refer) step {
+	if t.with.talk == nil || t.wish != nil { // whom a colleague has called has no caller to hand on
+		_ = refer.Reject(603)
+		return nil
+	}
 	t.handed++
 	w := &wish{id: fmt.Sprintf("t%d", t.handed), refer: refer, asked: time.Now(), how: event.Blind}
 	if refer.Replaces != nil {

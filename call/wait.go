@@ -330,7 +330,7 @@ func (r *ring) hungUp() <-chan struct{} {
 }
 
 func (r *ring) refers() <-chan *sip.Refer {
-	if !r.on() || r.talk == nil {
+	if !r.on() || r.agent == "" {
 		return nil
 	}
 	return r.leg.Refers()
