@@ -75,7 +75,7 @@ func (c *Conductor) resolveOutside(dialled string) Destination {
 		return Destination{Kind: ToNumber, Number: full}
 	}
 	switch {
-	case !isNumber(full):
+	case !isNumber(full) || !number.Plain(full):
 		return Destination{Refused: UnknownNumber}
 	case len(o.Allow) == 0:
 		return Destination{Refused: OutsideOff}

@@ -263,6 +263,7 @@ func TestOutsidePolicy(t *testing.T) {
 		{"another country", "+33142685300", outside, OutsideDenied},
 		{"premium rate", "+49900123456", outside, OutsideDenied},
 		{"no number", "jonas", outside, UnknownNumber},
+		{"premium rate with zeros before", "+4900900123456", outside, UnknownNumber},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, c.edit)

@@ -58,6 +58,12 @@ func International(number, country string) string {
 	return first(number, abroad, national)
 }
 
+// Plain reports whether a number stands as it is dialled from abroad and no other way:
+// "+", the code of a country, and as many digits as a number there has, without the 0
+// that is dropped from abroad. "+490301234567" is reached by some carriers, and is not
+// what "+4930" says.
+func Plain(number string) bool { return number != "" && possible(number, "ZZ") == number }
+
 // first gives the first form that a number has, or itself.
 func first(number string, forms ...string) string {
 	for _, form := range forms {

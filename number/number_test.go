@@ -144,3 +144,15 @@ func TestNational(t *testing.T) {
 		}
 	}
 }
+
+func TestPlain(t *testing.T) {
+	for n, want := range map[string]bool{
+		"+49301234567": true, "+18005550100": true, "+390612345678": true, "+49900123456": true,
+		"+490900123456": false, "+4900900123456": false, "+440900123456": false, "+44000900123456": false,
+		"+4930 1234567": false, "49301234567": false, "+112": false, "": false,
+	} {
+		if got := Plain(n); got != want {
+			t.Errorf("%q: %v", n, got)
+		}
+	}
+}
