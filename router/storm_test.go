@@ -112,7 +112,7 @@ func caller(t *testing.T, r *Router, i int) {
 		return
 	}
 	left := make(chan struct{})
-	hangUp := time.AfterFunc(time.Duration(random.IntN(300))*time.Millisecond, func() {
+	hangUp := time.AfterFunc(time.Duration(random.IntN(1500))*time.Millisecond, func() {
 		defer close(left)
 		w.Leave(event.Abandoned)
 	})
