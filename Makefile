@@ -34,7 +34,7 @@ fuzz: ## every fuzz target of every room, FUZZTIME (30s) each
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$room </dev/null; done
 
 test-load: peers build ## load tests on a plain build
-	$(GO) test -tags load -count=1 -timeout 30m -v ./test/load/...
+	$(GO) test -tags load -count=1 -timeout 35m -v ./test/load/...
 	$(GO) test -run '^$$' -fuzz FuzzLeg -fuzztime 15s -fuzzminimizetime 20x ./sip
 	BUGLE_HISTORIES=100000 $(GO) test -count=1 -timeout 15m -run Histories ./sip
 
