@@ -28,7 +28,7 @@ var (
 
 const (
 	faultAgents = 90
-	mostMemory  = 140 << 20 // of a node with all its calls, however much it has to remember
+	mostMemory  = 160 << 20 // of a node with all its calls, however much it has to remember
 )
 
 // answered is a call straight into the line, and then so long with an agent, the
