@@ -8,17 +8,25 @@ import (
 	"time"
 )
 
+// answeredTrunk gives a leg to a far end that answered without asking for proof; there
+// is one, should it ask later.
+func answeredTrunk(t *testing.T, s *Server, w *wire) *Leg {
+	t.Helper()
+	l, err := s.Dial(Target{URI: "sip:trunk@" + w.addr(), From: "x", Auth: &Auth{"user", "pass"}}, &media{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.answer(w.recv("INVITE"), "200 OK", "trunk", answerSDP...)
+	w.recv("ACK")
+	wait(t, "answered", l.Answered())
+	return l
+}
+
 // TestChangeIsChallenged answers a trunk's digest in mid-call.
 func TestChangeIsChallenged(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, s *Server) {
 		w := newWire(t, s)
-		l, err := s.Dial(Target{URI: "sip:trunk@" + w.addr(), From: "x", Auth: &Auth{"user", "pass"}}, &media{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.answer(w.recv("INVITE"), "200 OK", "trunk", answerSDP...)
-		w.recv("ACK")
-		wait(t, "answered", l.Answered())
+		l := answeredTrunk(t, s, w)
 		done := later(func() error { return l.Reinvite(t.Context()) })
 		w.answer(w.recv("INVITE"), "407 Who", "", `Proxy-Authenticate: Digest realm="r",nonce="n",algorithm=MD5,qop="auth"`)
 		w.recv("ACK")
@@ -42,13 +50,7 @@ func TestChangeIsChallenged(t *testing.T) {
 func TestRequestsAreChallenged(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, s *Server) {
 		w := newWire(t, s)
-		l, err := s.Dial(Target{URI: "sip:trunk@" + w.addr(), From: "x", Auth: &Auth{"user", "pass"}}, &media{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.answer(w.recv("INVITE"), "200 OK", "trunk", answerSDP...)
-		w.recv("ACK")
-		wait(t, "answered", l.Answered())
+		l := answeredTrunk(t, s, w)
 		challenged := func(method string) string {
 			t.Helper()
 			const ask = `Proxy-Authenticate: Digest realm="r",algorithm=MD5,qop="auth",nonce=`
