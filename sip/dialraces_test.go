@@ -15,12 +15,27 @@ func callWire(t *testing.T, s *Server, w *wire) (*Leg, string) {
 	return l, w.recv("INVITE")
 }
 
-var answerSDP = []string{"Content-Type: application/sdp", "", "v=0", "s=theirs"}
-
-func TestLate200AfterCancel(t *testing.T) {
+// dialWire has a server of the test's own call a wire.
+func dialWire(t *testing.T) (*wire, *Leg, string) {
+	t.Helper()
 	s := start(t, Options{Config: openConfig("udp")})
 	w := newWire(t, s)
 	l, invite := callWire(t, s, w)
+	return w, l, invite
+}
+
+// hangUp ends a leg that is answered, and sees it end.
+func hangUp(t *testing.T, w *wire, l *Leg) {
+	t.Helper()
+	l.Hangup()
+	w.answer(w.recv("BYE"), "200 OK", "")
+	wantEnd(t, l, 200, ByLocal)
+}
+
+var answerSDP = []string{"Content-Type: application/sdp", "", "v=0", "s=theirs"}
+
+func TestLate200AfterCancel(t *testing.T) {
+	w, l, invite := dialWire(t)
 	w.answer(invite, "180 Ringing", "callee")
 	wait(t, "ringing", l.Progress())
 	l.Hangup()
@@ -38,9 +53,7 @@ func TestLate200AfterCancel(t *testing.T) {
 }
 
 func TestHangupBeforeProvisional(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp")})
-	w := newWire(t, s)
-	l, invite := callWire(t, s, w)
+	w, l, invite := dialWire(t)
 	l.Hangup()
 	if _, ok := w.within("CANCEL", 50*time.Millisecond); ok {
 		t.Error("CANCEL before any answer")
@@ -53,9 +66,7 @@ func TestHangupBeforeProvisional(t *testing.T) {
 }
 
 func TestCancelWithoutFinalAnswer(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp")})
-	w := newWire(t, s)
-	l, invite := callWire(t, s, w)
+	w, l, invite := dialWire(t)
 	w.answer(invite, "180 Ringing", "callee")
 	wait(t, "ringing", l.Progress())
 	l.Hangup()
@@ -64,9 +75,7 @@ func TestCancelWithoutFinalAnswer(t *testing.T) {
 }
 
 func TestRepeated200IsAcknowledgedAgain(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp")})
-	w := newWire(t, s)
-	l, invite := callWire(t, s, w)
+	w, l, invite := dialWire(t)
 	w.answer(invite, "200 OK", "callee", answerSDP...)
 	first := w.recv("ACK")
 	wait(t, "answered", l.Answered())
@@ -74,15 +83,11 @@ func TestRepeated200IsAcknowledgedAgain(t *testing.T) {
 	if again := w.recv("ACK"); again != first {
 		t.Errorf("second ACK differs:\n%s\n%s", first, again)
 	}
-	l.Hangup()
-	w.answer(w.recv("BYE"), "200 OK", "")
-	wantEnd(t, l, 200, ByLocal)
+	hangUp(t, w, l)
 }
 
 func TestForkedAnswerIsEnded(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp")})
-	w := newWire(t, s)
-	l, invite := callWire(t, s, w)
+	w, l, invite := dialWire(t)
 	w.answer(invite, "200 OK", "one", answerSDP...)
 	w.recv("ACK")
 	w.answer(invite, "200 OK", "two", answerSDP...)
@@ -99,15 +104,11 @@ func TestForkedAnswerIsEnded(t *testing.T) {
 		t.Error("the first branch ended too")
 	default:
 	}
-	l.Hangup()
-	w.answer(w.recv("BYE"), "200 OK", "")
-	wantEnd(t, l, 200, ByLocal)
+	hangUp(t, w, l)
 }
 
 func TestByeOvertakes200(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp")})
-	w := newWire(t, s)
-	l, invite := callWire(t, s, w)
+	w, l, invite := dialWire(t)
 	w.answer(invite, "100 Trying", "")
 	w.send("BYE sip:bugle@"+w.to.String()+" SIP/2.0",
 		"Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bK-overtakes",
@@ -120,9 +121,7 @@ func TestByeOvertakes200(t *testing.T) {
 }
 
 func TestRefusalIsAcknowledgedEachTime(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp")})
-	w := newWire(t, s)
-	l, invite := callWire(t, s, w)
+	w, l, invite := dialWire(t)
 	w.answer(invite, "486 Busy Here", "callee")
 	w.recv("ACK")
 	wantEnd(t, l, 486, ByRemote)
@@ -131,9 +130,7 @@ func TestRefusalIsAcknowledgedEachTime(t *testing.T) {
 }
 
 func TestAnswerWithoutDescription(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp")})
-	w := newWire(t, s)
-	l, invite := callWire(t, s, w)
+	w, l, invite := dialWire(t)
 	w.answer(invite, "200 OK", "callee")
 	w.recv("ACK")
 	w.answer(w.recv("BYE"), "200 OK", "")
@@ -141,9 +138,7 @@ func TestAnswerWithoutDescription(t *testing.T) {
 }
 
 func TestEarlyDescriptionServesABare200(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp")})
-	w := newWire(t, s)
-	l, invite := callWire(t, s, w)
+	w, l, invite := dialWire(t)
 	w.answer(invite, "183 Session Progress", "callee", answerSDP...)
 	w.answer(invite, "200 OK", "callee")
 	w.recv("ACK")

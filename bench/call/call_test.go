@@ -8,18 +8,15 @@
 package call
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/bugle-voice/bugle/bench/meter"
 	"github.com/bugle-voice/bugle/test/peer"
 )
 
@@ -29,6 +26,8 @@ const (
 	agents  = 200
 	minutes = 3
 )
+
+const bench meter.Bench = "call"
 
 func TestCall(t *testing.T) {
 	limit := packetLimit(t)
@@ -41,32 +40,18 @@ func TestCall(t *testing.T) {
 		late = max(late, r.offer99)
 		failed += r.failed
 	}
-	slices.Sort(cpu)
-	median := cpu[len(cpu)/2]
+	median := meter.Median(cpu)
 	packets := 2 * 50 * (12.4 + 3.5) // a call's, in and out, on both legs
-	figure("failed_calls", failed, "calls", 0)
-	figure("cpu_per_call", median, "ms", 12)
-	figure("peak_memory", memory, "MB", 100)
-	figure("key_to_offer_p99", late, "ms", 10)
-	figure("limit_per_call", packets*limit.Seconds()*1000, "ms", 0)
-	figure("times_the_limit", median/(packets*limit.Seconds()*1000), "x", 1.5)
-	figure("asterisk_times", 62/median, "x", 5)
+	bench.Figure("failed_calls", failed, "calls", meter.AtMost(0))
+	bench.Figure("cpu_per_call", median, "ms", meter.AtMost(12))
+	bench.Figure("peak_memory", memory, "MB", meter.AtMost(100))
+	bench.Figure("key_to_offer_p99", late, "ms", meter.AtMost(10))
+	bench.Figure("limit_per_call", packets*limit.Seconds()*1000, "ms", meter.Informs)
+	bench.Figure("times_the_limit", median/(packets*limit.Seconds()*1000), "x", meter.AtMost(1.5))
+	bench.Figure("asterisk_times", 62/median, "x", meter.AtLeast(5))
 	if failed > 0 {
 		t.Errorf("%v calls failed", failed)
 	}
-}
-
-// figure prints one line. A goal of 0 for what only informs is met by itself.
-func figure(name string, value float64, unit string, goal float64) {
-	verdict := "ok"
-	short := value > goal
-	if name == "asterisk_times" {
-		short = value < goal
-	}
-	if short && name != "limit_per_call" {
-		verdict = "short"
-	}
-	fmt.Printf("call %s=%.2f %s goal=%v %s\n", name, value, unit, goal, verdict)
 }
 
 // result is one run's.
@@ -84,16 +69,16 @@ func run(t *testing.T) result {
 	peer.Eventually(t, 20*time.Second, "all agents to be ready", func() bool {
 		return bugle.Metrics(t)[`bugle_agents{state="ready"}`] == agents
 	})
-	before := cpuOf(t, bugle.PID())
+	before := meter.CPU(bugle.PID())
 	got := peer.StartCallers(t, peer.Callers{
 		Server: bugle.SIP, Number: "helpline", Port: 5090, Calls: calls, Rate: rate,
 		Keys: []peer.Press{{Key: '1', Wait: 4300 * time.Millisecond}, {Key: '2', Wait: 4300 * time.Millisecond}},
 		Talk: 3500 * time.Millisecond,
 	}).Done(t, minutes*time.Minute)
-	cpu := cpuOf(t, bugle.PID()) - before
+	cpu := meter.CPU(bugle.PID()) - before
 	r := result{
 		cpu:    cpu.Seconds() * 1000 / calls,
-		memory: peakMemory(t, bugle.PID()),
+		memory: meter.Resident(t, bugle.PID(), meter.Most) / 1024,
 		failed: calls - peer.Sum(bugle.Metrics(t), "bugle_queue_answered_total") + float64(got.Failed),
 	}
 	r.offer99 = offerLatency(t, bugle)
@@ -102,36 +87,6 @@ func run(t *testing.T) result {
 		p.Wait(t, 20*time.Second)
 	}
 	return r
-}
-
-// cpuOf gives user and system time of a process so far (proc(5), stat).
-func cpuOf(t *testing.T, pid int) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
-}
-
-// peakMemory gives the greatest resident size of a process in MB.
-func peakMemory(t *testing.T, pid int) float64 {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kB, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kB / 1024
-		}
-	}
-	t.Fatal("no VmHWM")
-	return 0
 }
 
 // offerLatency gives the 99th percentile, in ms, from the flow's entering the
@@ -196,7 +151,7 @@ func packetLimit(t *testing.T) time.Duration {
 		pairs, to = append(pairs, p), append(to, address)
 	}
 	packet := make([]byte, 172)
-	before := ownCPU(t)
+	before := meter.OwnCPU(t)
 	for range rounds {
 		for i, p := range pairs {
 			if err := syscall.Sendto(p.a, packet, 0, to[i]); err != nil {
@@ -210,14 +165,5 @@ func packetLimit(t *testing.T) time.Duration {
 			_, _, _ = syscall.Recvfrom(p.b, packet, 0) // a beat learns by EAGAIN that there is no more
 		}
 	}
-	return (ownCPU(t) - before) / (2 * legs * rounds)
-}
-
-func ownCPU(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return (meter.OwnCPU(t) - before) / (2 * legs * rounds)
 }

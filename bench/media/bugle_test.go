@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bugle-voice/bugle/bench/meter"
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/media"
 )
@@ -85,7 +86,7 @@ func (b *bugle) startProfile() (err error) {
 	if dir == "" {
 		return nil
 	}
-	name := fmt.Sprintf("%s-%d.pprof", os.Getenv(roleVariable), len(b.far))
+	name := fmt.Sprintf("%s-%d.pprof", os.Getenv(meter.Role), len(b.far))
 	if b.profile, err = os.Create(filepath.Join(dir, name)); err != nil {
 		return err
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bugle-voice/bugle/bench/meter"
 )
 
 // The contestants. Each is a process of its own, so that its CPU time is all its
@@ -57,7 +59,6 @@ func start(t *testing.T, role string) contestant {
 
 // All but rtpengine are this test's binary once more, told by its environment
 // whom to be. It takes orders as lines of JSON and answers each.
-const roleVariable = "BUGLE_BENCH_ROLE"
 
 type order struct {
 	Open, Join bool
@@ -84,7 +85,7 @@ type child struct {
 func startChild(t *testing.T, role string) *child {
 	t.Helper()
 	c := &child{command: exec.Command(os.Args[0])}
-	c.command.Env = append(os.Environ(), roleVariable+"="+role)
+	c.command.Env = append(os.Environ(), meter.Role+"="+role)
 	c.command.Stderr = os.Stderr
 	in, err := c.command.StdinPipe()
 	if err != nil {

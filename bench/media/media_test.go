@@ -12,31 +12,17 @@ import (
 	"math"
 	"os"
 	"runtime"
-	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bugle-voice/bugle/bench/meter"
 )
 
-func TestMain(m *testing.M) {
-	if role := os.Getenv(roleVariable); role != "" {
-		if err := serve(role); err != nil {
-			fmt.Fprintln(os.Stderr, role+":", err)
-			os.Exit(1)
-		}
-		return
-	}
-	code := m.Run()
-	if len(others) > 0 {
-		figure("others", median(others), "%", 5, atMost)
-	}
-	os.Exit(code)
-}
+const bench meter.Bench = "media"
 
-// others is, for each run, how much of the machine's time neither the contestant
-// nor the generator took: above some percent the figures say little.
-var others []float64
+func TestMain(m *testing.M) { bench.Main(m, serve) }
 
 // lengths are how long each part runs; BENCH=short is for working on the engine.
 var lengths = func() (l struct {
@@ -47,7 +33,7 @@ var lengths = func() (l struct {
 }) {
 	l.sizes, l.rounds, l.settle, l.turn = []int{200, 500, 1000, 1200}, 9, 300*time.Millisecond, time.Second
 	l.sustained, l.playing = time.Minute, 30*time.Second
-	if os.Getenv("BENCH") == "short" {
+	if meter.Short() {
 		l.sizes, l.rounds = []int{200, 1000}, 3
 		l.sustained, l.playing = 10*time.Second, 6*time.Second
 	}
@@ -64,32 +50,16 @@ const (
 	callPackets = 100 // packets in, and out, of a call's two legs in a second
 )
 
-// What a goal is.
-const (
-	atMost = iota
-	atLeast
-	informs // nothing
-)
-
-// figure prints one line.
-func figure(name string, value float64, unit string, goal float64, kind int) {
-	verdict := "ok"
-	if kind == atMost && value > goal || kind == atLeast && value < goal {
-		verdict = "short"
-	}
-	fmt.Printf("media %s=%.4g %s goal=%v %s\n", name, value, unit, goal, verdict)
-}
-
 // TestLimit lets Bugle and bare loops relay the same calls by turns: one shard,
 // one thread, which leaves the other core to the generator.
 func TestLimit(t *testing.T) {
 	for _, legs := range lengths.sizes {
 		cost := compete(t, legs, 1, barOwn, bugleOwn, barShared, bugleShared)
 		at := fmt.Sprintf("%d_legs_", legs)
-		figure(at+"times_the_limit", ratio(cost[bugleOwn], cost[barOwn]), "x", 1.25, atMost)
-		figure(at+"shared_times_the_limit", ratio(cost[bugleShared], cost[barShared]), "x", 1.25, atMost)
+		bench.Figure(at+"times_the_limit", meter.Ratio(cost[bugleOwn], cost[barOwn]), "x", meter.AtMost(1.25))
+		bench.Figure(at+"shared_times_the_limit", meter.Ratio(cost[bugleShared], cost[barShared]), "x", meter.AtMost(1.25))
 		if legs >= fewBig {
-			figure(at+"shared_cheaper", ratio(cost[bugleOwn], cost[bugleShared]), "x", 1.25, atLeast)
+			bench.Figure(at+"shared_cheaper", meter.Ratio(cost[bugleOwn], cost[bugleShared]), "x", meter.AtLeast(1.25))
 		}
 	}
 }
@@ -98,9 +68,9 @@ func TestLimit(t *testing.T) {
 // many threads as there are cores.
 func TestPeer(t *testing.T) {
 	cost := compete(t, 2*calls, cores, bugleOwn, rtpengine, bugleShared)
-	figure("rtpengine_call_second", median(cost[rtpengine])*callPackets/1000, "ms", 0, informs)
-	figure("rtpengine_share", ratio(cost[bugleOwn], cost[rtpengine]), "x", 1, atMost)
-	figure("shared_rtpengine_share", ratio(cost[bugleShared], cost[rtpengine]), "x", .5, atMost)
+	bench.Figure("rtpengine_call_second", meter.Median(cost[rtpengine])*callPackets/1000, "ms", meter.Informs)
+	bench.Figure("rtpengine_share", meter.Ratio(cost[bugleOwn], cost[rtpengine]), "x", meter.AtMost(1))
+	bench.Figure("shared_rtpengine_share", meter.Ratio(cost[bugleShared], cost[rtpengine]), "x", meter.AtMost(.5))
 }
 
 // compete lets contestants relay so many legs by turns, those whose turn it is not
@@ -125,7 +95,7 @@ func compete(t *testing.T, legs, shards int, roles ...string) map[string][]float
 		}
 	}
 	for i, role := range roles {
-		figure(fmt.Sprintf("%d_legs_%s_%d_pair", legs, role, shards), median(cost[role]), "us", 0, informs)
+		bench.Figure(fmt.Sprintf("%d_legs_%s_%d_pair", legs, role, shards), meter.Median(cost[role]), "us", meter.Informs)
 		o := lanes[i].generator.outcome()
 		if o.lost+o.foreign > 0 {
 			fmt.Printf("media note: %s with %d legs: %d packets lost, %d astray\n", role, legs, o.lost, o.foreign)
@@ -145,13 +115,13 @@ func TestSustained(t *testing.T) {
 	}{{bugleOwn, 1.3}, {bugleShared, .9}} {
 		r := once(t, kind.role, 2*calls, false, lengths.sustained)
 		name := kind.role + "_600_calls_"
-		figure(name+"lost", float64(r.lost), "packets", 0, atMost)
-		figure(name+"astray", float64(r.foreign+r.disordered), "packets", 0, atMost)
-		figure(name+"filled", float64(r.filled), "packets", 0, informs)
-		figure(name+"on_time", r.onTime(), "%", 99, atLeast)
-		figure(name+"delay_p50", millis(r.percentile(50)), "ms", 0, informs)
-		figure(name+"delay_p99", millis(r.percentile(99)), "ms", 0, informs)
-		figure(name+"call_second", r.perPair()*callPackets/1000, "ms", kind.goal, atMost)
+		bench.Figure(name+"lost", float64(r.lost), "packets", meter.AtMost(0))
+		bench.Figure(name+"astray", float64(r.foreign+r.disordered), "packets", meter.AtMost(0))
+		bench.Figure(name+"filled", float64(r.filled), "packets", meter.Informs)
+		bench.Figure(name+"on_time", r.onTime(), "%", meter.AtLeast(99))
+		bench.Figure(name+"delay_p50", meter.Millis(r.percentile(50)), "ms", meter.Informs)
+		bench.Figure(name+"delay_p99", meter.Millis(r.percentile(99)), "ms", meter.Informs)
+		bench.Figure(name+"call_second", r.perPair()*callPackets/1000, "ms", meter.AtMost(kind.goal))
 	}
 }
 
@@ -160,12 +130,12 @@ func TestMusic(t *testing.T) {
 	for _, role := range []string{bugleOwn, bugleShared} {
 		r := once(t, role, silent, true, lengths.playing)
 		name := role + "_4000_callers_"
-		figure(name+"lost", float64(r.lost), "packets", 0, atMost)
-		figure(name+"on_time", r.onTime(), "%", 99, atLeast)
-		figure(name+"spaced", r.share(packetTime-5*time.Millisecond, packetTime+5*time.Millisecond), "%", 0, informs)
-		figure(name+"leg_second", 1e3*r.cpu.Seconds()/silent/r.length.Seconds(), "ms", 0, informs)
-		figure(name+"leg_memory", float64(r.resident)/silent/1024, "KiB", 16, atMost)
-		figure(name+"leg_heap", float64(r.heap)/silent/1024, "KiB", 0, informs)
+		bench.Figure(name+"lost", float64(r.lost), "packets", meter.AtMost(0))
+		bench.Figure(name+"on_time", r.onTime(), "%", meter.AtLeast(99))
+		bench.Figure(name+"spaced", r.share(packetTime-5*time.Millisecond, packetTime+5*time.Millisecond), "%", meter.Informs)
+		bench.Figure(name+"leg_second", 1e3*r.cpu.Seconds()/silent/r.length.Seconds(), "ms", meter.Informs)
+		bench.Figure(name+"leg_memory", float64(r.resident)/silent/1024, "KiB", meter.AtMost(16))
+		bench.Figure(name+"leg_heap", float64(r.heap)/silent/1024, "KiB", meter.Informs)
 	}
 }
 
@@ -174,7 +144,7 @@ func TestAllocations(t *testing.T) {
 	for _, role := range []string{bugleOwn, bugleShared} {
 		r := once(t, role, played, true, lengths.playing/3)
 		// Whole ones, as testing.AllocsPerRun counts: the runtime's own are few.
-		figure(role+"_beat_allocations", math.Floor(max(0, float64(r.mallocs)/r.beats)), "allocations", 0, atMost)
+		bench.Figure(role+"_beat_allocations", math.Floor(max(0, float64(r.mallocs)/r.beats)), "allocations", meter.AtMost(0))
 	}
 }
 
@@ -265,14 +235,14 @@ func (l *lane) measure(t *testing.T, length time.Duration) (r run) {
 	c := l.contestant
 	asking := c.usage(t).Mallocs
 	before, heard, began := c.usage(t), l.generator.heard.Load(), time.Now()
-	elsewhere := idle(t) + ownCPU(t)
+	elsewhere := meter.Idle(t) + meter.OwnCPU(t)
 	time.Sleep(length)
 	after := c.usage(t)
 	r.pairs, r.length = l.generator.heard.Load()-heard, time.Since(began)
 	r.cpu = after.CPU - before.CPU
-	elsewhere = idle(t) + ownCPU(t) - elsewhere + r.cpu
+	elsewhere = meter.Idle(t) + meter.OwnCPU(t) - elsewhere + r.cpu
 	total := runtime.NumCPU() * int(r.length)
-	others = append(others, 100*float64(total-int(elsewhere))/float64(total))
+	meter.Others(100 * float64(total-int(elsewhere)) / float64(total))
 	r.onBeat, r.beats = float64(after.OnTime-before.OnTime), r.length.Seconds()*float64(100*l.shards)
 	r.mallocs = int64(after.Mallocs) - 2*int64(before.Mallocs) + int64(asking) // less what a question costs
 	r.resident, r.heap = after.Resident-l.bare.Resident, int64(after.Heap)-int64(l.bare.Heap)
@@ -289,46 +259,4 @@ func once(t *testing.T, role string, legs int, music bool, length time.Duration)
 	l.halt(t)
 	r.outcome = l.generator.outcome()
 	return r
-}
-
-// idle gives the time that the machine's cores have had nothing to do (proc(5),
-// stat).
-func idle(t *testing.T) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile("/proc/stat")
-	var ticks [5]int64
-	if err == nil {
-		_, err = fmt.Sscanf(string(text), "cpu %d %d %d %d %d", &ticks[0], &ticks[1], &ticks[2], &ticks[3], &ticks[4])
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(ticks[3]+ticks[4]) * 10 * time.Millisecond
-}
-
-// ownCPU gives the user and system time of this process, the generator.
-func ownCPU(t *testing.T) time.Duration {
-	t.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func millis(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
-}
-
-// ratio gives the median of the ratios within each round, so that what the
-// machine does meanwhile counts for both.
-func ratio(a, b []float64) float64 {
-	var all []float64
-	for i := range a {
-		all = append(all, a[i]/b[i])
-	}
-	return median(all)
 }

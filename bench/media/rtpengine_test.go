@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/bugle-voice/bugle/bench/meter"
 )
 
 // relayDaemon is rtpengine in user space: no kernel module, two worker threads.
@@ -152,18 +154,8 @@ func readStrings(b []byte) (map[string]string, error) {
 
 func (r *relayDaemon) process() *os.Process { return r.command.Process }
 
-// usage gives its user and system time (proc(5), stat).
-func (r *relayDaemon) usage(t *testing.T) usage {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.command.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return usage{CPU: time.Duration(user+system) * 10 * time.Millisecond}
-}
+// usage gives its user and system time.
+func (r *relayDaemon) usage(*testing.T) usage { return usage{CPU: meter.CPU(r.command.Process.Pid)} }
 
 func (r *relayDaemon) close(*testing.T) {
 	_ = r.control.Close()

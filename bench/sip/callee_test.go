@@ -20,10 +20,7 @@ import (
 
 // Two of those called are this test's binary once more, told by its environment
 // whom to be and where to listen.
-const (
-	roleVariable    = "BUGLE_BENCH_ROLE"
-	addressVariable = "BUGLE_BENCH_ADDRESS"
-)
+const addressVariable = "BUGLE_BENCH_ADDRESS"
 
 // description is what everyone answers with.
 var description = strings.Join([]string{

@@ -15,6 +15,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/bugle-voice/bugle/bench/meter"
 	"github.com/bugle-voice/bugle/test/peer"
 )
 
@@ -77,7 +78,7 @@ func start(t *testing.T, name string, oneCore bool) *contestant {
 		cmd = exec.Command("kamailio", "-DD", "-E", "-f", "kamailio.cfg", "-P", filepath.Join(dir, "pid"), "-w", dir, "-Y", dir)
 	default:
 		cmd = exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), roleVariable+"="+name, addressVariable+"="+c.address)
+		cmd.Env = append(os.Environ(), meter.Role+"="+name, addressVariable+"="+c.address)
 	}
 	cmd.Dir = dir
 	on(t, oneCore, theirCore, func() { c.process = peer.StartCommand(t, cmd) })

@@ -4,7 +4,6 @@ package sip
 
 import (
 	"bytes"
-	"encoding/csv"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/bugle-voice/bugle/bench/meter"
 	"github.com/bugle-voice/bugle/test/peer"
 	"golang.org/x/sys/unix"
 )
@@ -68,8 +68,8 @@ func (c *contestant) call(t *testing.T, l load) (r result) {
 	cmd := exec.Command("sipp", args...)
 	cmd.Dir = dir
 
-	began, idled, cpu := time.Now(), idle(t), c.cpu(t)
-	others := c.phonesCPU(t) + childrenCPU(t)
+	began, idled, cpu := time.Now(), meter.Idle(t), c.cpu(t)
+	others := c.phonesCPU(t) + meter.ChildrenCPU(t)
 	var p *peer.Process
 	on(t, l.oneCore, ourCore, func() { p = peer.StartCommand(t, cmd) })
 	if l.length > 0 {
@@ -80,40 +80,12 @@ func (c *contestant) call(t *testing.T, l load) (r result) {
 	r.CPU = c.cpu(t) - cpu
 	took := time.Since(began)
 	r.Busy = 100 * r.CPU.Seconds() / took.Seconds()
-	ours := idle(t) - idled + r.CPU + c.phonesCPU(t) + childrenCPU(t) - others
+	ours := meter.Idle(t) - idled + r.CPU + c.phonesCPU(t) + meter.ChildrenCPU(t) - others
 	r.Others = 100 * (1 - ours.Seconds()/took.Seconds()/float64(runtime.NumCPU()))
-	r.read(t, filepath.Join(dir, "stats.csv"))
+	count := peer.SippStatistics(t, filepath.Join(dir, "stats.csv"))
+	r.Succeeded, r.Failed = int(count["SuccessfulCall(C)"]), int(count["FailedCall(C)"])
+	r.Retransmitted, r.Rate = int(count["Retransmissions(C)"]), count["CallRate(C)"]
 	return r
-}
-
-// read takes the last line of sipp's statistics.
-func (r *result) read(t *testing.T, path string) {
-	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	in := csv.NewReader(file)
-	in.Comma, in.FieldsPerRecord = ';', -1
-	rows, err := in.ReadAll()
-	if err != nil || len(rows) < 2 {
-		t.Fatalf("sipp's statistics: %d rows, %v", len(rows), err)
-	}
-	last := rows[len(rows)-1]
-	for i, name := range rows[0] {
-		v, _ := strconv.ParseFloat(last[min(i, len(last)-1)], 64)
-		switch name {
-		case "SuccessfulCall(C)":
-			r.Succeeded = int(v)
-		case "FailedCall(C)":
-			r.Failed = int(v)
-		case "Retransmissions(C)":
-			r.Retransmitted = int(v)
-		case "CallRate(C)":
-			r.Rate = v
-		}
-	}
 }
 
 func sippArgs(network, port string, more ...string) []string {
@@ -167,14 +139,14 @@ func on(t *testing.T, wanted bool, core int, f func()) {
 func (c *contestant) cpu(t *testing.T) time.Duration {
 	t.Helper()
 	pid := c.process.PID()
-	total := cpuOf(t, pid)
+	total := meter.CPU(pid)
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, child := range strings.Fields(string(children)) {
 		pid, _ := strconv.Atoi(child)
-		total += cpuOf(t, pid)
+		total += meter.CPU(pid)
 	}
 	return total
 }
@@ -183,61 +155,5 @@ func (c *contestant) phonesCPU(t *testing.T) time.Duration {
 	if c.phones == nil {
 		return 0
 	}
-	return cpuOf(t, c.phones.PID())
-}
-
-// cpuOf gives user and system time of a process so far (proc(5), stat).
-func cpuOf(t *testing.T, pid int) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
-}
-
-// childrenCPU gives that of the processes of ours that have ended.
-func childrenCPU(t *testing.T) time.Duration {
-	t.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_CHILDREN, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// idle gives the time that the machine's cores have had nothing to do (proc(5),
-// stat).
-func idle(t *testing.T) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile("/proc/stat")
-	var ticks [5]int64
-	if err == nil {
-		_, err = fmt.Sscanf(string(text), "cpu %d %d %d %d %d", &ticks[0], &ticks[1], &ticks[2], &ticks[3], &ticks[4])
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(ticks[3]+ticks[4]) * 10 * time.Millisecond
-}
-
-// resident gives the size of a process in memory, in KiB, now or at its greatest
-// (VmRSS, VmHWM).
-func resident(t *testing.T, pid int, which string) float64 {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, which+":"); ok {
-			kB, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kB
-		}
-	}
-	t.Fatal("no " + which)
-	return 0
+	return meter.CPU(c.phones.PID())
 }

@@ -13,32 +13,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/bugle-voice/bugle/bench/meter"
 	"github.com/bugle-voice/bugle/test/peer"
 )
 
-func TestMain(m *testing.M) {
-	if role := os.Getenv(roleVariable); role != "" {
-		if err := serve(role); err != nil {
-			fmt.Fprintln(os.Stderr, role+":", err)
-			os.Exit(1)
-		}
-		return
-	}
-	code := m.Run()
-	if len(others) > 0 {
-		figure("others", median(others), "%", 5)
-	}
-	os.Exit(code)
-}
+const bench meter.Bench = "sip"
 
-// others is, for each turn, how much of the machine's time neither the callers
-// nor who was called took: above some percent the figures say little.
-var others []float64
+func TestMain(m *testing.M) { bench.Main(m, serve) }
 
 // lengths are how long each part runs; BENCH=short is for working on the code.
 // A full load runs for longer than the 32 s for which a transaction is kept.
@@ -47,7 +32,7 @@ var lengths = func() (l struct {
 	turn, full, peer time.Duration
 }) {
 	l.rounds, l.turn, l.full, l.peer = 3, 4*time.Second, 40*time.Second, 5*time.Second
-	if os.Getenv("BENCH") == "short" {
+	if meter.Short() {
 		l.rounds, l.turn, l.full, l.peer = 1, 2*time.Second, 4*time.Second, 2*time.Second
 	}
 	return l
@@ -62,21 +47,14 @@ const (
 	held       = 500
 )
 
-// goals are those of a leg and of a bridged call, in ms; others inform.
-var goals = map[string]float64{room: 1, node: 1}
+// Goals of a call of two legs, and of one leg, in ms. What others take informs.
+var bridgeGoal = meter.AtMost(2.5)
 
-const (
-	bridgeGoal = 2.5
-	informs    = 0
-)
-
-// figure prints one line. What only informs has no goal.
-func figure(name string, value float64, unit string, goal float64) {
-	verdict := "ok"
-	if goal != informs && value > goal {
-		verdict = "short"
+func legGoal(contestant string) meter.Goal {
+	if contestant == room || contestant == node {
+		return meter.AtMost(1)
 	}
-	fmt.Printf("sip %s=%.4g %s goal=%v %s\n", name, value, unit, goal, verdict)
+	return meter.Informs
 }
 
 // TestLeg has all answer the same calls by turns.
@@ -85,12 +63,12 @@ func TestLeg(t *testing.T) {
 		start(t, bareSipgo, false), start(t, sippUAS, false), start(t, stateless, false)}
 	cost := turns(t, all, load{rate: legRate})
 	for _, c := range all {
-		figure(c.name+"_leg", median(cost[c.name]), "ms", goals[c.name])
+		bench.Figure(c.name+"_leg", meter.Median(cost[c.name]), "ms", legGoal(c.name))
 	}
 	for _, peer := range []string{bareSipgo, sippUAS, stateless} {
-		figure("room_to_"+peer, ratio(cost[room], cost[peer]), "x", informs)
+		bench.Figure("room_to_"+peer, meter.Ratio(cost[room], cost[peer]), "x", meter.Informs)
 	}
-	figure("room_tcp_leg", median(turns(t, all[:1], load{rate: legRate, network: "tcp"})[room]), "ms", goals[room])
+	bench.Figure("room_tcp_leg", meter.Median(turns(t, all[:1], load{rate: legRate, network: "tcp"})[room]), "ms", legGoal(room))
 }
 
 // TestFullLeg gives each a core of its own, and as many calls as it takes.
@@ -101,7 +79,7 @@ func TestFullLeg(t *testing.T) {
 			if name == sippUAS || name == stateless {
 				length = lengths.peer // they keep nothing
 			}
-			full(t, start(t, name, true), name+"_full", goals[name], load{atOnce: atOnce, length: length})
+			full(t, start(t, name, true), name+"_full", legGoal(name), load{atOnce: atOnce, length: length})
 		})
 	}
 }
@@ -112,7 +90,7 @@ func TestBridge(t *testing.T) {
 	all[0].name, all[1].name = "bridge", "bridge_redis"
 	cost := turns(t, all, load{rate: bridgeRate})
 	for _, c := range all {
-		figure(c.name, median(cost[c.name]), "ms", bridgeGoal)
+		bench.Figure(c.name, meter.Median(cost[c.name]), "ms", bridgeGoal)
 	}
 }
 
@@ -127,10 +105,10 @@ func TestFullBridge(t *testing.T) {
 func TestMemory(t *testing.T) {
 	for _, name := range []string{room, node} {
 		c := start(t, name, false)
-		before := resident(t, c.process.PID(), "VmRSS")
+		before := meter.Resident(t, c.process.PID(), meter.Now)
 		r := c.call(t, load{calls: held, rate: legRate, atOnce: held, hold: held * time.Second / legRate, timeout: 30 * time.Second})
 		check(t, name, r)
-		figure(name+"_held", (resident(t, c.process.PID(), "VmHWM")-before)/held, "KiB", informs)
+		bench.Figure(name+"_held", (meter.Resident(t, c.process.PID(), meter.Most)-before)/held, "KiB", meter.Informs)
 	}
 }
 
@@ -146,7 +124,7 @@ func turns(t *testing.T, all []*contestant, l load) map[string][]float64 {
 		for _, c := range all {
 			r := c.call(t, l)
 			check(t, c.name, r)
-			others = append(others, r.Others)
+			meter.Others(r.Others)
 			cost[c.name] = append(cost[c.name], r.perCall())
 		}
 	}
@@ -154,16 +132,16 @@ func turns(t *testing.T, all []*contestant, l load) map[string][]float64 {
 }
 
 // full loads one contestant as much as it takes.
-func full(t *testing.T, c *contestant, name string, goal float64, l load) {
+func full(t *testing.T, c *contestant, name string, goal meter.Goal, l load) {
 	t.Helper()
 	l.rate, l.oneCore, l.timeout = asManyAsPossible, true, 30*time.Second
 	profile(t, c, name, l.length)
 	r := c.call(t, l)
 	check(t, name, r)
-	figure(name+"_rate", r.Rate, "calls/s", informs)
-	figure(name+"_busy", r.Busy, "%", informs)
-	figure(name+"_call", r.perCall(), "ms", goal)
-	figure(name+"_memory", resident(t, c.process.PID(), "VmHWM")/1024, "MiB", informs)
+	bench.Figure(name+"_rate", r.Rate, "calls/s", meter.Informs)
+	bench.Figure(name+"_busy", r.Busy, "%", meter.Informs)
+	bench.Figure(name+"_call", r.perCall(), "ms", goal)
+	bench.Figure(name+"_memory", meter.Resident(t, c.process.PID(), meter.Most)/1024, "MiB", meter.Informs)
 }
 
 // profile has perf write down, where one wants to know, where a contestant's CPU
@@ -185,19 +163,4 @@ func check(t *testing.T, name string, r result) {
 	if r.Retransmitted > 0 {
 		fmt.Printf("sip note: %s: %d messages were sent again in %d calls\n", name, r.Retransmitted, r.Succeeded)
 	}
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
-}
-
-// ratio gives the median of the ratios within each round, so that what the
-// machine does meanwhile counts for both.
-func ratio(a, b []float64) float64 {
-	var all []float64
-	for i := range a {
-		all = append(all, a[i]/b[i])
-	}
-	return median(all)
 }

@@ -15,12 +15,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/bugle-voice/bugle/bench/meter"
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/report"
@@ -43,7 +41,7 @@ var queues = map[string]config.Queue{"claims": {Class: "routine"}, "eligibility"
 
 func TestStore(t *testing.T) {
 	limit := writeLimit(t)
-	figure("write_p99", millis(limit), "ms", 0, informs)
+	bench.Figure("write_p99", meter.Millis(limit), "ms", meter.Informs)
 	t.Run("sqlite", func(t *testing.T) { measure(t, "sqlite", config.Store{}, "", nil) })
 	t.Run("postgres", func(t *testing.T) {
 		server := peer.StartPostgres(t, peer.Durable...)
@@ -52,23 +50,7 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// What a goal is.
-const (
-	atMost = iota
-	atLeast
-	informs // nothing
-)
-
-// figure prints one line.
-func figure(name string, value float64, unit string, goal float64, kind int) {
-	verdict := "ok"
-	if kind == atMost && value > goal || kind == atLeast && value < goal {
-		verdict = "short"
-	}
-	fmt.Printf("store %s=%.3g %s goal=%v %s\n", name, value, unit, goal, verdict)
-}
-
-func millis(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
+const bench meter.Bench = "store"
 
 // measure runs it all with one database; pids gives the processes of its
 // server, if it has one.
@@ -77,11 +59,11 @@ func measure(t *testing.T, name string, c config.Store, address string, pids fun
 	began, before := time.Now(), cpu(t, pids)
 	emits, behind := n.sustain(t)
 	share := (cpu(t, pids) - before).Seconds() / time.Since(began).Seconds() / cores
-	figure(name+"_emit_p99", millis(percentile(emits, 99)), "ms", 1, atMost)
-	figure(name+"_emit_p999", millis(percentile(emits, 99.9)), "ms", 0, informs)
-	figure(name+"_behind_most", behind.Seconds(), "s", 1, atMost)
-	figure(name+"_cpu_share", 100*share, "%", 50, atMost)
-	figure(name+"_catch_up", n.catchUp(t), "events/s", rate, atLeast)
+	bench.Figure(name+"_emit_p99", meter.Millis(percentile(emits, 99)), "ms", meter.AtMost(1))
+	bench.Figure(name+"_emit_p999", meter.Millis(percentile(emits, 99.9)), "ms", meter.Informs)
+	bench.Figure(name+"_behind_most", behind.Seconds(), "s", meter.AtMost(1))
+	bench.Figure(name+"_cpu_share", 100*share, "%", meter.AtMost(50))
+	bench.Figure(name+"_catch_up", n.catchUp(t), "events/s", meter.AtLeast(rate))
 	n.fillDay(t, address)
 	for _, by := range [][]report.Dimension{nil, {report.ByQueue, report.ByLanguage}, {report.ByAgent}} {
 		what := "_report_day"
@@ -89,8 +71,8 @@ func measure(t *testing.T, name string, c config.Store, address string, pids fun
 			what += "_by_" + string(by[0])
 		}
 		before := cpu(t, pids)
-		figure(name+what, n.report(t, by).Seconds(), "s", 1, atMost)
-		figure(name+what+"_cpu", (cpu(t, pids)-before).Seconds()/reports, "s", 0, informs)
+		bench.Figure(name+what, n.report(t, by).Seconds(), "s", meter.AtMost(1))
+		bench.Figure(name+what+"_cpu", (cpu(t, pids)-before).Seconds()/reports, "s", meter.Informs)
 	}
 }
 
@@ -373,23 +355,10 @@ func percentile(all []time.Duration, p float64) time.Duration {
 // cpu gives user and system time of this process so far, and of a server's.
 func cpu(t *testing.T, pids func() []int) time.Duration {
 	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	total := time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	if pids == nil {
-		return total
-	}
-	for _, pid := range pids() {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue // it has ended
-		}
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		for _, ticks := range fields[11:15] { // its own, and of its processes that have ended
-			n, _ := strconv.Atoi(ticks)
-			total += time.Duration(n) * 10 * time.Millisecond
+	total := meter.OwnCPU(t)
+	if pids != nil {
+		for _, pid := range pids() {
+			total += meter.CPU(pid)
 		}
 	}
 	return total

@@ -105,7 +105,15 @@ func Play(t testing.TB, scenario, server, number string) {
 func (s *SippCallers) Done(t testing.TB, limit time.Duration) Counts {
 	t.Helper()
 	s.Wait(t, limit)
-	file, err := os.Open(s.stats)
+	count := SippStatistics(t, s.stats)
+	return Counts{Succeeded: int(count["SuccessfulCall(C)"]), Failed: int(count["FailedCall(C)"])}
+}
+
+// SippStatistics gives the last line of what sipp wrote with -trace_stat, by the
+// names of its columns; those that are no numbers are 0.
+func SippStatistics(t testing.TB, path string) map[string]float64 {
+	t.Helper()
+	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,17 +124,12 @@ func (s *SippCallers) Done(t testing.TB, limit time.Duration) Counts {
 	if err != nil || len(rows) < 2 {
 		t.Fatalf("sipp's statistics: %d rows, %v", len(rows), err)
 	}
-	var c Counts
-	last := rows[len(rows)-1]
-	for i, name := range rows[0] {
-		switch name {
-		case "SuccessfulCall(C)":
-			c.Succeeded, _ = strconv.Atoi(last[i])
-		case "FailedCall(C)":
-			c.Failed, _ = strconv.Atoi(last[i])
-		}
+	names, last := rows[0], rows[len(rows)-1]
+	count := map[string]float64{}
+	for i, text := range last[:min(len(last), len(names))] {
+		count[names[i]], _ = strconv.ParseFloat(text, 64)
 	}
-	return c
+	return count
 }
 
 // StartAgents registers the agents, password "pw-ID", all on one port, and then
