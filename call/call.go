@@ -12,7 +12,8 @@
 // wait.go for the time in line and the ringing of agents, talk.go for the
 // bridge, transfer.go and attended.go for how an agent hands his caller on. A call that an agent makes himself goes another way to its talk: own.go,
 // after destination.go has said where; outside.go and emergency.go where it leaves
-// by a trunk. Who talks there can be taken over by another call: handover.go.
+// by a trunk. Who talks there can be taken over by another call: handover.go; and by
+// pressing *3 the agent talks with him and a caller at once: side.go, conference.go.
 // feature.go is *70 and its kin.
 package call
 
@@ -72,6 +73,7 @@ type Conductor struct {
 
 	mu      sync.Mutex
 	talks   map[*sip.Leg]*inbound // those a leg is in
+	desks   map[string]*desk      // by agent, of those who talk
 	active  int
 	idle    chan struct{} // closed while no call is active
 	closing bool          // no new calls
@@ -79,7 +81,7 @@ type Conductor struct {
 
 // New makes a Conductor.
 func New(o Options) *Conductor {
-	c := &Conductor{Options: o, metrics: newMetrics(), talks: make(map[*sip.Leg]*inbound), idle: make(chan struct{})}
+	c := &Conductor{Options: o, metrics: newMetrics(), talks: make(map[*sip.Leg]*inbound), desks: make(map[string]*desk), idle: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	close(c.idle)
 	return c

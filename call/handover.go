@@ -43,6 +43,7 @@ const takeOverPatience = time.Second
 type request struct {
 	leg    *sip.Leg
 	answer chan *ring // takes one; nil: nobody
+	loan   *loan      // not nil: both are wanted, for a conference
 }
 
 func (r request) refuse() { r.answer <- nil }
@@ -51,15 +52,19 @@ func (r request) refuse() { r.answer <- nil }
 // call. errNobody if there is none, or he is no agent and not called by one: a caller
 // stays in his own call, to which others are taken over.
 func (c *Conductor) takeOver(ctx context.Context, leg *sip.Leg) (*ring, error) {
+	return c.ask(ctx, request{leg: leg, answer: make(chan *ring, 1)})
+}
+
+// ask asks the call that a leg is in.
+func (c *Conductor) ask(ctx context.Context, r request) (*ring, error) {
 	c.mu.Lock()
-	from := c.talks[leg]
+	from := c.talks[r.leg]
 	c.mu.Unlock()
 	if from == nil {
 		return nil, errNobody
 	}
 	ctx, cancel := context.WithTimeout(ctx, takeOverPatience)
 	defer cancel()
-	r := request{leg, make(chan *ring, 1)}
 	select {
 	case from.asked <- r:
 	case <-from.over:
@@ -101,9 +106,10 @@ func (t *talk) across(leg *sip.Leg) *ring {
 	case leg == t.leg:
 		return t.with
 	case leg == t.with.leg:
+		side := t.inbound.media
 		return &ring{
-			agent: t.agent, leg: t.leg, media: t.inbound.media, own: t.own, limit: stopped(),
-			ended: sync.OnceFunc(func() { t.legEnded("caller", t.agent, t.inbound.media) }),
+			agent: t.agent, leg: t.leg, media: side, own: t.own, limit: stopped(),
+			ended: sync.OnceFunc(func() { t.legEnded("caller", t.agent, side) }),
 		}
 	}
 	return nil

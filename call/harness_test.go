@@ -279,9 +279,14 @@ func (h *house) nothingLeft() {
 				return false
 			}
 		}
-		return h.calls.Active() == 0 && h.media.PortsInUse() == 0 && h.sip.Legs() == 0 &&
+		h.calls.mu.Lock()
+		defer h.calls.mu.Unlock()
+		return h.calls.active == 0 && len(h.calls.talks) == 0 && len(h.calls.desks) == 0 && h.media.PortsInUse() == 0 && h.sip.Legs() == 0 &&
 			live.Agents[queue.Reserved] == 0 && live.Agents[queue.Talking] == 0
 	})
+	for len(h.rung) > 0 { // in vain
+		<-h.rung
+	}
 }
 
 func (h *house) poll(what string, holds func() bool) {

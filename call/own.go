@@ -155,6 +155,10 @@ func (c *inbound) reach(other *ring) (end Termination) {
 		case <-c.ctx.Done():
 			return Drained
 		case r := <-c.asked:
+			if r.loan != nil {
+				r.refuse()
+				continue
+			}
 			other.ringing, other.permit, c.counted = true, c.counted, nil
 			r.answer <- other
 			other = nil

@@ -17,23 +17,32 @@ type talk struct {
 	wish  *wish // nil: none
 	vain  *wish // the last that came to nothing
 	music bool  // the caller holds us
+
+	near, far *side // of the agents in it: side.go
 }
 
 // talkWith gives the step in which the caller talks with somebody who has answered.
 func (c *inbound) talkWith(r *ring) step {
 	return func() (step, Termination) {
 		t := &talk{inbound: c, with: r, clock: newHoldClock(time.Now())}
-		defer t.over()
-		return t.run()
+		return t.conduct()
 	}
+}
+
+// conduct conducts the talk, from the beginning or where it was left.
+func (t *talk) conduct() (step, Termination) {
+	defer t.over()
+	return t.run()
 }
 
 // over ends what the next step has not taken over. A phone is hung up before the
 // router hears of it, which may have the next caller rung on it.
 func (t *talk) over() {
 	t.giveUp()
-	t.with.stop()
-	t.with.end(t.clock.stop(time.Now()))
+	if t.with != nil { // else another's talk goes on with the clock
+		t.with.stop()
+		t.with.end(t.clock.stop(time.Now()))
+	}
 }
 
 // run bridges the two until either hangs up, or the caller is handed on.
@@ -41,12 +50,15 @@ func (t *talk) run() (step, Termination) {
 	t.with.limit.Stop()
 	if t.with.holds() {
 		t.clock.hold(time.Now())
+	} else {
+		t.clock.resume(time.Now())
 	}
 	if err := t.bridge(); err != nil {
 		return nil, Signalling
 	}
 	t.log.Info("talking", "agent", t.with.agent)
 	defer t.found(t.leg, t.with.leg)()
+	defer t.sit()()
 	changed, stop := t.widening()
 	defer stop()
 	for {
@@ -62,6 +74,8 @@ func (t *talk) run() (step, Termination) {
 		case r := <-t.asked:
 			if party := t.across(r.leg); party == nil {
 				r.refuse()
+			} else if r.loan != nil {
+				return t.lend(r), Termination{}
 			} else {
 				stop() // nothing of it may be touched any more
 				t.give(r, party)
@@ -84,6 +98,15 @@ func (t *talk) run() (step, Termination) {
 			if next, end := t.failed(noAnswer); next != nil || end != (Termination{}) {
 				return next, end
 			}
+
+		case three := <-t.far.wanted():
+			if next := t.three(three); next != nil {
+				return next, Termination{}
+			}
+		case <-t.near.late():
+			t.near.passAll()
+		case <-t.far.late():
+			t.far.passAll()
 
 		case info := <-t.leg.Infos():
 			press(t.media, info)
@@ -135,7 +158,9 @@ func (t *talk) widening() (changed chan struct{}, stop func()) {
 
 // callers takes what the caller's media tell.
 func (t *talk) callers(e media.Event, changed chan struct{}) {
-	switch e.(type) {
+	switch e := e.(type) {
+	case media.Key:
+		t.key(t.near, e.Key)
 	case media.Recoded:
 		signal(changed)
 	case media.Held:
@@ -152,7 +177,9 @@ func (t *talk) callers(e media.Event, changed chan struct{}) {
 // others takes what the other side's media tell. An agent whose wish is tried may
 // hold the caller meanwhile, as many phones do: the caller hears music in any case.
 func (t *talk) others(e media.Event, changed chan struct{}) {
-	switch e.(type) {
+	switch e := e.(type) {
+	case media.Key:
+		t.key(t.far, e.Key)
 	case media.Recoded:
 		signal(changed)
 	case media.Held:

@@ -16,6 +16,7 @@ type Calls struct {
 	Extensions map[string]string    `yaml:"extensions"` // short numbers of queues, which can be dialled by their names too
 	Outside    Outside              `yaml:"outside"`    // what else they may call: nothing, unless it is said here
 	Emergency  map[string]Emergency `yaml:"emergency"`  // by the number dialled: 112
+	ThreeWay   string               `yaml:"three_way"`  // keys by which an agent joins his caller and whom he consults; default *3, "" none
 }
 
 // Outside says which numbers outside agents may call. A call of theirs can cost
@@ -88,6 +89,11 @@ func longest(beginnings []string, number string) (most int) {
 	return most
 }
 
+func (c *Calls) defaults() {
+	c.ThreeWay = "*3"
+	c.Outside.defaults()
+}
+
 func (o *Outside) defaults() { o.PerHour, o.AtOnce = 20, 2 }
 
 func (e *Emergency) defaults() { e.Action, e.Prompt = "refuse", EmergencyPrompt }
@@ -96,6 +102,7 @@ var (
 	extension = regexp.MustCompile(`^[0-9*#]{1,15}$`)
 	beginning = regexp.MustCompile(`^\+[0-9]{0,15}$`)
 	outside   = regexp.MustCompile(`^\+?[0-9]{1,15}$`)
+	code      = regexp.MustCompile(`^[*#][0-9*#]{1,7}$`)
 	locator   = regexp.MustCompile(`^(https?|sips?|pres):[!-;=?-~]+$`) // no <, > or space
 )
 
@@ -118,6 +125,9 @@ func (k *checker) calls() {
 		if _, _, emergency := k.Calls.EmergencyRule(id); emergency {
 			k.badKey(at("agents", id), fmt.Sprintf("agent %q has an emergency number for a name", id), "rename him: he could never be called")
 		}
+	}
+	if way := k.Calls.ThreeWay; way != "" && !code.MatchString(way) {
+		k.bad(at("calls", "three_way"), fmt.Sprintf("calls.three_way is %q, which is no code", way), `use * or # and up to 7 keys more, as "*3", or "" for none`)
 	}
 	k.outside()
 	for id, e := range sorted(k.Calls.Emergency) {

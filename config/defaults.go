@@ -18,7 +18,7 @@ func (c *Config) defaults() {
 	c.SIP.defaults()
 	c.Media.defaults()
 	c.Prompts.defaults()
-	c.Calls.Outside.defaults()
+	c.Calls.defaults()
 }
 
 func (l *Log) defaults() { l.Level, l.Format = "info", "text" }

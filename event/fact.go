@@ -156,7 +156,7 @@ type Transferred struct {
 	To       string        `json:"to"`               // agent, queue, flow, number (outside), emergency, nowhere
 	Target   string        `json:"target,omitempty"` // its name; an outside number is sealed
 	Sealed   []byte        `json:"sealed,omitempty"` // that number, for those who hold the key
-	Result   string        `json:"result"`           // done, or why not: declined, busy, no_answer, refused, failed, caller_left
+	Result   string        `json:"result"`           // done, or why not: declined, busy, no_answer, refused, failed, caller_left, returned
 	Took     time.Duration `json:"took_ns"`          // since he asked for it
 }
 
@@ -167,6 +167,10 @@ type TransferKind string
 const (
 	Blind    TransferKind = "blind"    // without a word to whom he goes
 	Attended TransferKind = "attended" // after they have talked, or while the phone rang
+
+	// Conference is the agent having talked with both at once: done if they have stayed
+	// together when he left.
+	Conference TransferKind = "conference"
 )
 
 // AgentChanged is an agent going from one state to another.

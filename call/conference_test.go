@@ -1,0 +1,329 @@
+package call
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/test/peer"
+)
+
+// An agent joins his caller and whom he consults by the code *3.
+
+// consulting gives an agent with a caller on hold, and somebody who has answered him.
+func (h *house) consulting(number string) (caller, anna, own, other party) {
+	h.t.Helper()
+	caller, anna = h.talk()
+	own, _ = h.consults("anna", anna, number)
+	if number == "billing" {
+		h.await("the answer", own.leg.Answered())
+		h.facts.await(h.t, "visit.joined")
+		h.arrives("ben")
+	}
+	other = h.ringing()
+	must(h.t, other.leg.Answer(other.media))
+	h.await("the answer", own.leg.Answered())
+	h.hear("whom he consults", other, own)
+	return caller, anna, own, other
+}
+
+// mixed checks that each of some hears the others, and not himself: 500 Hz, 800 Hz and so
+// on.
+func (h *house) mixed(parties ...party) {
+	h.t.Helper()
+	hertz := func(i int) float64 { return float64(500 + 300*i) }
+	for i, p := range parties {
+		p.media.PlayMusic(media.Tone(hertz(i), time.Second))
+		defer p.media.Silence()
+	}
+	h.packets(parties[0], 15) // all have begun, and what was before is over
+	var tapes []*media.Recording
+	var files []string
+	for range parties {
+		file, err := os.Create(filepath.Join(h.t.TempDir(), "heard.wav"))
+		must(h.t, err)
+		defer file.Close()
+		tape, err := parties[len(tapes)].media.Record(file)
+		must(h.t, err)
+		tapes, files = append(tapes, tape), append(files, file.Name())
+	}
+	h.packets(parties[0], 20)
+	for i := range parties {
+		must(h.t, tapes[i].Close())
+		heard := peer.ReadWAV(h.t, files[i])
+		for j := range parties {
+			share := heard.Share(0, hertz(j))
+			if want := .8 / float64(len(parties)-1); i != j && share < want || i == j && share > .05 {
+				h.t.Errorf("of what %d hears %.2f is from %d", i, share, j)
+			}
+		}
+	}
+}
+
+// packets waits until somebody has heard so many packets more, of 20 ms.
+func (h *house) packets(p party, n uint64) {
+	h.t.Helper()
+	before := p.media.Stats().PacketsIn
+	h.poll("sound", func() bool { return p.media.Stats().PacketsIn >= before+n })
+}
+
+func TestThreeWay(t *testing.T) {
+	const (
+		caller = iota
+		agent
+		consulted
+	)
+	for _, c := range []struct {
+		name, to string
+		here     bool // he presses the code in his caller's talk
+		leaves   int
+		want     event.Transferred
+	}{
+		{"the agent leaves a colleague and the caller", "ben", false, agent, event.Transferred{To: "agent", Target: "ben", Result: "done"}},
+		{"a colleague leaves", "ben", true, consulted, event.Transferred{To: "agent", Target: "ben", Result: "returned"}},
+		{"the caller leaves two colleagues", "ben", true, caller, event.Transferred{To: "agent", Target: "ben", Result: "caller_left"}},
+		{"the agent leaves who came by a queue", "billing", true, agent, event.Transferred{To: "queue", Target: "billing", Result: "done"}},
+		{"who came by a queue leaves", "billing", false, consulted, event.Transferred{To: "queue", Target: "billing", Result: "returned"}},
+		{"the caller leaves somebody outside", "+4930123456", false, caller, event.Transferred{To: "number", Result: "caller_left"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, desks, outside)
+			h.register("anna")
+			if c.to == "ben" {
+				h.register("ben")
+			}
+			caller, held, own, guest := h.consulting(c.to)
+			anna, other := own, held // the leg that stays, and the other
+			if c.here {
+				h.holds(own, true)
+				h.holds(held, false)
+				anna, other = held, own
+			}
+			must(t, anna.media.SendKeys("*3"))
+			h.await("the end of the other leg", other.leg.Done())
+			all := []party{caller, anna, guest}
+			h.mixed(all...)
+			h.state("anna", router.Talking)
+
+			all[c.leaves].leg.Hangup()
+			c.want.Agent, c.want.How = "anna", event.Conference
+			h.transferred(c.want)
+			left := append(all[:c.leaves:c.leaves], all[c.leaves+1:]...)
+			h.mixed(left...)
+			switch c.leaves {
+			case agent:
+				h.ended(HandedOver)
+				h.state("anna", router.Ready)
+			case consulted:
+				h.ended(AgentHungUp)
+				h.state("anna", router.Talking)
+			default:
+				h.ended(CallerHungUp)
+				h.state("anna", router.Talking)
+			}
+			left[1].leg.Hangup()
+			h.await("the other's end", left[0].leg.Done())
+			h.facts.await(t, "call.ended")
+			h.state("anna", router.Ready)
+			h.nothingLeft()
+			h.talks(c.to, c.leaves == agent)
+		})
+	}
+}
+
+// talks checks that what was talked is counted once: by visit, the caller's until he or
+// his last agent has left.
+func (h *house) talks(to string, handedOn bool) {
+	h.t.Helper()
+	want := []string{"anna"}
+	switch {
+	case to == "billing":
+		want = []string{"anna", "ben"}
+	case to == "ben" && handedOn:
+		want = []string{"ben"}
+	}
+	var visits []string
+	for range want {
+		talk := h.facts.await(h.t, "talk.ended").(event.TalkEnded)
+		visits = append(visits, talk.Visit)
+		if talk.Agent != want[0] && talk.Agent != want[len(want)-1] {
+			h.t.Errorf("a talk of %s", talk.Agent)
+		}
+		if talk.Talk < 600*time.Millisecond { // for as long as the three were heard
+			h.t.Errorf("%s is said to have talked for %v", talk.Agent, talk.Talk)
+		}
+	}
+	if len(visits) == 2 && visits[0] == visits[1] {
+		h.t.Errorf("both talks are of %s", visits[0])
+	}
+	if all := h.facts.kinds(); count(all, "talk.ended") != len(want) {
+		h.t.Errorf("%d talks have ended, want %d", count(all, "talk.ended"), len(want))
+	}
+}
+
+func count(all []string, one string) (n int) {
+	for _, s := range all {
+		if s == one {
+			n++
+		}
+	}
+	return n
+}
+
+// Keys that are no code reach the other side, in order; the code does not.
+func TestThreeWayKeys(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	h.register("ben")
+	caller, anna := h.talk()
+	must(t, anna.media.SendKeys("*3")) // with a caller alone it is none
+	h.keys(caller, "*3")
+	own, _ := h.consults("anna", anna, "ben")
+	ben := h.ringing()
+	must(t, ben.leg.Answer(ben.media))
+	h.await("the answer", own.leg.Answered())
+	h.hear("the colleague", ben, own)
+	must(t, own.media.SendKeys("1**4*"))
+	h.keys(ben, "1**4*") // the last after a while
+	must(t, own.media.SendKeys("*3"))
+	h.await("the end of the other leg", anna.leg.Done())
+	must(t, own.media.SendKeys("*3#")) // and now it is none again
+	h.keys(caller, "*3#")
+	h.keys(ben, "*3#")
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.packets(ben, 15)
+	must(t, own.media.SendKeys("7"))
+	h.keys(ben, "7")
+	own.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
+// keys waits for what somebody hears pressed.
+func (h *house) keys(p party, want string) {
+	h.t.Helper()
+	got := ""
+	limit := time.After(10 * time.Second)
+	for len(got) < len(want) {
+		select {
+		case e := <-p.media.Events():
+			if key, ok := e.(media.Key); ok {
+				got += string(key.Key)
+			}
+		case <-limit:
+			h.t.Fatalf("heard %q, want %q", got, want)
+		}
+	}
+	if got != want {
+		h.t.Errorf("heard %q, want %q", got, want)
+	}
+}
+
+// A site may do without the code.
+func TestThreeWayOff(t *testing.T) {
+	h := newHouse(t, func(c *config.Config) { c.Calls.ThreeWay = "" })
+	h.register("anna")
+	h.register("ben")
+	caller, _, own, ben := h.consulting("ben")
+	must(t, own.media.SendKeys("*3"))
+	h.keys(ben, "*3")
+	own.leg.Hangup()
+	caller.leg.Hangup()
+	h.nothingLeft()
+}
+
+// Whoever holds is not heard, though his phone may play music; the two others are.
+func TestThreeWayHold(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	h.register("ben")
+	caller, anna, own, ben := h.consulting("ben")
+	must(t, own.media.SendKeys("*3"))
+	h.await("the end of the other leg", anna.leg.Done())
+	h.holds(own, true)
+	own.media.PlayMusic(media.Tone(1400, time.Second))
+	h.mixed(caller, ben)
+	h.holds(own, false)
+	h.mixed(caller, own, ben)
+	h.holds(own, true)
+	ben.leg.Hangup()
+	h.ended(AgentHungUp)
+	h.holds(own, false)
+	h.mixed(caller, own)
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
+// Whoever hangs up as the code is pressed: nothing is left of anybody.
+func TestHangupAsThreeAreJoined(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	for i := range 5 {
+		caller, anna := h.talk()
+		h.arrives("ben")
+		own, _ := h.consults("anna", anna, "ben")
+		ben := h.ringing()
+		must(t, ben.leg.Answer(ben.media))
+		h.await("the answer", own.leg.Answered())
+		all := []party{caller, anna, own, ben}
+		side := h.own("anna")
+		code := func() { h.calls.together(side) } // quicker than any finger
+		if i < len(all) {
+			both(code, all[i].leg.Hangup)
+		} else {
+			both(code, caller.leg.Hangup, anna.leg.Hangup, own.leg.Hangup, ben.leg.Hangup)
+		}
+		for _, p := range all {
+			p.leg.Hangup()
+		}
+		for _, p := range all {
+			h.await("the end of each leg", p.leg.Done())
+		}
+		h.nothingLeft()
+		must(t, h.router.SetState(t.Context(), "ben", router.Paused, "test"))
+		h.state("ben", router.Paused)
+		h.state("anna", router.Ready)
+	}
+}
+
+// own gives an agent's side of the call that he has made himself.
+func (h *house) own(agent string) (s *side) {
+	h.t.Helper()
+	h.poll("the agent has both", func() bool {
+		h.calls.mu.Lock()
+		defer h.calls.mu.Unlock()
+		d := h.calls.desks[agent]
+		if d == nil || len(d.own) == 0 || len(d.callers) == 0 {
+			return false
+		}
+		s = d.own[0]
+		return true
+	})
+	return s
+}
+
+// A node that is closed leaves nothing of three who talk.
+func TestCloseWhileThreeTalk(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	h.register("ben")
+	_, anna, own, _ := h.consulting("ben")
+	must(t, own.media.SendKeys("*3"))
+	h.await("the end of the other leg", anna.leg.Done())
+	h.calls.Close()
+	ends := map[string]bool{}
+	for range 2 {
+		ends[h.facts.await(t, "call.ended").(event.CallEnded).Reason] = true
+	}
+	if !ends[HandedOver.Reason] || !ends[Drained.Reason] {
+		t.Errorf("the calls ended as %v", ends)
+	}
+	h.nothingLeft()
+}
