@@ -357,6 +357,10 @@ func (b *bindings) Remove(_ context.Context, gone sip.Binding) error {
 	return nil
 }
 
+func (b *bindings) Senders(context.Context) (func(string) bool, error) {
+	return func(string) bool { return false }, nil // no edge proxy is between
+}
+
 // facts keeps every event and lets a test wait for the next of a kind.
 type facts struct {
 	mu    sync.Mutex

@@ -2,10 +2,12 @@
 -- go an hour after the last has, if nobody is left to tidy up.
 -- A binding is its expiry in milliseconds, a space, and the registrar's value.
 --
--- ARGV: user, contact, expires, value, now
+-- Whence it comes is remembered as long, under a key of its own; '' if nobody asks.
+--
+-- ARGV: user, contact, expires, value, now, sender
 -- Returns nothing.
 
-local user, contact, expires, value, now = unpack(ARGV)
+local user, contact, expires, value, now, sender = unpack(ARGV)
 local key = P .. 'bind:' .. user
 now = tonumber(now)
 
@@ -20,4 +22,13 @@ for i = 1, #all, 2 do
   end
 end
 redis.call('PEXPIRE', key, last - now + 3600000)
+
+if sender ~= '' then
+  local senders = P .. 'senders'
+  redis.call('ZREMRANGEBYSCORE', senders, '-inf', now)
+  local had = redis.call('ZSCORE', senders, sender)
+  if not had or tonumber(had) < tonumber(expires) then
+    redis.call('ZADD', senders, expires, sender)
+  end
+end
 return false

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 var (
@@ -22,10 +24,25 @@ var (
 )
 
 // PutBinding remembers where a user can be reached until a binding expires.
-// The value is the registrar's own; a contact's earlier value is replaced.
-func (q *Queue) PutBinding(ctx context.Context, user, contact string, expires time.Time, value []byte) error {
-	_, err := q.run(ctx, bindScript, user, contact, millis(expires), value, q.now())
+// The value is the registrar's own; a contact's earlier value is replaced. For as
+// long sender is one of Senders, unless it is empty.
+func (q *Queue) PutBinding(ctx context.Context, user, contact string, expires time.Time, value []byte, sender string) error {
+	_, err := q.run(ctx, bindScript, user, contact, millis(expires), value, q.now(), sender)
 	return err
+}
+
+// Senders gives whence the bindings come that were put with a sender and have not
+// expired, removed ones too.
+func (q *Queue) Senders(ctx context.Context) (map[string]bool, error) {
+	all, err := q.client.ZRangeByScore(ctx, q.prefix+"senders", &redis.ZRangeBy{Min: "(" + strconv.FormatInt(q.now(), 10), Max: "+inf"}).Result()
+	if err != nil {
+		return nil, fmt.Errorf("queue: reading whence bindings come: %w", err)
+	}
+	senders := make(map[string]bool, len(all))
+	for _, s := range all {
+		senders[s] = true
+	}
+	return senders, nil
 }
 
 // Bindings gives the values of a user's bindings that have not expired, in the

@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,7 +19,7 @@ func TestBindings(t *testing.T) {
 		q, clock := openStill(t, cfg)
 		put := func(contact, value string, lasts time.Duration) {
 			t.Helper()
-			if err := q.PutBinding(ctx, "anna", contact, clock.Add(lasts), []byte(value)); err != nil {
+			if err := q.PutBinding(ctx, "anna", contact, clock.Add(lasts), []byte(value), ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -62,6 +64,45 @@ func TestBindings(t *testing.T) {
 		expect("one removed", "third")
 		if ttl := q.client.PTTL(ctx, q.prefix+"bind:anna").Val(); ttl <= time.Minute || ttl > time.Hour+time.Minute {
 			t.Errorf("what is left stays for %s", ttl)
+		}
+	})
+}
+
+func TestSenders(t *testing.T) {
+	queuetest.Each(t, func(t *testing.T, cfg config.Redis) {
+		ctx := context.Background()
+		q, clock := openStill(t, cfg)
+		put := func(user, sender string, lasts time.Duration) {
+			t.Helper()
+			if err := q.PutBinding(ctx, user, "sip:"+user, clock.Add(lasts), []byte("x"), sender); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expect := func(when string, want ...string) {
+			t.Helper()
+			got, err := q.Senders(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, slices.Sorted(maps.Keys(got))); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", when, diff)
+			}
+		}
+		expect("at first")
+		put("anna", "one", time.Minute)
+		put("ben", "one", time.Second)
+		put("sofia", "two", time.Second)
+		put("maria", "", time.Minute)
+		expect("two places, one of two phones", "one", "two")
+		*clock = clock.Add(time.Second)
+		expect("the later of two phones counts", "one")
+		put("sofia", "two", time.Second)
+		expect("again", "one", "two")
+		*clock = clock.Add(time.Minute)
+		expect("at last")
+		put("sofia", "two", time.Second)
+		if n := q.client.ZCard(ctx, q.prefix+"senders").Val(); n != 1 {
+			t.Errorf("%d senders are kept, expired ones too", n)
 		}
 	})
 }

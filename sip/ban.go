@@ -61,8 +61,9 @@ const (
 // nodes: nobody is shut out for long by somebody else, nor at all over a connection.
 //
 // A ban is of an address, whoever else is behind it; but the flow of a registered
-// phone, or of a trunk's host we call, passes, so that nobody takes an agent off the air by misbehaving in his
-// name or in his office.
+// phone, or of a trunk's host we call, passes, so that nobody takes an agent off the air by
+// misbehaving in his name or in his office. Behind an edge proxy the phone may have
+// registered at another node: nodes tell each other (Binding.Sender).
 type edge struct {
 	limits  config.Limits
 	trusted []netip.Prefix
@@ -72,10 +73,14 @@ type edge struct {
 	trace   *tracer // of what was let in, and what went out
 	bans    Bans
 	caught  func(where string, r any) // is told of a panic in a reader
+	senders func(context.Context) (func(flow string) bool, error)
 	born    time.Time
 	toShare chan newBan
+	begun   chan struct{} // a ban has
 
 	mu      sync.Mutex
+	bansEnd time.Duration          // of the one that lasts longest
+	phones  func(flow string) bool // behind edge proxies, of all nodes; nil while nobody is banned
 	sources *sources
 	total   buckets
 	calls   bucket
@@ -89,7 +94,7 @@ type newBan struct {
 func newEdge(c config.SIP, bans Bans, m *metrics, phone func(netip.AddrPort, string) bool) *edge {
 	e := &edge{
 		limits: c.Limits, trusted: slices.Concat(c.Limits.Trusted, c.Edges), proxies: c.Edges, phone: phone, metrics: m, trace: newTracer(c.Trace.Memory), bans: bans, born: time.Now(),
-		toShare: make(chan newBan, shareQueue),
+		toShare: make(chan newBan, shareQueue), begun: make(chan struct{}, 1),
 		sources: newSources(sourceSets),
 	}
 	e.total = full(float64(c.Limits.Total), 0)
@@ -113,7 +118,7 @@ func (e *edge) admit(from netip.AddrPort, network string) bool {
 		return true
 	}
 	reason := e.judge(sourceOf(a), network)
-	if reason == "" || e.phone(from, network) {
+	if reason == "" || e.phone(from, network) || e.registered(from, network) {
 		return true
 	}
 	e.metrics.drop(reason)
@@ -189,6 +194,10 @@ func (e *edge) count(a netip.Addr, network string, weight float64, what offence)
 		return
 	}
 	e.metrics.bans.WithLabelValues(string(what)).Inc()
+	select {
+	case e.begun <- struct{}{}:
+	default:
+	}
 	if !certain {
 		return
 	}
@@ -214,7 +223,9 @@ func (e *edge) tally(a netip.Addr, certain bool, weight float64) (ban time.Durat
 	if t.failures < limit || s == &e.sources.crowd || now < t.until {
 		return 0, false
 	}
-	return t.ban(now, e.limits.Ban.D(), longest), certain
+	d := t.ban(now, e.limits.Ban.D(), longest)
+	e.bansEnd = max(e.bansEnd, t.until)
+	return d, certain
 }
 
 // ban begins a ban, twice as long as the last one.
@@ -247,6 +258,7 @@ func (e *edge) adopt(a netip.Addr, d time.Duration) {
 	t.until = now + min(d, longest)
 	t.bans = max(t.bans, 1)
 	t.forgiven = t.until + longest
+	e.bansEnd = max(e.bansEnd, t.until)
 	e.metrics.bans.WithLabelValues(string(banShared)).Inc()
 }
 
@@ -275,7 +287,17 @@ func (e *edge) bannedNow() (n int) {
 	return n
 }
 
-// share tells the other nodes of bans and takes up theirs, until ctx ends.
+// registered reports whether a phone that came to any node through an edge proxy is at
+// the far end of a flow. Only while somebody is banned that is known.
+func (e *edge) registered(from netip.AddrPort, network string) bool {
+	e.mu.Lock()
+	phones := e.phones
+	e.mu.Unlock()
+	return phones != nil && phones(flowName(from, network))
+}
+
+// share tells the other nodes of bans and takes up theirs, and what a ban must spare,
+// until ctx ends.
 func (e *edge) share(ctx context.Context) {
 	if e.bans == nil || e.limits.Failures <= 0 {
 		return
@@ -288,8 +310,13 @@ func (e *edge) share(ctx context.Context) {
 			return
 		case b := <-e.toShare:
 			e.tell(ctx, b)
+		case <-e.begun:
+			if e.knowsNoPhones() { // else the next round is soon enough, however many bans begin
+				e.askPhones(ctx)
+			}
 		case <-tick.C:
 			e.ask(ctx)
+			e.askPhones(ctx)
 		}
 	}
 }
@@ -312,4 +339,33 @@ func (e *edge) ask(ctx context.Context) {
 			e.adopt(a, d)
 		}
 	}
+}
+
+func (e *edge) knowsNoPhones() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.phones == nil
+}
+
+// askPhones learns which phones are registered through edge proxies, as long as
+// somebody is banned. While the store does not answer, what was learnt last holds.
+func (e *edge) askPhones(ctx context.Context) {
+	e.mu.Lock()
+	idle := len(e.proxies) == 0 || e.now() >= e.bansEnd
+	if idle {
+		e.phones = nil
+	}
+	e.mu.Unlock()
+	if idle {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	phones, err := e.senders(ctx)
+	if err != nil {
+		return
+	}
+	e.mu.Lock()
+	e.phones = phones
+	e.mu.Unlock()
 }

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -260,6 +261,67 @@ func TestBansAreShared(t *testing.T) {
 		time.Sleep(2 * shareEvery)
 		if two.banned(netip.MustParseAddr("198.51.100.9"), "udp") {
 			t.Error("a trunk was banned by another node")
+		}
+		cancel()
+		wg.Wait()
+	})
+}
+
+// TestPhonesOfOtherNodes: where they are is asked while somebody is banned, and what was
+// heard last holds while the store is away.
+func TestPhonesOfOtherNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testEdge(&sharedBans{})
+		e.proxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.5/32")}
+		var mu sync.Mutex
+		var away bool
+		asked, phones := 0, "udp:"+stranger.String()
+		e.senders = func(context.Context) (func(string) bool, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked++
+			if away {
+				return nil, errors.New("away")
+			}
+			now := phones
+			return func(flow string) bool { return flow == now }, nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { e.share(ctx) })
+		expect := func(when string, passes bool) {
+			t.Helper()
+			synctest.Wait()
+			if got := e.admit(stranger, "udp"); got != passes {
+				t.Errorf("%s: let in %t, want %t", when, got, passes)
+			}
+		}
+		change := func(a bool, p string) {
+			mu.Lock()
+			defer mu.Unlock()
+			away, phones = a, p
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if asked != 0 {
+			t.Errorf("asked %d times while nobody was banned", asked)
+		}
+		for range 20 {
+			e.failed(stranger.Addr(), "udp", offenceMalformed)
+		}
+		expect("as soon as his office is banned", true)
+		change(true, "")
+		time.Sleep(2 * shareEvery)
+		expect("the store is away", true)
+		change(false, "")
+		time.Sleep(2 * shareEvery)
+		expect("registered no more", false)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		before := asked
+		time.Sleep(time.Minute)
+		if asked != before {
+			t.Error("still asked after the ban")
 		}
 		cancel()
 		wg.Wait()

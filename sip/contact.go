@@ -57,8 +57,12 @@ func (r *registrar) readChange(user string, req *gosip.Request, f flow) (*change
 			c.drop = append(c.drop, uri)
 			continue
 		}
+		sender := ""
+		if f.origin.known() {
+			sender = f.sender()
+		}
 		c.put = append(c.put, Binding{
-			User: user, Contact: uri, Source: f.String(), Local: f.at.name(), Path: path,
+			User: user, Contact: uri, Source: f.String(), Sender: sender, Local: f.at.name(), Path: path,
 			Q: q, Instance: readInstance(contact),
 			UserAgent: shown(header(req, "user-agent", ""), maxWords),
 			CallID:    c.callID, CSeq: c.seq, Expires: time.Now().Add(expires), Node: r.node,

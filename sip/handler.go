@@ -53,6 +53,9 @@ type Bindings interface {
 	// Remove forgets the binding of b's user and contact, unless another node has put
 	// a later one there meanwhile. One that is not there is no error.
 	Remove(ctx context.Context, b Binding) error
+	// Senders gives a test of whether a flow is the Sender of a binding that has been
+	// put, whoever's, and has not expired. It may be that of a binding removed meanwhile.
+	Senders(ctx context.Context) (func(flow string) bool, error)
 }
 
 // Binding is one phone of an agent: where requests for the agent go
@@ -61,6 +64,7 @@ type Binding struct {
 	User      string    `json:"user"`                 // agent id
 	Contact   string    `json:"contact"`              // the phone's URI, as it wrote it
 	Source    string    `json:"source"`               // the flow it registered over: "udp:192.0.2.7:5062"
+	Sender    string    `json:"sender,omitempty"`     // behind an edge proxy of ours: the phone's own flow, to that proxy
 	Local     string    `json:"local"`                // our socket that flow ends at: "udp:198.51.100.1:5060"
 	Path      []string  `json:"path,omitempty"`       // the proxies to pass, nearest first
 	Q         int       `json:"q,omitempty"`          // how much it is preferred, in thousandths: 1 to 1000. 0, of an older node: 1000

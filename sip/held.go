@@ -78,7 +78,12 @@ func (r *registrar) holds(f flow) bool { return r.holdsFlow(f.sender()) }
 
 // holdsAt is holds for a message that has not been read yet.
 func (r *registrar) holdsAt(from netip.AddrPort, network string) bool {
-	return r.holdsFlow(network + ":" + netip.AddrPortFrom(from.Addr().Unmap(), from.Port()).String())
+	return r.holdsFlow(flowName(from, network))
+}
+
+// flowName writes a flow as flow.sender does.
+func flowName(from netip.AddrPort, network string) string {
+	return network + ":" + netip.AddrPortFrom(from.Addr().Unmap(), from.Port()).String()
 }
 
 func (r *registrar) holdsFlow(flow string) bool {

@@ -174,7 +174,7 @@ func (f flow) String() string { return f.at.network + ":" + f.remote }
 // between.
 func (f flow) sender() string {
 	if f.origin.known() {
-		return f.origin.network + ":" + f.origin.addr.String()
+		return flowName(f.origin.addr, f.origin.network)
 	}
 	return f.String()
 }
@@ -327,5 +327,5 @@ func plausible(data []byte) bool {
 }
 
 func isStartLine(line []byte) bool {
-	return bytes.HasPrefix(line, []byte("SIP/2.0 ")) || bytes.Contains(line, []byte(" SIP/"))
+	return bytes.HasPrefix(line, []byte("SIP/2.0 ")) || bytes.Contains(line, []byte(" SIP/")) || bytes.Contains(line, []byte(" sip/"))
 }

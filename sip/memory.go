@@ -38,6 +38,21 @@ func (m *MemoryBindings) Get(_ context.Context, user string) ([]Binding, error) 
 	return slices.Collect(maps.Values(m.users[user])), nil
 }
 
+// Senders gives a test of whether a flow is the Sender of a binding.
+func (m *MemoryBindings) Senders(context.Context) (func(flow string) bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, senders := time.Now(), make(map[string]bool)
+	for _, contacts := range m.users {
+		for _, b := range contacts {
+			if b.Sender != "" && b.Expires.After(now) {
+				senders[b.Sender] = true
+			}
+		}
+	}
+	return func(flow string) bool { return senders[flow] }, nil
+}
+
 // Remove forgets a binding, unless there is a later one.
 func (m *MemoryBindings) Remove(_ context.Context, b Binding) error {
 	m.mu.Lock()

@@ -13,6 +13,12 @@ import (
 // behindEdge is a server with edge proxies, a carrier and an agent. It answers calls.
 func behindEdge(t *testing.T, proxies ...netip.Prefix) (*Server, *desk, *wire) {
 	t.Helper()
+	return nodeBehindEdge(t, &MemoryBindings{}, nil, proxies...)
+}
+
+// nodeBehindEdge is one of several that share bindings and bans.
+func nodeBehindEdge(t *testing.T, bindings Bindings, bans Bans, proxies ...netip.Prefix) (*Server, *desk, *wire) {
+	t.Helper()
 	cfg := openConfig("udp")
 	cfg.Trunks = []config.Trunk{{Name: "carrier", Addresses: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}}
 	cfg.Domain, cfg.Edges = "help.example", proxies
@@ -23,7 +29,7 @@ func behindEdge(t *testing.T, proxies ...netip.Prefix) (*Server, *desk, *wire) {
 		d.legs <- l
 		<-l.Done()
 	}
-	s := start(t, Options{Config: cfg, Handler: d, Credentials: passwords{"help.example", map[string]string{"anna": "secret"}}})
+	s := start(t, Options{Config: cfg, Handler: d, Bindings: bindings, Bans: bans, Credentials: passwords{"help.example", map[string]string{"anna": "secret"}}})
 	return s, d, newWire(t, s)
 }
 
@@ -98,23 +104,60 @@ func TestTwoOriginsBanNobody(t *testing.T) {
 	}
 }
 
+// Two in one office, as an edge proxy names them.
+const phone, guesser = "tcp:192.0.2.7:1111", "tcp:192.0.2.7:2222"
+
+// through sends OPTIONS as an edge proxy passes it on, malformed if the CSeq names
+// another method, and gives the answer.
+func (w *wire) through(n int, from, cseq string) string {
+	w.t.Helper()
+	id := fmt.Sprintf("%s-%d", from[strings.LastIndex(from, ":")+1:], n)
+	w.send("OPTIONS sip:x@help.example SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bK"+id, "From: <sip:x@y>;tag=1", "To: <sip:x@help.example>",
+		"Call-ID: "+id, "CSeq: "+cseq, "X-Edge-Source: "+from)
+	for {
+		if got := w.recv("SIP/2.0 "); field(got, "Call-ID") == id { // not a 200 of a call's
+			return got
+		}
+	}
+}
+
+// TestBanAtAnotherNode: a phone that has registered at one node is not kept out by
+// another, whose ban its office has.
+func TestBanAtAnotherNode(t *testing.T) {
+	bindings, bans := &MemoryBindings{}, &sharedBans{}
+	a, _, atA := nodeBehindEdge(t, bindings, bans, loopback)
+	b, _, atB := nodeBehindEdge(t, bindings, bans, loopback)
+	if ok := proved(t, a, atA, "phone", 1, "Contact: <sip:anna@10.1.1.1>", "Path: <sip:"+atA.addr()+";lr>", "X-Edge-Source: "+phone); !strings.HasPrefix(ok, "SIP/2.0 200") {
+		t.Fatalf("not registered: %.40q", ok)
+	}
+	for i := range 4 {
+		atB.through(i, guesser, "1 INVITE")
+	}
+	if !b.edge.banned(netip.MustParseAddr("192.0.2.7"), "tcp") {
+		t.Fatal("no ban")
+	}
+	n := 10
+	eventually(t, func() string {
+		n++
+		if got := atB.through(n, phone, "1 OPTIONS"); !strings.HasPrefix(got, "SIP/2.0 200") {
+			return fmt.Sprintf("the phone hears %.40q", got)
+		}
+		return ""
+	})
+	for _, from := range []string{guesser, "udp:192.0.2.7:1111", "tcp:192.0.2.7:1112"} {
+		if got := atB.through(n+1, from, "1 OPTIONS"); !strings.HasPrefix(got, "SIP/2.0 403") {
+			t.Errorf("%s hears %.40q", from, got)
+		}
+	}
+}
+
 // TestBanBehindEdge: it strikes who misbehaves, not the proxy and whoever else is
 // behind it; the proxy is told for how long. A registered phone of the same address,
 // and what belongs to a call, pass.
 func TestBanBehindEdge(t *testing.T) {
 	s, _, w := behindEdge(t, loopback)
-	ask := func(n int, from, cseq string) string {
-		t.Helper()
-		id := fmt.Sprintf("%s-%d", from[strings.LastIndex(from, ":")+1:], n)
-		w.send("OPTIONS sip:x@help.example SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bK"+id, "From: <sip:x@y>;tag=1", "To: <sip:x@help.example>",
-			"Call-ID: "+id, "CSeq: "+cseq, "X-Edge-Source: "+from)
-		for {
-			if got := w.recv("SIP/2.0 "); field(got, "Call-ID") == id { // not a 200 of the call's
-				return got
-			}
-		}
-	}
-	const phone, guesser, other = "tcp:192.0.2.7:1111", "tcp:192.0.2.7:2222", "udp:192.0.2.8:3333"
+	ask := func(n int, from, cseq string) string { return w.through(n, from, cseq) }
+	const other = "udp:192.0.2.8:3333"
 	if ok := proved(t, s, w, "phone", 1, "Contact: <sip:anna@10.1.1.1>", "Path: <sip:"+w.addr()+";lr>", "X-Edge-Source: "+phone); !strings.HasPrefix(ok, "SIP/2.0 200") {
 		t.Fatalf("not registered: %.40q", ok)
 	}

@@ -201,6 +201,7 @@ func newServer(o Options) *Server {
 		return s.registrar.holdsAt(from, network) || s.isTrunkHost(from, network)
 	})
 	s.edge.caught = s.panicked
+	s.edge.senders = bindings.Senders
 	for i, network := range []string{"ws", "wss"} {
 		s.webs[i] = newWebListener(network, s.edge, s.arrived)
 		s.webs[i].whenGone(s.registrar.lost)

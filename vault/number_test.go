@@ -41,6 +41,18 @@ func TestHashOfANumber(t *testing.T) {
 	}
 }
 
+func TestMarkOfAFlow(t *testing.T) {
+	v, path := fresh(t)
+	const flow = "tcp:192.0.2.7:5062"
+	mark := v.Mark(flow)
+	if !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(mark) || v.Mark("tls:192.0.2.7:5062") == mark || v.Hash(flow) == mark {
+		t.Errorf("the mark of a flow is %q, as that of another, or of a number", mark)
+	}
+	if other, _ := fresh(t); other.Mark(flow) == mark || open(t, path).Mark(flow) != mark {
+		t.Error("a mark is not the keyset's alone")
+	}
+}
+
 func TestNormalise(t *testing.T) {
 	for in, want := range map[string]string{
 		"+0049":         "0049", // nothing after a plus is a prefix

@@ -15,14 +15,29 @@ import (
 )
 
 // bindings keeps sip's bindings in room queue, which knows nothing of SIP.
-type bindings struct{ queue *queue.Queue }
+type bindings struct {
+	queue *queue.Queue
+	mark  func(flow string) string // so that whence an agent works is in no key
+}
 
 func (b bindings) Put(ctx context.Context, binding sip.Binding) error {
 	value, err := json.Marshal(binding)
 	if err != nil {
 		return fmt.Errorf("write out a binding: %w", err)
 	}
-	return b.queue.PutBinding(ctx, binding.User, binding.Contact, binding.Expires, value)
+	sender := ""
+	if binding.Sender != "" {
+		sender = b.mark(binding.Sender)
+	}
+	return b.queue.PutBinding(ctx, binding.User, binding.Contact, binding.Expires, value, sender)
+}
+
+func (b bindings) Senders(ctx context.Context) (func(flow string) bool, error) {
+	marks, err := b.queue.Senders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return func(flow string) bool { return marks[b.mark(flow)] }, nil
 }
 
 func (b bindings) Get(ctx context.Context, user string) ([]sip.Binding, error) {

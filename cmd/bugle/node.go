@@ -116,7 +116,7 @@ func (n *node) open(site *site) (err error) {
 	}
 	n.undo = append(n.undo, n.media.Close)
 
-	phones := bindings{n.queue}
+	phones := bindings{n.queue, n.vault.Mark}
 	n.background(func(ctx context.Context) error {
 		return n.roster.follow(ctx, n.store, func(before, now map[string]config.Agent) { n.takeUp(ctx, phones, before, now) })
 	})

@@ -12,23 +12,28 @@ import (
 	"github.com/bugle-voice/bugle/test/peer"
 )
 
-// TestForgedFloodAtTheEdge: who floods the edge with datagrams in an office's name
-// does not shut out its phones that use connections.
-func TestForgedFloodAtTheEdge(t *testing.T) {
+// answeringNode is a node to an edge, which says the same to all that are alike: the first
+// lines of an answer, by the request. It gives its address.
+func answeringNode(t *testing.T, says func(request string) string) string {
+	t.Helper()
 	node, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = node.Close() })
-	go func() { // answers whatever it is asked
+	go func() {
 		buf := make([]byte, 65535)
 		for {
 			n, from, err := node.ReadFromUDPAddrPort(buf)
 			if err != nil {
 				return
 			}
-			answer := "SIP/2.0 200 OK\r\n"
-			for line := range strings.SplitSeq(string(buf[:n]), "\r\n") {
+			request := string(buf[:n])
+			if strings.HasPrefix(request, "ACK ") {
+				continue
+			}
+			answer := says(request)
+			for line := range strings.SplitSeq(request, "\r\n") {
 				switch name, _, _ := strings.Cut(line, ":"); name {
 				case "Via", "From", "To", "Call-ID", "CSeq":
 					answer += line + "\r\n"
@@ -37,12 +42,25 @@ func TestForgedFloodAtTheEdge(t *testing.T) {
 			_, _ = node.WriteToUDPAddrPort([]byte(answer+"Content-Length: 0\r\n\r\n"), from)
 		}
 	}()
-	edge := peer.StartEdge(t, node.LocalAddr().String())
-	const office = "127.0.0.7"
-	options := func(network string, n int) []byte {
-		return fmt.Appendf(nil, "OPTIONS sip:x@help.example SIP/2.0\r\nVia: SIP/2.0/%s %s:5060;branch=z9hG4bK%d;rport\r\nFrom: <sip:x@y>;tag=1\r\n"+
-			"To: <sip:x@help.example>\r\nCall-ID: %s-%[3]d\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n", network, office, n, network)
+	return node.LocalAddr().String()
+}
+
+// asked is a request of its own transaction.
+func asked(method, network, from string, n int, extra ...string) []byte {
+	lines := ""
+	for _, line := range extra {
+		lines += line + "\r\n"
 	}
+	return fmt.Appendf(nil, "%s sip:x@help.example SIP/2.0\r\nVia: SIP/2.0/%s %s:5060;branch=z9hG4bK%d;rport\r\nFrom: <sip:x@y>;tag=1\r\n"+
+		"To: <sip:x@help.example>\r\nCall-ID: %s-%[4]d\r\nCSeq: 1 %[1]s\r\nMax-Forwards: 70\r\n%[6]sContent-Length: 0\r\n\r\n", method, network, from, n, network, lines)
+}
+
+// TestForgedFloodAtTheEdge: who floods the edge with datagrams in an office's name
+// does not shut out its phones that use connections.
+func TestForgedFloodAtTheEdge(t *testing.T) {
+	edge := peer.StartEdge(t, answeringNode(t, func(string) string { return "SIP/2.0 200 OK\r\n" }))
+	const office = "127.0.0.7"
+	options := func(network string, n int) []byte { return asked("OPTIONS", network, office, n) }
 	forger, err := (&net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(office)}}).Dial("udp", edge.Outer)
 	if err != nil {
 		t.Fatal(err)

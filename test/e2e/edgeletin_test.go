@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bugle-voice/bugle/test/peer"
+)
+
+// talker is somebody who speaks to an edge over a transport, and hears final answers.
+type talker struct {
+	t       *testing.T
+	conn    net.Conn
+	network string
+	sent    int
+}
+
+func newTalker(t *testing.T, network, to string) *talker {
+	t.Helper()
+	conn, err := net.Dial(network, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return &talker{t: t, conn: conn, network: network}
+}
+
+// asks sends a request and gives the status of its answer, "" if none comes in time.
+func (k *talker) asks(method string, extra ...string) string {
+	k.t.Helper()
+	k.sent++
+	from := netip.MustParseAddrPort(k.conn.LocalAddr().String())
+	if _, err := k.conn.Write(asked(method, strings.ToUpper(k.network), from.Addr().String(), 100*int(from.Port())+k.sent, extra...)); err != nil {
+		k.t.Fatal(err)
+	}
+	_ = k.conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	buf := make([]byte, 65536)
+	for {
+		n, err := k.conn.Read(buf)
+		if err != nil {
+			return ""
+		}
+		if got := string(buf[:n]); !strings.HasPrefix(got, "SIP/2.0 1") {
+			return got[len("SIP/2.0 "):][:3]
+		}
+	}
+}
+
+// cut reports whether the connection has been closed from the other side.
+func (k *talker) cut() bool {
+	_ = k.conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	_, err := k.conn.Read(make([]byte, 1))
+	return errors.Is(err, io.EOF) || err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// TestLetInAtTheEdge: who has registered through the edge is heard by it, though a node
+// bans his office, and his connection stays; who has not keeps no room taken.
+func TestLetInAtTheEdge(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	edge := peer.StartEdge(t, answeringNode(t, func(request string) string {
+		switch method, _, _ := strings.Cut(request, " "); {
+		case method == "REGISTER" && strings.Contains(request, "\r\nExpires: 0\r\n"):
+			return "SIP/2.0 200 OK\r\n"
+		case method == "REGISTER":
+			return "SIP/2.0 200 OK\r\nContact: <sip:x@192.0.2.9;transport=tcp>;expires=30\r\nContact: <sip:x@192.0.2.7>;q=0.5;expires=60\r\n"
+		case method == "INVITE":
+			return "SIP/2.0 403 Forbidden\r\nRetry-After: 60\r\n"
+		default:
+			return "SIP/2.0 200 OK\r\n"
+		}
+	}))
+	silent := newTalker(t, "tcp", edge.Outer)
+	for _, network := range []string{"udp", "tcp"} {
+		phone, stranger := newTalker(t, network, edge.Outer), newTalker(t, network, edge.Outer)
+		for _, step := range []struct {
+			who, method, want string
+			extra             []string
+		}{
+			{"phone", "REGISTER", "200", []string{"Expires: 60"}},
+			{"phone", "INVITE", "403", nil},
+			{"phone", "OPTIONS", "200", nil},
+			{"phone", "REGISTER", "200", []string{"Expires: 0"}},
+			{"phone", "INVITE", "403", nil},
+			{"phone", "OPTIONS", "", nil},
+			{"phone", "REGISTER", "", []string{"Expires: 60"}},
+			{"stranger", "INVITE", "403", nil},
+			{"stranger", "OPTIONS", "", nil},
+		} {
+			k := phone
+			if step.who == "stranger" {
+				k = stranger
+			}
+			if got := k.asks(step.method, step.extra...); got != step.want {
+				t.Errorf("%s: %s of a %s gets %q, want %q\n%s", network, step.method, step.who, got, step.want, edge.Ask(t, "htable.dump", "phones"))
+			}
+		}
+		if network == "tcp" {
+			peer.Eventually(t, 5*time.Second+3*peer.EdgeSilence, // Kamailio waits 5 s for a second message
+				"connections of strangers to be closed", func() bool { return silent.cut() && stranger.cut() })
+			if phone.cut() {
+				t.Error("the connection of a phone is closed as well")
+			}
+		}
+	}
+}
