@@ -34,13 +34,15 @@ func (q *Queue) PutBinding(ctx context.Context, user, contact string, expires ti
 // Senders gives whence the bindings come that were put with a sender and have not
 // expired, removed ones too.
 func (q *Queue) Senders(ctx context.Context) (map[string]bool, error) {
-	all, err := q.client.ZRangeByScore(ctx, q.prefix+"senders", &redis.ZRangeBy{Min: "(" + strconv.FormatInt(q.now(), 10), Max: "+inf"}).Result()
+	all, err := q.client.ZRangeByScoreWithScores(ctx, q.prefix+"senders", &redis.ZRangeBy{Min: "(" + strconv.FormatInt(q.now(), 10), Max: "+inf"}).Result()
 	if err != nil {
 		return nil, fmt.Errorf("queue: reading whence bindings come: %w", err)
 	}
 	senders := make(map[string]bool, len(all))
-	for _, s := range all {
-		senders[s] = true
+	for _, z := range all {
+		if sender, ok := z.Member.(string); ok {
+			senders[sender] = true
+		}
 	}
 	return senders, nil
 }

@@ -12,7 +12,7 @@ import (
 var shownParams = func() map[string]bool {
 	shown := make(map[string]bool)
 	for name := range strings.FieldsSeq(`tag to-tag from-tag branch rport received maddr ttl alias transport lr ob user method comp q expires
-		reg-id reason counter privacy screen party index early-only limit cause refresher id`) {
+		reg-id reason counter privacy screen party index early-only limit cause refresher id handling charset version`) {
 		shown[name] = true
 	}
 	return shown
@@ -138,6 +138,12 @@ func (m *masker) host(host string) string {
 
 // params masks parameters, and puts the semicolons back.
 func (m *masker) params(params string) string {
+	return m.paramsOr(params, func(string, string) string { return hidden })
+}
+
+// paramsOr is params, with the values of those that are not known to be harmless as
+// other has them.
+func (m *masker) paramsOr(params string, other func(name, value string) string) string {
 	if params == "" {
 		return ""
 	}
@@ -153,7 +159,7 @@ func (m *masker) params(params string) string {
 		case shownParams[strings.ToLower(name)] && !strings.Contains(value, `"`):
 			b.WriteString(";" + name + "=" + visible(value))
 		default:
-			b.WriteString(";" + name + "=" + hidden)
+			b.WriteString(";" + name + "=" + other(strings.ToLower(name), strings.TrimSpace(value)))
 		}
 	}
 	return b.String()

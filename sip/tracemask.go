@@ -85,7 +85,7 @@ func (m *masker) startLine(line string) (title, shown string) {
 		if len(code) != 3 || !only(code, isDigit) {
 			return "response", "SIP/2.0 " + hidden
 		}
-		title = strings.TrimSpace(code + " " + m.words(reason))
+		title = strings.TrimSpace(code + " " + m.phrase(reason))
 		return title, "SIP/2.0 " + title
 	}
 	method, rest, _ := strings.Cut(line, " ")
@@ -135,11 +135,14 @@ var headerMasks = func() map[string]func(*masker, string) string {
 	}{
 		{(*masker).addresses, `from to contact route record-route path service-route p-asserted-identity p-preferred-identity
 			remote-party-id p-called-party-id p-associated-uri diversion history-info refer-to referred-by reply-to`},
-		{(*masker).plain, `call-id cseq max-forwards allow allow-events supported require proxy-require unsupported content-type
-			content-length content-encoding content-disposition expires min-expires session-expires min-se rseq rack event
-			subscription-state accept accept-encoding accept-language date retry-after timestamp priority privacy mime-version
-			refer-sub replaces target-dialog join p-early-media answer-mode request-disposition flow-timer x-edge-source`},
-		{(*masker).words, `user-agent server reason warning`},
+		{(*masker).plain, `call-id cseq max-forwards allow supported require proxy-require unsupported content-length expires min-expires
+			session-expires min-se rseq rack date retry-after timestamp mime-version refer-sub replaces target-dialog join flow-timer
+			x-edge-source`},
+		{(*masker).tokens, `content-type content-disposition content-encoding event allow-events subscription-state accept accept-encoding
+			accept-language priority privacy p-early-media answer-mode request-disposition`},
+		{(*masker).product, `user-agent server`},
+		{(*masker).reason, `reason`},
+		{(*masker).warning, `warning`},
 		{(*masker).via, `via`},
 		{(*masker).challenge, `www-authenticate proxy-authenticate authorization proxy-authorization authentication-info`},
 	} {
@@ -160,19 +163,6 @@ func (m *masker) nothing(value string) string {
 
 // plain shows a value that is harmless.
 func (m *masker) plain(value string) string { return visible(value) }
-
-// words shows what a machine wrote for people, without what may be a number or an
-// address in it.
-func (m *masker) words(text string) string {
-	words := strings.Split(visible(text), " ")
-	for i, w := range words {
-		words[i] = hideRuns(w, likeNumber)
-		if strings.Contains(w, "@") || strings.Contains(strings.ToLower(w), "sip:") || strings.Contains(strings.ToLower(w), "tel:") {
-			words[i] = hidden
-		}
-	}
-	return strings.Join(words, " ")
-}
 
 // via shows the way a message came: hosts and ports, but no unknown parameters.
 func (m *masker) via(value string) string {

@@ -10,7 +10,7 @@ import (
 var shownAttributes = func() map[string]bool {
 	shown := make(map[string]bool)
 	for name := range strings.FieldsSeq(`rtpmap fmtp ptime maxptime sendrecv sendonly recvonly inactive rtcp rtcp-mux rtcp-fb rtcp-rsize
-		setup connection group mid ice-lite candidate end-of-candidates fingerprint silencesupp tool minptime`) {
+		setup connection group mid ice-lite candidate end-of-candidates fingerprint silencesupp minptime`) {
 		shown[name] = true
 	}
 	return shown
@@ -29,11 +29,7 @@ func (m *masker) description(sdp string) string {
 		case strings.Contains("vtrzbcm", kind):
 			value = visible(value)
 		case kind == "o":
-			if user, rest, _ := strings.Cut(value, " "); user == "-" {
-				value = "- " + visible(rest)
-			} else {
-				value = hidden + " " + visible(rest)
-			}
+			value = m.origin(value)
 		case kind == "a":
 			value = m.attribute(value)
 		case value != "-" && value != "":
@@ -61,8 +57,26 @@ func (m *masker) attribute(value string) string {
 			}
 		}
 		return name + ":" + strings.Join(shown[:min(3, len(shown))], " ")
+	case lower == "tool":
+		return name + ":" + m.product(v)
 	case shownAttributes[lower]:
 		return name + ":" + visible(v)
 	}
 	return name + ":" + hidden
+}
+
+// origin masks who has made a description, and of its numbers, which may be anybody's,
+// what is not needed to tell one from the next.
+func (m *masker) origin(value string) string {
+	fields := strings.Fields(visible(value))
+	for i, f := range fields {
+		switch {
+		case i == 0 && f != "-":
+			fields[i] = hidden
+		case (i == 1 || i == 2) && len(f) > 4:
+			m.note(f)
+			fields[i] = hidden + f[len(f)-2:]
+		}
+	}
+	return strings.Join(fields, " ")
 }
