@@ -185,7 +185,7 @@ var (
 // ours are the headers we ever write, by what their values look like; nil: any.
 var ours = map[string]*regexp.Regexp{
 	"Via": nil, "From": nameAddr, "To": nameAddr, "Call-ID": nil, "CSeq": regexp.MustCompile(`^\d+ [A-Z]+$`),
-	"Contact": nameAddr, "Route": nameAddr, "Record-Route": nameAddr, "Max-Forwards": regexp.MustCompile(`^70$`),
+	"Contact": nameAddr, "Route": nameAddr, "Record-Route": nameAddr, "Max-Forwards": regexp.MustCompile(`^([0-9]|[1-6][0-9]|70)$`),
 	"Content-Length": regexp.MustCompile(`^\d+$`), "Content-Type": regexp.MustCompile(`^(application/sdp|message/sipfrag;version=2\.0)$`),
 	"Allow": nil, "Supported": nil, "Require": nil, "Accept": nil, "User-Agent": nil, "Server": nil, "Session-Expires": nil, "Min-SE": nil,
 	"Reason": regexp.MustCompile(`^(SIP|Q\.850);cause=\d+(;text="[^"\\]*")?$`), "RAck": nil, "RSeq": nil, "Retry-After": nil, "Replaces": nil,
@@ -330,7 +330,7 @@ func TestNames(t *testing.T) {
 		"two\r\nlines": "twolines", strings.Repeat("x", 300): strings.Repeat("x", 300), strings.Repeat("x", 300) + "\x00": strings.Repeat("x", maxName),
 	} {
 		h := &gosip.FromHeader{DisplayName: in}
-		if tidyAddress(&h.DisplayName, &h.Address, h.Params); h.DisplayName != want {
+		if tidyAddress(&h.DisplayName, &h.Address, &h.Params); h.DisplayName != want {
 			t.Errorf("%q: %q, want %q", in, h.DisplayName, want)
 		}
 		if clean(in) != (!strings.ContainsAny(in, "\r\n\x00\x7f") && utf8.ValidString(in)) {

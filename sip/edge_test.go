@@ -73,6 +73,15 @@ func TestValidate(t *testing.T) {
 		}, 501},
 		{"body of another type", add("Content-Type: text/plain", "", "x"), 415},
 		{"body without a type", add("", "x"), 415},
+		{"version in small letters", set(0, "INVITE sip:a@b sip/2.0"), 0},
+		{"blanks in CSeq", set(5, "CSeq: 1 \t INVITE"), 0},
+		{"a blank before a parameter", set(2, "From: Jo <sip:c@d> ; tag=1"), 0},
+		{"a parameter in large letters", set(2, "From: <sip:c@d>;Tag=1"), 0},
+		{"body of another type that need not be read", add("Content-Type: text/plain", "Content-Disposition: render;Handling=optional", "", "x"), 0},
+		{"parts", parts("Content-Type: application/sdp\r\n\r\nv=0\r\n", "Content-Type: application/pidf+xml\r\nContent-ID: <x>\r\n\r\n<p/>"), 0},
+		{"a part that must be read", parts("Content-Type: application/sdp\r\n\r\nv=0\r\n", "Content-Type: application/isup\r\nContent-Disposition: signal; handling=required\r\n\r\n\x01"), 415},
+		{"parts without a boundary", add("Content-Type: multipart/mixed", "", "x"), 415},
+		{"parts that do not end", add("Content-Type: multipart/mixed;boundary=b", "", "--b", "Content-Type: application/sdp", "", "v=0"), 415},
 		{"packed body", add("Content-Type: application/sdp", "Content-Encoding: gzip", "", "x"), 415},
 		{"session", add("Content-Type: application/SDP;charset=x", "", "v=0"), 0},
 		{"no Via", set(1, "X: y"), -1},
@@ -87,6 +96,9 @@ func TestValidate(t *testing.T) {
 				raw += "\r\n"
 			}
 			req := parse(t, raw)
+			if c.code == 0 { // else it is shown what tidy may leave
+				tidy(req)
+			}
 			if !answerable(req) {
 				if c.code != -1 {
 					t.Fatal("cannot be answered")
@@ -110,6 +122,91 @@ func set(i int, line string) func([]string) []string {
 
 func add(lines ...string) func([]string) []string {
 	return func(m []string) []string { return append(m, lines...) }
+}
+
+// parts makes the body of several.
+func parts(parts ...string) func([]string) []string {
+	return add("Content-Type: multipart/mixed;boundary=\"b:1\"", "", "--b:1\r\n"+strings.Join(parts, "\r\n--b:1\r\n")+"\r\n--b:1--")
+}
+
+func TestContent(t *testing.T) {
+	const sdp, isup = "Content-Type: application/sdp\r\n\r\nv=0\r\ns=-\r\n", "Content-Type: application/isup;version=itu-t92+\r\nContent-Disposition: signal;handling=optional\r\n\r\n\x01\x00\r\n"
+	for _, c := range []struct{ what, body, want string }{
+		{"description first", sdp + "|" + isup, "v=0\r\ns=-\r\n"},
+		{"description last", isup + "|" + sdp, "v=0\r\ns=-\r\n"},
+		{"none", isup, ""},
+		{"of something else", "Content-Type: application/sdp\r\nContent-Disposition: early-session\r\n\r\nv=1|" + sdp, "v=0\r\ns=-\r\n"},
+		{"two", sdp + "|Content-Type: application/sdp\r\n\r\nv=1", "v=0\r\ns=-\r\n"},
+		{"packed", "Content-Type: application/sdp\r\nContent-Transfer-Encoding: base64\r\n\r\ndj0wDQo=", ""},
+		{"named as what it is for", "Content-Type: Application/SDP; charset=x\r\nContent-Disposition: Session;handling=required\r\n\r\nv=2", "v=2"},
+		{"too many", strings.Repeat(isup+"|", 20) + sdp, ""},
+	} {
+		lines := parts(strings.Split(c.body, "|")...)([]string{"INVITE sip:a@b SIP/2.0", "Via: SIP/2.0/UDP h:5060;branch=z9hG4bKx",
+			"From: <sip:c@d>;tag=1", "To: <sip:a@b>", "Call-ID: id", "CSeq: 1 INVITE"})
+		if got := string(sdpOf(parse(t, strings.Join(lines, "\r\n")))); got != c.want {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
+		}
+	}
+}
+
+// TestCallAmongParts: a caller whose description comes beside his place, and an answer of
+// the kind, make a call.
+func TestCallAmongParts(t *testing.T) {
+	d := newDesk(nil)
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	c := newCaller(t, s, "parts")
+	body := parts("Content-Type: application/pidf+xml\r\n\r\n<p/>", "Content-Type: application/sdp\r\n\r\nv=0\r\ns=theirs\r\n")(nil)
+	c.request("INVITE", 1, body...)
+	in, m := next(t, "INVITE", d.legs), &media{}
+	if err := in.Answer(m); err != nil {
+		t.Fatal(err)
+	}
+	if ok := c.recv("SIP/2.0 200"); !strings.HasSuffix(ok, "s=answer 1\r\n") || len(m.answered) != 1 || m.answered[0] != "v=0\r\ns=theirs\r\n" {
+		t.Errorf("the session took %q, and is answered with %q", m.answered, ok)
+	} else {
+		c.to = field(ok, "To")
+	}
+	c.request("ACK", 1)
+	c.request("BYE", 2)
+	c.recv("SIP/2.0 200")
+
+	callee, m := newWire(t, s), &media{}
+	out, err := s.Dial(Target{URI: "sip:x@" + callee.addr()}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	invite := callee.recv("INVITE ")
+	lines := []string{"SIP/2.0 200 OK", "Via: " + field(invite, "Via"), "From: " + field(invite, "From"), "To: " + field(invite, "To") + ";tag=x",
+		"Call-ID: " + field(invite, "Call-ID"), "CSeq: 1 INVITE", "Contact: <sip:x@" + callee.addr() + ">"}
+	callee.send(append(lines, body...)...)
+	wait(t, "answered", out.Answered())
+	if len(m.accepted) != 1 || m.accepted[0] != "v=0\r\ns=theirs\r\n" {
+		t.Errorf("of the answer the session took %q", m.accepted)
+	}
+	out.Hangup()
+}
+
+// TestRepeatedAsWritten: what an answer repeats is what was asked, where the grammar
+// allows several ways to write it.
+func TestRepeatedAsWritten(t *testing.T) {
+	s := start(t, Options{Config: openConfig("udp"), Handler: newDesk(nil)})
+	w := newWire(t, s)
+	w.send("OPTIONS sip:x@h sip/2.0", `Via: SIP/2.0/UDP h:1;Received="192.0.2.1";X="a;b";Branch=z9hG4bKq ; rport`, "From: Jo <sip:c@d> ; Tag=1;x", "To: <sip:x@h> ;",
+		"Call-ID: written", "CSeq:  1 \t OPTIONS")
+	got := w.recv("SIP/2.0 200")
+	host, port, _ := strings.Cut(w.addr(), ":")
+	for name, want := range map[string]string{
+		"Via":  `SIP/2.0/UDP h:1;received=` + host + `;x="a;b";branch=z9hG4bKq;rport=` + port,
+		"From": `"Jo" <sip:c@d>;tag=1;x`,
+		"CSeq": "1 OPTIONS",
+	} {
+		if field(got, name) != want {
+			t.Errorf("%s: %s, want %s", name, field(got, name), want)
+		}
+	}
+	if to := field(got, "To"); !strings.HasPrefix(to, "<sip:x@h>;tag=") {
+		t.Errorf("To: %s", to)
+	}
 }
 
 func TestUnsupportedIsNamed(t *testing.T) {

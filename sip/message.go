@@ -17,6 +17,7 @@ import (
 const (
 	magicCookie = "z9hG4bK"
 	sdpType     = "application/sdp"
+	version     = "SIP/2.0"
 	maxForwards = gosip.MaxForwardsHeader(70)
 	userAgent   = "Bugle"
 )
@@ -24,7 +25,7 @@ const (
 // Headers that never change are shared by all messages.
 var (
 	allowHeader          = gosip.NewHeader("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, REGISTER")
-	acceptHeader         = gosip.NewHeader("Accept", sdpType)
+	acceptHeader         = gosip.NewHeader("Accept", sdpType+", multipart/mixed")
 	agentHeader          = gosip.NewHeader("User-Agent", userAgent)
 	supportedHeader      = gosip.NewHeader("Supported", "100rel, timer, replaces, norefersub")
 	againSupportedHeader = gosip.NewHeader("Supported", "timer, replaces, norefersub") // of a re-INVITE: nobody rings
@@ -118,15 +119,7 @@ func withSDP(m gosip.Message, sdp []byte) {
 }
 
 // sdpOf gives the session description a message carries, or nil.
-func sdpOf(m interface {
-	headed
-	Body() []byte
-}) []byte {
-	if len(m.Body()) == 0 || mediaType(m) != sdpType {
-		return nil
-	}
-	return m.Body()
-}
+func sdpOf(m bodied) []byte { return contentOf(m).sdp }
 
 // mediaType gives a message's Content-Type, lower-case, without parameters.
 func mediaType(m headed) string {

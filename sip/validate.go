@@ -46,7 +46,7 @@ func answerable(req *gosip.Request) bool {
 // 8.2, RFC 4475). It gives nil for a good one.
 func validate(req *gosip.Request) *fault {
 	switch {
-	case req.SipVersion != "SIP/2.0":
+	case req.SipVersion != version:
 		return &fault{code: 505, reason: "Version Not Supported"}
 	case !knownMethods[req.Method]:
 		return &fault{501, "Not Implemented", allowHeader}
@@ -111,7 +111,7 @@ func validateBody(req *gosip.Request) *fault {
 	if enc := header(req, "content-encoding", "e"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return &fault{415, "Unsupported Media Type", gosip.NewHeader("Accept-Encoding", "identity")}
 	}
-	if (req.Method == gosip.INVITE || req.Method == gosip.UPDATE) && mediaType(req) != sdpType {
+	if (req.Method == gosip.INVITE || req.Method == gosip.UPDATE) && contentOf(req).foreign {
 		return &fault{415, "Unsupported Media Type", acceptHeader}
 	}
 	return nil
@@ -131,11 +131,11 @@ func tidy(m gosip.Message) {
 	for _, h := range m.(headed).Headers() {
 		switch h := h.(type) {
 		case *gosip.FromHeader:
-			tidyAddress(&h.DisplayName, &h.Address, h.Params)
+			tidyAddress(&h.DisplayName, &h.Address, &h.Params)
 		case *gosip.ToHeader:
-			tidyAddress(&h.DisplayName, &h.Address, h.Params)
+			tidyAddress(&h.DisplayName, &h.Address, &h.Params)
 		case *gosip.ContactHeader:
-			tidyAddress(&h.DisplayName, &h.Address, h.Params)
+			tidyAddress(&h.DisplayName, &h.Address, &h.Params)
 		case *gosip.RecordRouteHeader:
 			mendURI(&h.Address)
 		case *gosip.ReferToHeader:
@@ -143,15 +143,20 @@ func tidy(m gosip.Message) {
 		case *gosip.ReferredByHeader:
 			mendURI(&h.Address)
 		case *gosip.ViaHeader:
-			tidyParams(h.Params)
+			tidyParams(&h.Params)
+		case *gosip.CSeqHeader:
+			h.MethodName = gosip.RequestMethod(strings.Trim(string(h.MethodName), " \t"))
 		}
 	}
 	if req, ok := m.(*gosip.Request); ok {
+		if strings.EqualFold(req.SipVersion, version) {
+			req.SipVersion = version
+		}
 		mendURI(&req.Recipient)
 	}
 }
 
-func tidyAddress(name *string, u *gosip.Uri, ps gosip.HeaderParams) {
+func tidyAddress(name *string, u *gosip.Uri, ps *gosip.HeaderParams) {
 	if !quotable(*name) {
 		*name = displayName(*name)
 	}
@@ -160,14 +165,25 @@ func tidyAddress(name *string, u *gosip.Uri, ps gosip.HeaderParams) {
 	tidyParams(ps)
 }
 
-func tidyParams(ps gosip.HeaderParams) {
-	for i := range ps {
-		k, v := strings.Trim(ps[i].K, " \t"), strings.Trim(ps[i].V, " \t")
+// tidyParams also writes names small, as we ask for them, and drops what has none.
+func tidyParams(ps *gosip.HeaderParams) {
+	kept := (*ps)[:0]
+	for _, p := range *ps {
+		k, v := strings.ToLower(strings.Trim(p.K, " \t;")), strings.Trim(p.V, " \t")
 		if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' && strings.ContainsAny(v, " \t") {
 			v = v[1 : len(v)-1] // sipgo writes the quotes again
 		}
-		ps[i].K, ps[i].V = k, v
+		if name, _, quoted := strings.Cut(k, "="); quoted { // in Via sipgo takes all that follows for the name
+			k = strings.TrimRight(name, " \t")
+			if strings.ContainsAny(v, `;,<>="`) && !strings.ContainsAny(v, " \t") {
+				v = `"` + v + `"`
+			}
+		}
+		if k != "" {
+			kept = append(kept, gosip.HeaderKV{K: k, V: v})
+		}
 	}
+	*ps = kept
 }
 
 // single reports whether each header that may stand once stands once.
