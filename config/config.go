@@ -92,7 +92,7 @@ type SIP struct {
 	Domain          string         `yaml:"domain"`            // host part of our agents' addresses and digest realm; default: the first listener's host
 	Digest          string         `yaml:"digest"`            // md5 (default), sha-256, both
 	Trunks          []Trunk        `yaml:"trunks"`            // who may send us calls, and takes ours
-	MaxCalls        int            `yaml:"max_calls"`         // callers at once on this node; past it 503. Default 2000
+	MaxCalls        int            `yaml:"max_calls"`         // callers and agents' own calls at once on this node; past it callers get 503. Default 2000
 	Limits          Limits         `yaml:"limits"`            // what strangers may send
 	Trace           Trace          `yaml:"trace"`             // messages kept for bugle trace
 	Edges           []netip.Prefix `yaml:"edges"`             // proxies of our own that say in X-Edge-Source whom a request is from

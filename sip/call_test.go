@@ -231,6 +231,60 @@ func TestDialUnreachable(t *testing.T) {
 	}
 }
 
+// TestMaxForwards: a call that goes on by another leg may go one hop less far, so that
+// one which comes back ends.
+func TestMaxForwards(t *testing.T) {
+	for came, want := range map[string]string{"Max-Forwards: 7": "6", "Max-Forwards: 1": "0", "Max-Forwards: 255": "70", "X: no word": "70"} {
+		d := newDesk(nil)
+		s := start(t, Options{Config: openConfig("udp"), Handler: d})
+		w, callee := newWire(t, s), newWire(t, s)
+		w.send("INVITE sip:helpline@h SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bKhops", "From: <sip:a@b>;tag=1", "To: <sip:helpline@h>",
+			"Call-ID: hops", "CSeq: 1 INVITE", "Contact: <sip:a@"+w.addr()+">", came)
+		in := next(t, "INVITE", d.legs)
+		if _, err := s.Dial(Target{URI: "sip:on@" + callee.addr(), Call: in.ID()}, &media{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := field(callee.recv("INVITE "), "Max-Forwards"); got != want {
+			t.Errorf("%s: goes on with %q, want %q", came, got, want)
+		}
+		in.Hangup()
+	}
+}
+
+// TestAgentsCallsTakeRoom: callers are refused while agents' own calls fill the node, and
+// agents never are.
+func TestAgentsCallsTakeRoom(t *testing.T) {
+	cfg := openConfig("udp")
+	cfg.MaxCalls, cfg.Domain = 1, "help.example"
+	d := newDesk(nil)
+	a, b := start(t, Options{Config: openConfig("udp")}), start(t, Options{Config: cfg, Handler: d, Credentials: passwords{"help.example", map[string]string{"anna": "secret"}}})
+	dial := func(from Target) *Leg {
+		from.URI = b.uri("112", "udp")
+		l, err := a.Dial(from, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	agent := Target{From: "anna", FromHost: "help.example", Auth: &Auth{"anna", "secret"}}
+	first := dial(agent)
+	if in := next(t, "INVITE", d.legs); in.Agent() != "anna" {
+		t.Fatalf("the call is %q's", in.Agent())
+	}
+	wantEnd(t, dial(Target{}), 503, ByRemote)
+	second := dial(agent)
+	next(t, "INVITE", d.legs)
+	second.Hangup()
+	first.Hangup()
+	wantEnd(t, first, 487, ByLocal)
+	eventually(t, func() string {
+		if n := b.legs.calling(); n != 0 {
+			return fmt.Sprintf("%d calls", n)
+		}
+		return ""
+	})
+}
+
 func TestCapacityAndDrain(t *testing.T) {
 	cfg := openConfig("udp")
 	cfg.MaxCalls = 1

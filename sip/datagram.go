@@ -38,7 +38,9 @@ func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []b
 		return
 	}
 	if isSTUN(data) {
-		if answer := stunAnswer(data, from); answer != nil {
+		answer := stunAnswer(data, from)
+		ln.edge.metrics.stun.WithLabelValues(stunResult(answer)).Inc()
+		if answer != nil {
 			_, _ = ln.udp.WriteTo(answer, net.UDPAddrFromAddrPort(from)) // lost, it is asked for again
 		}
 		return

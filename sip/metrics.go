@@ -17,6 +17,7 @@ type metrics struct {
 	responses     *exchange // sent
 	answers       *exchange // received
 	messages      *prometheus.CounterVec
+	stun          *prometheus.CounterVec
 	repeated      prometheus.Counter
 	timedOut      *exchange
 	ended         *prometheus.CounterVec
@@ -70,6 +71,7 @@ func newMetrics(s *Server) *metrics {
 		responses:     newExchange("responses_total", "SIP responses sent, with repetitions.", true),
 		answers:       newExchange("responses_received_total", "SIP responses received, with repetitions.", true),
 		messages:      vec("messages_total", "Messages let in, whatever they were, and sent.", "direction", "transport"),
+		stun:          vec("stun_requests_total", "STUN let in on the UDP ports, by what became of it.", "result"),
 		repeated:      counter("repetitions_total", "Requests received again: our answer was lost or late."),
 		timedOut:      newExchange("transactions_timed_out_total", "Requests of ours that nobody answered.", false),
 		ended:         vec("legs_ended_total", "Legs that ended, by who ended them and the SIP status that tells how.", "class", "reason"),
@@ -96,6 +98,9 @@ func newMetrics(s *Server) *metrics {
 	}
 	for _, reason := range []string{dropBanned, dropRate, dropTotal, dropImplausib, dropUnparsable, dropUnanswered, dropBusy} {
 		m.dropped.WithLabelValues(reason)
+	}
+	for _, result := range []string{stunAnswered, stunRefused, stunIgnored} {
+		m.stun.WithLabelValues(result)
 	}
 	for _, reason := range []string{phoneElsewhere, phoneGone} {
 		m.unreachable.WithLabelValues(reason)
@@ -187,7 +192,7 @@ func (e *exchange) count(method gosip.RequestMethod, class int) {
 func (s *Server) Collectors() []prometheus.Collector {
 	m := s.metrics
 	return []prometheus.Collector{
-		m.requests, m.asked, m.responses, m.answers, m.messages, m.repeated, m.timedOut, m.ended, m.rejected, m.retransmitted, m.sendFailed, m.dropped, m.bans, m.banned, m.panics, m.unreachable, m.registrations, m.legs, m.traced,
+		m.requests, m.asked, m.responses, m.answers, m.messages, m.stun, m.repeated, m.timedOut, m.ended, m.rejected, m.retransmitted, m.sendFailed, m.dropped, m.bans, m.banned, m.panics, m.unreachable, m.registrations, m.legs, m.traced,
 		m.trunkFailures, m.trunks,
 	}
 }

@@ -36,10 +36,10 @@ func (s *Server) unanswerable(f flow) {
 
 // handle takes a message from its lane.
 func (s *Server) handle(in inbound) {
-	tidy(in.msg)
 	switch m := in.msg.(type) {
 	case *gosip.Response:
 		defer s.recovered("response", nil)
+		tidy(m)
 		if !safe(m) || !addressed(m) {
 			s.metrics.drop(dropUnanswered)
 			return
@@ -51,6 +51,7 @@ func (s *Server) handle(in inbound) {
 		}
 	case *gosip.Request:
 		defer s.recovered("request", func() { s.apologise(m, in.flow) })
+		tidy(m)
 		s.handleRequest(m, in.flow)
 	}
 }

@@ -63,13 +63,13 @@ type place struct {
 	port    int
 }
 
-// located is what is known of a place; its lock is held while it is looked up, so
+// located is what is known of a place. Who looks it up fills asking, and others wait, so
 // that many calls at once make one lookup.
 type located struct {
-	mu    sync.Mutex
-	hops  []hop
-	err   error
-	until time.Time
+	asking chan struct{} // guards the rest
+	hops   []hop
+	err    error
+	until  time.Time
 }
 
 // hops gives the addresses of hosts in the order they are to be tried in, which is
@@ -101,13 +101,17 @@ func (r *resolver) find(ctx context.Context, p place) ([]hop, error) {
 	}
 	l := r.known[p]
 	if l == nil {
-		l = &located{}
+		l = &located{asking: make(chan struct{}, 1)}
 		r.known[p] = l
 	}
 	r.mu.Unlock()
 
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	select {
+	case l.asking <- struct{}{}:
+		defer func() { <-l.asking }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("looking up %s: %w", p.host, ctx.Err())
+	}
 	if time.Now().Before(l.until) {
 		return l.hops, l.err
 	}
@@ -115,6 +119,8 @@ func (r *resolver) find(ctx context.Context, p place) ([]hop, error) {
 	switch {
 	case err == nil:
 		l.hops, l.err, l.until = found, nil, time.Now().Add(answerLife)
+	case ctx.Err() != nil: // who has asked is gone: that says nothing about the place
+		return l.hops, err
 	case len(l.hops) > 0:
 		l.until = time.Now().Add(failureLife)
 	default:

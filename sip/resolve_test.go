@@ -205,6 +205,39 @@ func TestResolveTimesOut(t *testing.T) {
 	})
 }
 
+// TestGivenUpLookupIsForOthersToo: a caller who hangs up while his is the look-up leaves no
+// failure to the next, and who waits for it does not wait longer than he wants.
+func TestGivenUpLookupIsForOthersToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{zone: zone{hosts: map[string][]string{"sbc.example": {"192.0.2.1"}}}, let: make(chan struct{})}
+		r := resolver{ask: s}
+		look := func(ctx context.Context) (string, error) {
+			found, err := r.hops(ctx, []config.TrunkHost{{Host: "sbc.example", Port: 5060}}, "udp", "ip4")
+			return addrs(found), err
+		}
+		first, hangUp := context.WithCancel(t.Context())
+		second, hangUpToo := context.WithCancel(t.Context())
+		failed := make(chan error, 2)
+		for _, ctx := range []context.Context{first, second} {
+			go func() { _, err := look(ctx); failed <- err }()
+			synctest.Wait()
+		}
+		begun := time.Now()
+		hangUpToo()
+		if err := <-failed; !errors.Is(err, context.Canceled) || time.Since(begun) != 0 {
+			t.Errorf("who waits for another's look-up, and hangs up: %v after %s", err, time.Since(begun))
+		}
+		hangUp()
+		if err := <-failed; !errors.Is(err, context.Canceled) || time.Since(begun) != 0 {
+			t.Errorf("who hangs up: %v after %s", err, time.Since(begun))
+		}
+		close(s.let)
+		if got, err := look(t.Context()); err != nil || got != "192.0.2.1:5060" {
+			t.Errorf("the next call: %q, %v", got, err)
+		}
+	})
+}
+
 // TestDrawn: the lowest priority comes first, and within it each as often as its
 // weight says.
 func TestDrawn(t *testing.T) {

@@ -30,7 +30,10 @@ func TestSTUN(t *testing.T) {
 			"010100182112a442b7e7a701bc34d686fa87dfae002000140002a1470113a9faa5d3f179bc25f4b5bed2b9d9"},
 		{"what may be ignored", "000100082112a442b7e7a701bc34d686fa87dfae8022000274650000", "192.0.2.1:32853",
 			"0101000c2112a442b7e7a701bc34d686fa87dfae002000080001a147e112a643"},
-		{"what may not", "000100082112a442b7e7a701bc34d686fa87dfae0003000400000006", "192.0.2.1:1", ""},
+		{"what may not", "000100082112a442b7e7a701bc34d686fa87dfae0003000400000006", "192.0.2.1:1",
+			"011100102112a442b7e7a701bc34d686fa87dfae0009000400000414000a000200030000"},
+		{"two things that may not, one that may", "000100102112a442b7e7a701bc34d686fa87dfae00030004000000068022000000300000", "192.0.2.1:1",
+			"011100102112a442b7e7a701bc34d686fa87dfae0009000400000414000a000400030030"},
 		{"an answer", "01010000" + stunRequest[8:], "192.0.2.1:1", ""},
 		{"an indication", "00110000" + stunRequest[8:], "192.0.2.1:1", ""},
 		{"of RFC 3489", "00010000b7e7a701b7e7a701bc34d686fa87dfae", "192.0.2.1:1", ""},
@@ -63,6 +66,9 @@ func TestSTUNOnTheSIPPort(t *testing.T) {
 	want := stunAnswer(asked, conn.LocalAddr().(*net.UDPAddr).AddrPort())
 	if err != nil || !bytes.Equal(buf[:n], want) {
 		t.Errorf("%x, %v, want %x", buf[:n], err, want)
+	}
+	if n := counter(t, s.metrics.stun.WithLabelValues(stunAnswered)); n != 1 {
+		t.Errorf("%v counted as answered", n)
 	}
 	if n := counter(t, s.metrics.dropped.WithLabelValues(dropImplausib)); n != 0 {
 		t.Errorf("%v taken for garbage", n)

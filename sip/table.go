@@ -7,12 +7,13 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 )
 
-// legTable finds legs by Call-ID and our tag, and counts the callers.
+// legTable finds legs by Call-ID and our tag, and counts the calls that came.
 type legTable struct {
 	mu      sync.Mutex
 	m       map[string]*Leg
 	invites map[string]bool // the INVITEs of the inbound ones
-	callers int             // inbound legs of trunks
+	hops    map[string]int  // the Max-Forwards that inbound ones came with, by the call
+	callers int             // inbound legs
 	closed  bool
 	drained chan struct{} // closed when the last leg goes
 }
@@ -35,13 +36,15 @@ func (t *legTable) add(l *Leg) bool {
 	if t.m == nil {
 		t.m = make(map[string]*Leg)
 		t.invites = make(map[string]bool)
+		t.hops = make(map[string]int)
 	}
 	t.m[legKey(string(l.dlg.callID), l.dlg.localTag)] = l
 	if l.inbound {
-		t.invites[l.merge] = true
-	}
-	if l.caller() {
 		t.callers++
+		t.invites[l.merge] = true
+		if mf := l.maxForwards(); mf != nil {
+			t.hops[l.id] = int(*mf)
+		}
 	}
 	l.s.edge.trace.join(string(l.dlg.callID), l.id, l.with())
 	return true
@@ -61,14 +64,27 @@ func (t *legTable) remove(l *Leg) {
 		return
 	}
 	delete(t.m, key)
-	delete(t.invites, l.merge)
-	if l.caller() {
+	if l.inbound {
 		t.callers--
+		delete(t.invites, l.merge)
+		delete(t.hops, l.id)
 	}
 	if len(t.m) == 0 && t.drained != nil {
 		close(t.drained)
 		t.drained = nil
 	}
+}
+
+// hopsOf gives the Max-Forwards that an INVITE of ours has: one less than that of the INVITE
+// that began its call, so that calls which servers pass to each other in a circle come
+// to an end (RFC 7332).
+func (t *legTable) hopsOf(call string) gosip.MaxForwardsHeader {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if came, ok := t.hops[call]; ok {
+		return min(maxForwards, gosip.MaxForwardsHeader(max(came, 1)-1))
+	}
+	return maxForwards
 }
 
 // has reports whether an INVITE has a leg.
@@ -84,7 +100,7 @@ func (t *legTable) count() int {
 	return len(t.m)
 }
 
-// calling gives the number of callers' legs.
+// calling gives the number of legs that others have begun: callers and agents.
 func (t *legTable) calling() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -122,8 +138,14 @@ func (t *legTable) close() []*Leg {
 	return t.all()
 }
 
-// caller reports whether the leg counts towards the node's capacity.
-func (l *Leg) caller() bool { return l.inbound && l.who.agent == "" }
+// maxForwards gives how far the INVITE that came might still go; nil if it does not say, or
+// another process has taken it.
+func (l *Leg) maxForwards() *gosip.MaxForwardsHeader {
+	if l.invite == nil {
+		return nil
+	}
+	return l.invite.MaxForwards()
+}
 
 // abandon ends a leg without a word: the sockets are closed.
 func (l *Leg) abandon() {

@@ -49,16 +49,24 @@ func (a *traceAPI) show(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	trace := a.traces.Trace(r.PathValue("id"))
-	if trace == nil {
-		fail(w, a.elsewhere(r.Context(), r.PathValue("id")))
-		return
+	call, detail := "", ""
+	var missing *apiError
+	if trace != nil {
+		call = trace.Call()
+	} else {
+		call, missing = a.elsewhere(r.Context(), r.PathValue("id"))
+		detail = "nothing kept"
 	}
 	object := "messages of no call"
-	if call := trace.Call(); call != "" {
+	if call != "" {
 		object = "call " + call
 	}
-	if !a.audit.tell(r, "call.trace", object, "") {
+	if !a.audit.tell(r, "call.trace", object, detail) {
 		fail(w, errNoAudit)
+		return
+	}
+	if missing != nil {
+		fail(w, missing)
 		return
 	}
 	if format == "json" {
@@ -87,18 +95,19 @@ func traceFormat(asked, accept string) (string, *apiError) {
 	return "", &apiError{http.StatusBadRequest, "bad_format", "format is json or text"}
 }
 
-// elsewhere says why there is nothing to show, and where there may be.
-func (a *traceAPI) elsewhere(ctx context.Context, id string) *apiError {
+// elsewhere says why there is nothing to show, and where there may be, and gives the id
+// if it is that of a call we know.
+func (a *traceAPI) elsewhere(ctx context.Context, id string) (call string, why *apiError) {
 	ctx, cancel := context.WithTimeout(ctx, searchTimeout)
 	defer cancel()
 	node, err := a.traces.NodeOf(ctx, id)
 	switch {
 	case err == nil && node != a.node:
-		return &apiError{http.StatusNotFound, "other_node", "no trace of that call here: it was on node " + node}
+		return id, &apiError{http.StatusNotFound, "other_node", "no trace of that call here: it was on node " + node}
 	case err == nil:
-		return &apiError{http.StatusNotFound, "no_trace", "no trace of that call here any more: later calls have taken its place, or the node was started since"}
+		return id, &apiError{http.StatusNotFound, "no_trace", "no trace of that call here any more: later calls have taken its place, or the node was started since"}
 	case !errors.Is(err, store.ErrUnknownCall):
 		a.log.Warn("where a call was can't be looked up", "err", err)
 	}
-	return &apiError{http.StatusNotFound, "no_trace", "no trace of that call here"}
+	return "", &apiError{http.StatusNotFound, "no_trace", "no trace of that call here"}
 }

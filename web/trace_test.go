@@ -61,10 +61,10 @@ func TestTrace(t *testing.T) {
 		{"refused", "", 200, "application/json", "{\"id\":\"\"}\n", "messages of no call"},
 		{"c1?format=pcap", "", 400, "application/json", "bad_format", ""},
 		{"c1?whole=yes", "", 400, "application/json", "unknown_parameter", ""},
-		{"c2", "", 404, "application/json", "other_node", ""},
-		{"c0", "", 404, "application/json", "no_trace", ""},
-		{"c9", "", 404, "application/json", "no_trace", ""},
-		{"c3", "", 404, "application/json", "no_trace", ""},
+		{"c2", "", 404, "application/json", "other_node", "call c2"},
+		{"c0", "", 404, "application/json", "no_trace", "call c0"},
+		{"c9", "", 404, "application/json", "no_trace", "messages of no call"},
+		{"+4930999@h", "", 404, "application/json", "no_trace", "messages of no call"},
 	} {
 		audit := &audited{}
 		s := serve(t, Options{Traces: traced{}, Node: "n1", Audit: audit})
@@ -86,6 +86,9 @@ func TestTrace(t *testing.T) {
 		var want []Act
 		if test.audited != "" {
 			want = []Act{{Actor: "loopback", Action: "call.trace", Object: test.audited, From: "127.0.0.1"}}
+			if test.status == 404 {
+				want[0].Detail = "nothing kept"
+			}
 		}
 		if diff := cmp.Diff(want, audit.acts); diff != "" {
 			t.Errorf("%s: the audit: want (-), got (+):\n%s", test.path, diff)
@@ -96,7 +99,9 @@ func TestTrace(t *testing.T) {
 // What the audit can't be told of is not shown.
 func TestTraceBehindTheAudit(t *testing.T) {
 	s := serve(t, Options{Traces: traced{}, Audit: &audited{err: errors.New("disk full")}})
-	if a := ask(t, s, "GET", "/api/v1/calls/c1/trace", ""); a.status != http.StatusServiceUnavailable || a.code() != "unavailable" {
-		t.Errorf("%d %s", a.status, a.body)
+	for _, call := range []string{"c1", "c2", "c3"} {
+		if a := ask(t, s, "GET", "/api/v1/calls/"+call+"/trace", ""); a.status != http.StatusServiceUnavailable || a.code() != "unavailable" {
+			t.Errorf("%s: %d %s", call, a.status, a.body)
+		}
 	}
 }
