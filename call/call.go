@@ -99,6 +99,9 @@ func (c *Conductor) Invite(leg *sip.Leg) {
 		_ = leg.Reject(503, "Storage Full")
 		return
 	}
+	if c.elsewhere(leg) {
+		return
+	}
 	if leg.Replaces() != nil {
 		_ = leg.Reject(603, "") // nobody may take a place here yet
 		return

@@ -30,6 +30,7 @@
 //	node:NODE:inbox   stream  what others decided about NODE's calls and agents
 //	node:NODE:visits  set     visits whose calls are on NODE
 //	node:NODE:agents  set     agents whose session is on NODE
+//	node:NODE:address string  where NODE takes calls, for 15 seconds
 //	node:NODE:boot    string  counts NODE's starts; the first half of its tokens
 //
 // Open queue.go first, then visit.go; match.lua is the heart.

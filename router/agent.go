@@ -98,6 +98,15 @@ func (r *Router) Knows(agent string) bool {
 // Agent gives what is configured of an agent, the zero value for one who is unknown.
 func (r *Router) Agent(id string) config.Agent { return (*r.agents.Load())[id] }
 
+// Elsewhere gives the address of another node that conducts the call in which an agent
+// talks, or one that he has made himself; none if there is no such call. What the
+// address is, the nodes agree among themselves: [queue.Queue.Announce].
+func (r *Router) Elsewhere(ctx context.Context, agent string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	return r.queue.Elsewhere(ctx, agent)
+}
+
 // tier is an agent's; 0 for one who has left.
 func (r *Router) tier(agent string) int { return (*r.agents.Load())[agent].Tier }
 

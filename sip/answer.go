@@ -3,6 +3,7 @@ package sip
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -191,7 +192,22 @@ func (l *Leg) stopPending() {
 
 // Reject refuses an inbound leg that has not been answered, with a SIP status
 // of 300 to 699. An empty reason becomes the status's own words.
-func (l *Leg) Reject(code int, reason string) error {
+func (l *Leg) Reject(code int, reason string) error { return l.reject(code, reason) }
+
+// Redirect has an edge proxy of ours (sip.edges) send an inbound leg's INVITE to
+// another node instead: 302 with its address as Contact (RFC 3261 section 21.3.3).
+// Only a leg that came by an edge can be redirected: a phone may not know how.
+func (l *Leg) Redirect(to netip.AddrPort) error {
+	if !l.ByEdge() {
+		return ErrCannot
+	}
+	return l.reject(302, "", gosip.NewHeader("Contact", "<sip:"+to.String()+">"))
+}
+
+// ByEdge reports whether an inbound leg came by an edge proxy of ours.
+func (l *Leg) ByEdge() bool { return l.tx.flow.origin.known() }
+
+func (l *Leg) reject(code int, reason string, more ...gosip.Header) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -205,13 +221,16 @@ func (l *Leg) Reject(code int, reason string) error {
 	if reason == "" {
 		reason = reasonOf(code)
 	}
-	l.refuse(code, reason, End{Code: code, Reason: reason, By: ByLocal})
+	l.refuse(code, reason, End{Code: code, Reason: reason, By: ByLocal}, more...)
 	return nil
 }
 
 // refuse sends a failure to the INVITE and ends the leg; l.mu is held.
-func (l *Leg) refuse(code int, reason string, end End) {
+func (l *Leg) refuse(code int, reason string, end End, more ...gosip.Header) {
 	res := response(l.invite, l.tx.flow, code, reason, l.dlg.localTag)
+	for _, h := range more {
+		res.AppendHeader(h)
+	}
 	if code == 503 { // for want of a port, of disk, of time: it passes
 		res.AppendHeader(gosip.NewHeader("Retry-After", strconv.Itoa(busyRetry)))
 	}

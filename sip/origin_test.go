@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -227,5 +228,41 @@ func TestDrainingOptions(t *testing.T) {
 		"Call-ID: drain", "CSeq: 1 OPTIONS")
 	if got := w.recv("SIP/2.0 "); !strings.HasPrefix(got, "SIP/2.0 503") || field(got, "Retry-After") == "" {
 		t.Errorf("OPTIONS while draining: %q", got)
+	}
+}
+
+// TestRedirect: an edge is told which node a call belongs to; whom no edge stands
+// before is not.
+func TestRedirect(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		headers []string
+		err     error
+		want    string
+	}{
+		{"by the edge", []string{carrierSays}, nil, "SIP/2.0 302"},
+		{"straight", nil, ErrCannot, "SIP/2.0 480"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			told := make(chan error, 1)
+			cfg := openConfig("udp")
+			cfg.Edges = []netip.Prefix{loopback}
+			cfg.Trunks = append(cfg.Trunks, config.Trunk{Name: "carrier", Addresses: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})
+			d := newDesk(func(l *Leg) {
+				told <- l.Redirect(netip.MustParseAddrPort("10.0.0.11:5060"))
+				_ = l.Reject(480, "")
+			})
+			s := start(t, Options{Config: cfg, Handler: d})
+			w := newWire(t, s)
+			call := &caller{wire: w, callID: "redirect", to: "<sip:helpline@" + w.to.String() + ">"}
+			call.request("INVITE", 1, append(append([]string(nil), c.headers...), offer...)...)
+			answer := call.recv(c.want)
+			if err := <-told; !errors.Is(err, c.err) {
+				t.Errorf("%v, want %v", err, c.err)
+			}
+			if contact := field(answer, "Contact"); c.err == nil && contact != "<sip:10.0.0.11:5060>" {
+				t.Errorf("Contact %q", contact)
+			}
+		})
 	}
 }

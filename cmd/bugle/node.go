@@ -59,11 +59,12 @@ type node struct {
 	draining atomic.Bool
 	failed   chan error     // a server that ended by itself
 	undo     []func() error // closes what has been opened, last first
+	leave    func()         // takes back that other nodes may send calls here
 }
 
 // newNode opens every room of a site: sockets are bound, nothing is served yet.
 func newNode(site *site, log *slog.Logger) (*node, error) {
-	n := &node{log: log, failed: make(chan error, 2), certs: &cert.Store{Log: log}}
+	n := &node{log: log, failed: make(chan error, 2), certs: &cert.Store{Log: log}, leave: func() {}}
 	if err := n.open(site); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -189,6 +190,7 @@ func (n *node) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan struct{})
 	n.undo = append(n.undo, func() error { cancel(); <-served; return nil })
+	n.announce()
 	go func() {
 		defer close(served)
 		if err := n.sip.Serve(ctx); err != nil && ctx.Err() == nil {
@@ -202,12 +204,25 @@ func (n *node) start() {
 	}()
 }
 
+// announce lets other nodes send calls here, until the node drains.
+func (n *node) announce() {
+	ctx, cancel := context.WithCancel(context.Background())
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		n.queue.Announce(ctx, n.sip.Addrs()[0].Address.String())
+	}()
+	n.leave = func() { cancel(); <-told }
+	n.undo = append(n.undo, func() error { n.leave(); return nil })
+}
+
 // stop ends the node. What brings new work stops first, then the calls end, by
 // themselves until limit is over; then what they needed is closed, last opened
 // first. HTTP stays as long as there are calls, so that the drain can be watched.
 func (n *node) stop(limit context.Context) error {
 	n.draining.Store(true)
 	n.sip.Drain()
+	n.leave()
 	if err := n.calls.Drain(limit); err != nil {
 		n.log.Warn("ending the calls that are left", "calls", n.calls.Active())
 	}

@@ -24,20 +24,7 @@ import (
 // has to the edge; the carrier is known by its own address; a node that is killed takes
 // nothing of the other's with it.
 func TestTwoNodesBehindAnEdge(t *testing.T) {
-	shared := fmt.Sprintf("%sredis: {addr: %s}\nstore: {postgres: %q}\n", ports, peer.StartRedis(t), peer.StartPostgres(t).Database(t))
-	node := func(name string) string {
-		text := peer.DemoConfig(t, shared+"node: "+name+"\n")
-		for _, change := range [][2]string{
-			{"\nsip:\n", "\nsip:\n  domain: help.example\n  ready_on_register: true\n  edges: [" + peer.EdgeHost + "/32]\n  limits: {failures: 5}\n"},
-			{"addresses: [127.0.0.0/8]", "addresses: [" + peer.CarrierHost + "/32]"},
-		} {
-			if !strings.Contains(text, change[0]) {
-				t.Fatalf("the demo's configuration has changed:\n%s", text)
-			}
-			text = strings.Replace(text, change[0], change[1], 1)
-		}
-		return text
-	}
+	node := edgeNodes(t)
 	a := peer.StartBugle(t, node("a"), "anna", "sofia")
 	b := a.StartBeside(t, node("b"), "anna", "sofia", "ben")
 	edge := peer.StartEdge(t, a.SIP, b.SIP)
@@ -108,6 +95,26 @@ func TestTwoNodesBehindAnEdge(t *testing.T) {
 		t.Errorf("%d BYEs came by the edge, want 6: three calls of two legs, ended from either side", got)
 	}
 	nothingLeft(t, a)
+}
+
+// edgeNodes gives the configuration of nodes behind the edge, by their names: they
+// share Redis and a database.
+func edgeNodes(t *testing.T) func(name string) string {
+	t.Helper()
+	shared := fmt.Sprintf("%sredis: {addr: %s}\nstore: {postgres: %q}\n", ports, peer.StartRedis(t), peer.StartPostgres(t).Database(t))
+	return func(name string) string {
+		text := peer.DemoConfig(t, shared+"node: "+name+"\n")
+		for _, change := range [][2]string{
+			{"\nsip:\n", "\nsip:\n  domain: help.example\n  ready_on_register: true\n  edges: [" + peer.EdgeHost + "/32]\n  limits: {failures: 5}\n"},
+			{"addresses: [127.0.0.0/8]", "addresses: [" + peer.CarrierHost + "/32]"},
+		} {
+			if !strings.Contains(text, change[0]) {
+				t.Fatalf("the demo's configuration has changed:\n%s", text)
+			}
+			text = strings.Replace(text, change[0], change[1], 1)
+		}
+		return text
+	}
 }
 
 // noStrangers: through the edge a stranger is a stranger, whatever he says, reaches
