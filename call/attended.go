@@ -31,6 +31,7 @@ func (t *talk) attended(w *wish) step {
 	t.accept(w)
 	t.adopt(w, taken)
 	if taken.ringing { // though he may have answered since
+		t.counted, taken.permit = taken.permit, nil
 		t.await(w, taken)
 		return nil
 	}
@@ -107,5 +108,5 @@ func (r *ring) where() Destination {
 	case r.agent != "":
 		return Destination{Kind: ToAgent, Agent: r.agent}
 	}
-	return Destination{Kind: ToOutside, Number: r.number}
+	return r.to
 }

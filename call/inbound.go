@@ -32,12 +32,13 @@ type inbound struct {
 	handed int            // how often an agent has wanted to hand him on
 	beside sync.WaitGroup // agents whose part is over, on their way out
 
+	counted *router.Own // of agents' calls outside, that which rings; nil: none
+
 	// Of a call that an agent makes himself: own.go.
-	agent   string      // his id; "" of a caller
-	to      Destination // where it goes
-	own     *router.Own // keeps callers from him; nil: he has no phone registered, or nothing keeps them
-	counted *router.Own // of those outside, while it rings
-	code    int         // with which it was refused further on, to be passed on to his phone
+	agent string      // his id; "" of a caller
+	to    Destination // where it goes
+	own   *router.Own // keeps callers from him; nil: he has no phone registered, or nothing keeps them
+	code  int         // with which it was refused further on, to be passed on to his phone
 
 	asked chan request  // for one of those who talk: handover.go
 	taken bool          // leg and media are another call's
@@ -215,6 +216,7 @@ func (c *inbound) release(end Termination) {
 		}
 		c.own.End()
 	}
+	c.counted.End()
 	c.beside.Wait()
 }
 

@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -16,70 +17,90 @@ const outsideRing = 3 * time.Minute
 
 // outside calls a number outside that agents may call.
 func (c *inbound) outside() (*ring, Termination) {
-	permit, end := c.permit(c.agent, c.id)
-	if end != (Termination{}) {
+	if end := c.permit(c.agent); end != (Termination{}) {
 		return nil, c.deny(c.agent, c.id, c.to.shown(""), end)
 	}
-	c.counted = permit
-	other, end := c.byTrunk(c.outsideCall(c.to), c.to.Trunks)
-	if other == nil {
-		c.counted.End()
-		return nil, end
-	}
-	other.permit = permit
-	return other, Termination{}
+	return c.byTrunk(c.to)
 }
 
 // permit counts a call outside that an agent is about to make, or to send a caller
-// away with, and says whether he may: the zero Termination. Its End gives back his
-// place among those at once. Nobody may while it cannot be counted.
-func (c *Conductor) permit(agent, call string) (*router.Own, Termination) {
+// away with, and says whether he may: the zero Termination. Until whom he calls has
+// answered, his place among those at once is the call's. Nobody may while it cannot be
+// counted.
+func (c *inbound) permit(agent string) Termination {
 	o := &c.Config.Calls.Outside
-	own, err := c.Router.CallOutside(c.ctx, agent, call, o.PerHour, o.AtOnce)
+	own, err := c.Router.CallOutside(c.ctx, agent, c.id, o.PerHour, o.AtOnce)
 	switch {
 	case errors.Is(err, router.ErrPerHour):
-		return nil, OutsidePerHour
+		return OutsidePerHour
 	case errors.Is(err, router.ErrAtOnce):
-		return nil, OutsideAtOnce
+		return OutsideAtOnce
 	case err != nil:
-		c.Log.Error("counting a call outside", "call", call, "agent", agent, "error", err)
-		return nil, OutsideUnknown
+		c.by(agent).Error("counting a call outside", "error", err)
+		return OutsideUnknown
 	}
-	return own, Termination{}
+	c.counted = own
+	return Termination{}
 }
 
-// outsideCall is a call to a number outside, as far as the site says how.
-func (c *inbound) outsideCall(to Destination) sip.TrunkCall {
-	o := &c.Config.Calls.Outside
-	return sip.TrunkCall{Number: to.Number, From: o.From, Display: o.Display, Call: c.id}
+// by gives the call's log, for what an agent does who need not be its own.
+func (c *inbound) by(agent string) *slog.Logger {
+	if agent == c.agent {
+		return c.log // which names him
+	}
+	return c.log.With("agent", agent)
 }
 
-// byTrunk calls outside by the first of some trunks that takes the call: the next is
-// tried if one has no room, does not answer or fails, unless it has rung somebody.
-// An emergency call is tried by the next however the last one ended.
-func (c *inbound) byTrunk(call sip.TrunkCall, trunks []string) (*ring, Termination) {
+// byTrunk calls outside by the first of the trunks that reaches somebody.
+func (c *inbound) byTrunk(to Destination) (*ring, Termination) {
 	if err := c.open(); err != nil {
 		return nil, c.ended(err)
 	}
 	end := TrunkFailed
-	for _, trunk := range trunks {
-		call.Trunk = trunk
-		other, err := c.ringOutside(call)
-		if err != nil {
-			c.log.Warn("a trunk does not take a call", "trunk", trunk, "error", err)
-			end = TrunkFailed
-			continue
-		}
+	for other := c.byNext(to, to.Trunks); other != nil; other = c.byNext(to, other.trunks) {
 		if end = c.reach(other); end == (Termination{}) {
 			return other, end
 		}
-		c.log.Info("not reached", "trunk", trunk, "reason", end.Reason)
-		rang := isClosed(other.leg.Progress())
-		if end.Class != Unreached || !call.Emergency && (end != TrunkFailed || rang) {
+		c.log.Info("not reached", "trunk", other.leg.Trunk(), "reason", end.Reason)
+		if end.Class != Unreached || !other.goesOn() {
 			return nil, end
 		}
 	}
 	return nil, end
+}
+
+// byNext begins to call outside by the next of some trunks that takes the call; nil if
+// none does.
+func (c *inbound) byNext(to Destination, trunks []string) *ring {
+	for i, trunk := range trunks {
+		other, err := c.ringOutside(c.trunkCall(to, trunk))
+		if err == nil {
+			other.to, other.trunks = to, trunks[i+1:]
+			return other
+		}
+		c.log.Warn("a trunk does not take a call", "trunk", trunk, "error", err)
+	}
+	return nil
+}
+
+// trunkCall is a call by a trunk, as the site says how.
+func (c *inbound) trunkCall(to Destination, trunk string) sip.TrunkCall {
+	if to.Kind == ToEmergency {
+		return c.emergencyCall(to, trunk)
+	}
+	o := &c.Config.Calls.Outside
+	return sip.TrunkCall{Trunk: trunk, Number: to.Number, From: o.From, Display: o.Display, Call: c.id}
+}
+
+// goesOn says whether somebody outside who was called in vain is to be called by the
+// next trunk: if this one has failed, and not even rung him. Help is called by the next
+// however this one ended.
+func (r *ring) goesOn() bool {
+	if r.to.Kind != ToOutside {
+		return r.to.Kind == ToEmergency
+	}
+	end, _ := unreached(r.leg.End())
+	return end == TrunkFailed && !isClosed(r.leg.Progress())
 }
 
 // ringOutside begins to call outside by a trunk.
@@ -97,7 +118,7 @@ func (c *inbound) ringOutside(call sip.TrunkCall) (*ring, error) {
 	}
 	c.log.Info("calling outside", "trunk", call.Trunk)
 	return &ring{
-		number: call.Number, leg: leg, media: side, limit: time.NewTimer(outsideRing),
+		leg: leg, media: side, limit: time.NewTimer(outsideRing),
 		ended: sync.OnceFunc(func() { c.legEnded("outside", "", side) }),
 	}, nil
 }

@@ -142,6 +142,7 @@ func (c *inbound) reach(other *ring) (end Termination) {
 			if err := c.pickUp(); err != nil {
 				return c.ended(err)
 			}
+			other.permit, c.counted = c.counted, nil
 			return Termination{}
 		case <-other.refused():
 			var code int

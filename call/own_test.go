@@ -7,12 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
-	"github.com/bugle-voice/bugle/ivr"
 	"github.com/bugle-voice/bugle/media"
 	"github.com/bugle-voice/bugle/router"
 	"github.com/bugle-voice/bugle/sip"
@@ -328,121 +326,6 @@ func TestNoOpenRelay(t *testing.T) {
 	}
 	h.nobodyRung()
 	h.nothingLeft()
-}
-
-// An emergency call passes every limit and says where the site is.
-func TestEmergencyIsRouted(t *testing.T) {
-	h := newHouse(t, func(c *config.Config) {
-		c.SIP.Trunks[0].MaxCalls = 1
-		c.Calls.Emergency = map[string]config.Emergency{"112": {
-			Action: "route", Trunks: []string{"carrier", "backup"}, From: "+4930123450", Location: "https://lis.example.org/site-1",
-		}}
-	})
-	h.register("anna")
-	h.full.Store(false)
-	other := h.dial("goodbye") // takes the only place of the trunk
-	h.await("the answer", other.leg.Answered())
-	h.full.Store(true)
-
-	call := h.dials("anna", "112")
-	must(t, h.ringing().leg.Reject(486, "")) // whatever the first trunk says, the next is asked
-	far := h.ringing()
-	if far.leg.Number() != "112" || far.leg.Caller() != "+4930123450" {
-		t.Errorf("%s is called by %s", far.leg.Number(), far.leg.Caller())
-	}
-	if l, r := far.leg.Header("Geolocation"), far.leg.Header("Geolocation-Routing"); l != "<https://lis.example.org/site-1>" || r != "yes" {
-		t.Errorf("Geolocation: %q, %q", l, r)
-	}
-	must(t, far.leg.Answer(far.media))
-	h.await("the answer", call.leg.Answered())
-	h.hears(far, call)
-	h.state("anna", router.Talking)
-	call.leg.Hangup()
-	h.await("the end", far.leg.Done())
-	h.state("anna", router.Ready)
-	h.counted("bugle_emergency_calls_total", 1)
-	h.counted("bugle_emergency_calls_failed_total", 0)
-	h.nothingLeft()
-}
-
-// An emergency call that is not put through is answered by a voice that says so.
-func TestEmergencyIsRefusedAloud(t *testing.T) {
-	routed := map[string]config.Emergency{"911": {Action: "route", Trunks: []string{"carrier", "backup"}, Prompt: "emergency"}}
-	for _, c := range []struct {
-		name  string
-		rules map[string]config.Emergency
-		fails int
-		end   Termination
-		cause int
-	}{
-		{"nothing configured", nil, 0, EmergencyRefused, 21},
-		{"every trunk fails", routed, 2, EmergencyFailed, 38},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, func(conf *config.Config) { conf.Calls.Emergency = c.rules })
-			h.calls.Prompts[ivr.Prompt{Language: "en", Name: "emergency"}] = media.Tone(700, time.Second)
-			h.register("anna")
-			must(t, h.queue.Close()) // nothing waits for Redis
-			call := h.dials("anna", "911")
-			for range c.fails {
-				must(t, h.ringing().leg.Reject(503, ""))
-			}
-			h.await("the answer", call.leg.Answered())
-			began := time.Now()
-			h.await("the end", call.leg.Done())
-			if spoken := time.Since(began); spoken < 2*time.Second {
-				t.Errorf("ended after %v", spoken)
-			}
-			if s := call.media.Stats(); s.PacketsIn < 100 {
-				t.Errorf("heard %d packets", s.PacketsIn)
-			}
-			if got := call.leg.End().Cause; got.Protocol != "Q.850" || got.Code != c.cause {
-				t.Errorf("ended for %+v", got)
-			}
-			h.ended(c.end)
-			if audited := h.facts.await(t, "audit.entry").(event.Audited); !strings.HasPrefix(audited.Action, "emergency.") {
-				t.Errorf("audited as %+v", audited)
-			}
-			h.counted("bugle_emergency_calls_total", 1)
-			h.counted("bugle_emergency_calls_failed_total", 1)
-			h.nobodyRung()
-		})
-	}
-}
-
-// An emergency number may begin as the codes for ready and pause do.
-func TestEmergencyNumberWithAStar(t *testing.T) {
-	h := newHouse(t, func(c *config.Config) {
-		c.Calls.Emergency = map[string]config.Emergency{"*55": {Action: "route", Trunks: []string{"carrier"}, Number: "112"}}
-	})
-	h.register("anna")
-	call := h.dials("anna", "*55")
-	far := h.ringing()
-	must(t, far.leg.Answer(far.media))
-	h.await("the answer", call.leg.Answered())
-	call.leg.Hangup()
-	h.counted("bugle_emergency_calls_total", 1)
-	h.nothingLeft()
-}
-
-// counted checks the sum of a metric of this room.
-func (h *house) counted(name string, want float64) {
-	h.t.Helper()
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(h.calls.Collectors()...)
-	families, err := registry.Gather()
-	must(h.t, err)
-	sum := 0.
-	for _, f := range families {
-		if f.GetName() == name {
-			for _, m := range f.GetMetric() {
-				sum += m.GetCounter().GetValue()
-			}
-		}
-	}
-	if sum != want {
-		h.t.Errorf("%s is %v, want %v", name, sum, want)
-	}
 }
 
 // Whoever an agent has called can be taken over by another call; the agent's own

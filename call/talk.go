@@ -91,11 +91,11 @@ func (t *talk) run() (step, Termination) {
 				return next, Termination{}
 			}
 		case <-t.wish.refused():
-			if next, end := t.refused(); next != nil || end != (Termination{}) {
+			if next, end := t.unanswered(t.wish.rung.outcome()); next != nil || end != (Termination{}) {
 				return next, end
 			}
 		case <-t.wish.late():
-			if next, end := t.failed(noAnswer); next != nil || end != (Termination{}) {
+			if next, end := t.unanswered(noAnswer); next != nil || end != (Termination{}) {
 				return next, end
 			}
 

@@ -20,9 +20,6 @@ type wish struct {
 	how   event.TransferKind
 	to    Destination
 	rung  *ring // who is rung for the caller
-
-	permit *router.Own // of one outside
-	trunks []string    // that are left to call him by
 }
 
 // result is how a wish ended: the word for the record, and the status that the
@@ -121,19 +118,17 @@ func (t *talk) toAgent(w *wish) {
 	t.await(w, rung)
 }
 
-// toOutside calls a telephone outside, if the site's policy lets the agent.
+// toOutside calls a telephone outside, if the site's policy lets the agent. Help is
+// called with no limit and much noise, as if he had dialled it himself.
 func (t *talk) toOutside(w *wish) {
-	if w.to.Kind == ToOutside {
-		permit, end := t.permit(t.with.agent, t.id)
-		if end != (Termination{}) {
-			t.deny(t.with.agent, t.id, w.to.shown(""), end)
-			t.refuse(w, result{refused.word, end.Code})
-			return
-		}
-		w.permit = permit
+	if w.to.Kind == ToEmergency {
+		t.alarm(t.with.agent, w.to)
+	} else if end := t.permit(t.with.agent); end != (Termination{}) {
+		t.deny(t.with.agent, t.id, w.to.shown(""), end)
+		t.refuse(w, result{refused.word, end.Code})
+		return
 	}
-	w.trunks = w.to.Trunks
-	rung := t.byNext(w)
+	rung := t.byNext(w.to, w.to.Trunks)
 	if rung == nil {
 		t.refuse(w, broken)
 		return
@@ -142,35 +137,19 @@ func (t *talk) toOutside(w *wish) {
 	t.await(w, rung)
 }
 
-// byNext calls outside by the next trunk that can be called; nil if none is left.
-func (t *talk) byNext(w *wish) *ring {
-	call := t.outsideCall(w.to)
-	if w.to.Kind == ToEmergency {
-		call = t.emergencyCall(w.to)
-	}
-	for len(w.trunks) > 0 {
-		call.Trunk, w.trunks = w.trunks[0], w.trunks[1:]
-		rung, err := t.ringOutside(call)
-		if err == nil {
-			return rung
-		}
-		t.log.Warn("a trunk does not take a transfer", "trunk", call.Trunk, "error", err)
-	}
-	return nil
-}
-
-// refused takes that whom a transfer rings has refused: the next trunk may do better
-// if this one has not even rung him.
-func (t *talk) refused() (step, Termination) {
-	w := t.wish
-	if end, _ := unreached(w.rung.leg.End()); end == TrunkFailed && !isClosed(w.rung.leg.Progress()) {
-		w.rung.stop()
-		if w.rung = t.byNext(w); w.rung != nil {
+// unanswered takes that whom a transfer rings has not answered: another trunk may do
+// better.
+func (t *talk) unanswered(r result) (step, Termination) {
+	last := t.wish.rung
+	t.log.Info("not reached", "result", r.word)
+	if last.goesOn() {
+		last.stop()
+		if next := t.byNext(last.to, last.trunks); next != nil {
+			t.wish.rung = next
 			return nil, Termination{}
 		}
-		return t.failed(broken)
 	}
-	return t.failed(w.rung.outcome())
+	return t.failed(r)
 }
 
 // await lets the caller hear music while somebody is rung for him.
@@ -215,9 +194,7 @@ func (t *talk) reached() step {
 		}
 	}
 	rung := w.rung
-	if w.permit != nil {
-		rung.permit = w.permit
-	}
+	rung.permit, t.counted = t.counted, nil
 	w.rung, t.wish = nil, nil
 	t.done(w, rung.begin())
 	return t.talkWith(rung)
@@ -344,8 +321,11 @@ func (t *talk) tell(w *wish, r result) {
 		To: w.to.Kind.String(), Result: r.word, Took: time.Since(w.asked),
 	}
 	if r != handedOn {
-		w.permit.End()
+		t.counted.End()
 		t.vain, w.ended = w, time.Now()
+	}
+	if w.to.Kind == ToEmergency {
+		t.tellHelp(w, r)
 	}
 	switch w.to.Kind {
 	case ToAgent:
@@ -358,6 +338,17 @@ func (t *talk) tell(w *wish, r result) {
 		fact.Sealed = t.Sealed(fact.Transfer, w.to.Number)
 	}
 	t.Events.Emit(t.id, fact)
+}
+
+// tellHelp tells of a wish for help that came to nothing, unless nobody needs it now.
+func (t *talk) tellHelp(w *wish, r result) {
+	switch {
+	case r == handedOn, r == callerLeft:
+	case len(w.to.Trunks) == 0:
+		t.noHelp(t.with.agent, w.to, EmergencyRefused)
+	default:
+		t.noHelp(t.with.agent, w.to, EmergencyFailed)
+	}
 }
 
 func (w *wish) answered() <-chan struct{} {
@@ -383,7 +374,11 @@ func (w *wish) late() <-chan time.Time {
 
 // outcome is how a ringing ended that was not answered.
 func (r *ring) outcome() result {
-	switch code := r.leg.End().Code; code {
+	end, code := unreached(r.leg.End())
+	if end == TrunkFailed {
+		return broken
+	}
+	switch code {
 	case 486, 600:
 		return busy
 	case 403, 603, 607:
@@ -391,6 +386,6 @@ func (r *ring) outcome() result {
 	case 404, 408, 480:
 		return noAnswer
 	default:
-		return result{broken.word, max(code, 400)}
+		return result{broken.word, max(code, 400)} // sent elsewhere, he is not called there
 	}
 }

@@ -115,7 +115,8 @@ func (c *inbound) refuse(w *router.Waiting, r *ring, how event.OfferResult) *rin
 type ring struct {
 	agent  string        // whose phone it is; "" of a telephone outside
 	offer  router.Offer  // of an agent rung by his place in line
-	number string        // of a telephone outside
+	to     Destination   // of a telephone outside: its number
+	trunks []string      // by which that could be called too
 	line   *router.Visit // nobody yet: the place of whom an agent has waited for
 	leg    *sip.Leg
 	media  *media.Leg
