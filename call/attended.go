@@ -30,9 +30,15 @@ func (t *talk) attended(w *wish) step {
 	}
 	t.accept(w)
 	t.adopt(w, taken)
-	if taken.ringing { // though he may have answered since
+	switch {
+	case taken.ringing: // though he may have answered since
 		t.counted, taken.permit = taken.permit, nil
 		t.await(w, taken)
+		return nil
+	case taken.gone(): // he has hung up meanwhile, which is nothing to the caller
+		taken.stop()
+		taken.end(0, 0)
+		t.refuse(w, notThere)
 		return nil
 	}
 	t.done(w, taken.begin())

@@ -140,11 +140,15 @@ func TestAttendedTransferThroughAQueue(t *testing.T) {
 	ben := h.ringing()
 	must(t, ben.leg.Answer(ben.media))
 	h.visitEnded(event.Answered)
+	h.hear("the colleague", ben, own)
+	began := time.Now()
+	h.hear("the agent", own, ben)
 	h.told(h.refer(anna, to()), 200)
 	h.transferred(event.Transferred{Agent: "anna", How: event.Attended, To: "queue", Target: "billing", Result: "done"})
 	h.hear("the colleague", ben, caller)
 	h.await("the agent's talk to end", anna.leg.Done())
 	h.ended(HandedOver)
+	took := time.Since(began)
 	caller.leg.Hangup()
 	h.ended(CallerHungUp)
 	for range 2 {
@@ -153,6 +157,9 @@ func TestAttendedTransferThroughAQueue(t *testing.T) {
 		case "ben":
 			if talk.Visit != place.Visit {
 				t.Errorf("the second talk is of %s, want %s", talk.Visit, place.Visit)
+			}
+			if talk.Talk+talk.Hold < took {
+				t.Errorf("the second talk took %v and %v, of %v", talk.Talk, talk.Hold, took)
 			}
 		default:
 			t.Errorf("%s has talked", talk.Agent)
@@ -252,6 +259,93 @@ func (h *house) refused403() *sip.Referral {
 	r := h.refer(agent, sip.ReferTo{URI: "+49900123456"})
 	time.AfterFunc(time.Second, agent.leg.Hangup)
 	return r
+}
+
+// Who is consulted may hang up while the caller is handed on to him: the caller stays
+// with his agent, who is told.
+func TestConsultedHangsUpInTheHandOver(t *testing.T) {
+	for _, c := range []struct{ number, to, target string }{
+		{"ben", "agent", "ben"}, {"billing", "queue", "billing"}, {"+4930123456", "number", ""},
+	} {
+		t.Run(c.to, func(t *testing.T) {
+			h := newHouse(t, desks, outside)
+			h.register("anna")
+			caller, anna := h.talk()
+			h.register("ben")
+			own, to := h.consults("anna", anna, c.number)
+			far := h.ringing()
+			must(t, far.leg.Answer(far.media))
+			h.await("the answer", own.leg.Answered())
+			h.hear("whom she consults", far, own)
+			h.between(own, func(given *ring) {
+				far.leg.Hangup()
+				h.await("the end of the consulted's leg", given.leg.Done())
+			})
+			h.told(h.refer(anna, to()), 481)
+			h.transferred(event.Transferred{Agent: "anna", How: event.Attended, To: c.to, Target: c.target, Result: "failed"})
+			h.holds(anna, false)
+			h.hear("the agent", anna, caller)
+			h.ended(HandedOver)
+			h.state("ben", router.Ready)
+			caller.leg.Hangup()
+			h.ended(CallerHungUp)
+			h.nothingLeft()
+		})
+	}
+}
+
+// between does something as soon as an agent's own call has given somebody away, before
+// the other call has him.
+func (h *house) between(own party, do func(given *ring)) {
+	h.t.Helper()
+	h.calls.mu.Lock()
+	defer h.calls.mu.Unlock()
+	for leg, call := range h.calls.talks {
+		if leg.SIPCallID() != own.leg.SIPCallID() {
+			continue
+		}
+		middle := &inbound{asked: make(chan request), over: call.over}
+		h.calls.talks[leg] = middle
+		go func() {
+			asked := <-middle.asked
+			r := request{asked.leg, make(chan *ring, 1)}
+			call.asked <- r
+			given := <-r.answer
+			do(given)
+			h.calls.mu.Lock()
+			delete(h.calls.talks, leg)
+			h.calls.mu.Unlock()
+			asked.answer <- given
+		}()
+		return
+	}
+	h.t.Fatal("the agent is in no call of his own")
+}
+
+// An agent who has been handed on in his own call is still found there, and so is the
+// place he has got.
+func TestAttendedTransferIntoALineThatCameByTransfer(t *testing.T) {
+	h := newHouse(t, desks)
+	h.register("anna")
+	caller, anna := h.talk()
+	h.register("ben")
+	own, to := h.consults("anna", anna, "claims")
+	ben := h.ringing()
+	must(t, ben.leg.Answer(ben.media))
+	h.hear("the colleague", ben, own)
+	must(t, h.router.SetState(t.Context(), "ben", router.Paused, "test")) // or he would be the next
+	h.told(h.refer(ben, sip.ReferTo{URI: "billing"}), 200)
+	h.await("the colleague's leg to end", ben.leg.Done())
+	h.transferred(event.Transferred{Agent: "ben", How: event.Blind, To: "queue", Target: "billing", Result: "done"})
+	h.told(h.refer(anna, to()), 200)
+	h.transferred(event.Transferred{Agent: "anna", How: event.Attended, To: "queue", Target: "billing", Result: "done"})
+	next := h.ringing()
+	must(t, next.leg.Answer(next.media))
+	h.hear("who is next", next, caller)
+	caller.leg.Hangup()
+	h.ended(HandedOver)
+	h.ended(CallerHungUp)
+	h.nothingLeft()
 }
 
 // Whoever hangs up in a consultation, and whenever.

@@ -20,8 +20,8 @@ import (
 //
 // What a ring that was taken over brings of the router:
 //
-//   - talk: whom the agent reached by a queue, in a visit of his own. Its Over has not
-//     been called.
+//   - talk: whom the agent reached by a queue, in a visit of his own. It knows how long
+//     they have talked; its Over has not been called.
 //   - held: an agent called by his id. held.Move has him held for the caller's visit,
 //     and Talk makes it his. Unless it is set to nil then, stop releases him.
 //   - own: an agent who had made the call himself (the one called has handed him over).
@@ -78,20 +78,16 @@ func (c *Conductor) ask(ctx context.Context, r request) (*ring, error) {
 	return nil, errNobody
 }
 
-// found lets the call be found by some of its legs, until what it gives is called.
-func (c *inbound) found(legs ...*sip.Leg) (lost func()) {
+// found lets the call be found by one of its legs, until what it gives is called.
+func (c *inbound) found(leg *sip.Leg) (lost func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, leg := range legs {
-		c.talks[leg] = c
-	}
+	c.talks[leg] = c
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		for _, leg := range legs {
-			if c.talks[leg] == c { // else it is in another by now
-				delete(c.talks, leg)
-			}
+		if c.talks[leg] == c { // else it is in another by now
+			delete(c.talks, leg)
 		}
 	}
 }
@@ -119,6 +115,9 @@ func (t *talk) across(leg *sip.Leg) *ring {
 func (t *talk) give(r request, party *ring) {
 	t.inbound.media.Unbridge()
 	if party == t.with {
+		if t.with.talk != nil {
+			t.with.talk.Add(t.clock.stop(time.Now()))
+		}
 		t.with = nil
 	} else {
 		t.taken = true

@@ -57,7 +57,7 @@ func (t *talk) run() (step, Termination) {
 		return nil, Signalling
 	}
 	t.log.Info("talking", "agent", t.with.agent)
-	defer t.found(t.leg, t.with.leg)()
+	defer t.found(t.with.leg)()
 	defer t.sit()()
 	changed, stop := t.widening()
 	defer stop()

@@ -340,10 +340,11 @@ func (t *talk) tell(w *wish, r result) {
 	t.Events.Emit(t.id, fact)
 }
 
-// tellHelp tells of a wish for help that came to nothing, unless nobody needs it now.
+// tellHelp tells of a wish for help that came to nothing, unless nobody needs it now or
+// it has come before.
 func (t *talk) tellHelp(w *wish, r result) {
 	switch {
-	case r == handedOn, r == callerLeft:
+	case r == handedOn, r == callerLeft, r == notThere:
 	case len(w.to.Trunks) == 0:
 		t.noHelp(t.with.agent, w.to, EmergencyRefused)
 	default:

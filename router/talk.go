@@ -19,7 +19,7 @@ type Talk struct {
 	over  sync.Once
 	free  sync.Once
 
-	talked, held time.Duration // of agents before him in this visit
+	talked, held time.Duration // until now: by agents before him in this visit, or with who consulted him in it
 }
 
 // Agent is the id of the agent who talks.
@@ -27,6 +27,13 @@ func (t *Talk) Agent() string { return t.agent }
 
 // Visit is the visit that the talk belongs to.
 func (t *Talk) Visit() Visit { return t.visit }
+
+// Add says how long they have talked already, and how long of the whole the caller was on
+// hold, before the agent goes on with somebody else in the same visit.
+func (t *Talk) Add(talk, hold time.Duration) {
+	t.talked += talk
+	t.held += hold
+}
 
 // End says that the talk is over: how long they talked, and how long of the
 // whole the caller was on hold. The agent wraps up within the queue's limit,
