@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,6 +21,7 @@ type Held struct {
 	id    string // of what holds him, in Redis
 	agent string
 	token string
+	also  string // another id by which he may be held: a Move to it failed
 	talks bool
 }
 
@@ -29,33 +31,44 @@ type Held struct {
 // agents it has an ID and a Call alone. The name tells the holds for one visit
 // apart. ErrUnknownAgent, ErrNotRegistered, ErrBusy.
 func (r *Router) Hold(ctx context.Context, v Visit, name, agent string) (*Held, error) {
-	return r.hold(ctx, v, name, agent, nil)
-}
-
-// Move has an agent held for another call instead, rung or talking as he is: nobody
-// gets him in between. After an error he is held as before; otherwise h is over.
-func (h *Held) Move(ctx context.Context, v Visit, name string) (*Held, error) {
-	return h.r.hold(ctx, v, name, h.agent, h)
-}
-
-func (r *Router) hold(ctx context.Context, v Visit, name, agent string, before *Held) (*Held, error) {
 	if _, err := r.agent(agent); err != nil {
 		return nil, err
 	}
+	h := &Held{r: r, visit: v, id: v.ID + holdMark + name, agent: agent}
+	if err := h.take(ctx, ""); err != nil {
+		h.Release() // it may have been taken all the same
+		return nil, err
+	}
+	return h, nil
+}
+
+// Move has an agent held for another call instead, rung or talking as he is: nobody
+// gets him in between. After an error it may be for either, until h is released;
+// otherwise h is over. It takes four seconds at most.
+func (h *Held) Move(ctx context.Context, v Visit, name string) (*Held, error) {
+	to := &Held{r: h.r, visit: v, id: v.ID + holdMark + name, agent: h.agent, talks: h.talks}
+	err := to.take(ctx, h.id)
+	if err != nil && !errors.Is(err, ErrBusy) && !errors.Is(err, ErrNotRegistered) {
+		err = to.take(ctx, h.id) // the first may have been carried out: this hears of it
+	}
+	if err != nil {
+		h.also = to.id // let go now, he would be offered a caller while he talks
+		return nil, err
+	}
+	return to, nil
+}
+
+// take has Redis hold the agent, by from until now if it is not "".
+func (h *Held) take(ctx context.Context, from string) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	h := &Held{r: r, visit: v, id: v.ID + holdMark + name, agent: agent}
-	var from string
-	if before != nil {
-		h.talks, from = before.talks, before.id
-	}
-	token, err := r.queue.Hold(ctx, queue.Visit{ID: h.id, Call: v.Call, Queue: v.Queue, Language: v.Language}, agent, h.talks, from)
+	v := queue.Visit{ID: h.id, Call: h.visit.Call, Queue: h.visit.Queue, Language: h.visit.Language}
+	token, err := h.r.queue.Hold(ctx, v, h.agent, h.talks, from)
 	if err != nil {
-		h.Release() // it may have been taken all the same
-		return nil, fmt.Errorf("router: holding agent %s: %w", agent, err)
+		return fmt.Errorf("router: holding agent %s: %w", h.agent, err)
 	}
 	h.token = token
-	return h, nil
+	return nil
 }
 
 // holdMark parts a visit's id from the name of a hold for it.
@@ -98,6 +111,12 @@ func (h *Held) Talk() *Talk {
 
 // Release lets the agent go: he is what he was before, without a wrap-up. Hang up his
 // phone first.
-func (h *Held) Release() {
-	h.r.insist(h.id, "release agent", func(ctx context.Context) error { return h.r.queue.Leave(ctx, h.id) })
+func (h *Held) Release() { h.letGo(h.r.insist) }
+
+func (h *Held) letGo(insist func(about, what string, step func(context.Context) error)) {
+	for _, id := range []string{h.id, h.also} {
+		if id != "" {
+			insist(id, "release agent", func(ctx context.Context) error { return h.r.queue.Leave(ctx, id) })
+		}
+	}
 }

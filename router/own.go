@@ -15,12 +15,11 @@ var (
 	ErrAtOnce = queue.ErrAtOnce
 )
 
-// Own is a call that an agent makes himself, beside all visits, until End. Its
-// methods may be called from any goroutine.
+// Own is a call that an agent makes himself, beside all visits, until End, which may be
+// called from any goroutine.
 type Own struct {
-	r   *Router
-	own queue.Own
-	end sync.Once
+	held Held // by the call itself
+	end  sync.Once
 }
 
 // Engage says that an agent makes a call himself: nobody is offered to him before
@@ -44,10 +43,10 @@ func (r *Router) own(ctx context.Context, agent, call string, take func(context.
 	if _, err := r.agent(agent); err != nil {
 		return nil, err
 	}
-	o := &Own{r: r, own: queue.Own{ID: fmt.Sprintf("%s@%d", call, r.owned.Add(1)), Call: call, Agent: agent}}
+	o := &Own{held: Held{r: r, id: fmt.Sprintf("%s@%d", call, r.owned.Add(1)), agent: agent, talks: true}}
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	if err := take(ctx, o.own); err != nil {
+	if err := take(ctx, queue.Own{ID: o.held.id, Call: call, Agent: agent}); err != nil {
 		o.letGo(r.insistAside) // it may have been taken all the same
 		return nil, fmt.Errorf("router: own call of agent %s: %w", agent, err)
 	}
@@ -55,20 +54,19 @@ func (r *Router) own(ctx context.Context, agent, call string, take func(context.
 }
 
 // Move has an agent who is engaged held for another call instead, as he talks: nobody
-// gets him in between. After an error he is engaged as before; otherwise o is over.
+// gets him in between. After an error it may be for either, until End; otherwise o is
+// over.
 func (o *Own) Move(ctx context.Context, v Visit, name string) (*Held, error) {
-	return o.r.hold(ctx, v, name, o.own.Agent, &Held{id: o.own.ID, talks: true})
+	return o.held.Move(ctx, v, name)
 }
 
 // End says that the call is over. Only the first one counts; on nil it does nothing.
 func (o *Own) End() {
 	if o != nil {
-		o.letGo(o.r.insist)
+		o.letGo(o.held.r.insist)
 	}
 }
 
 func (o *Own) letGo(insist func(about, what string, step func(context.Context) error)) {
-	o.end.Do(func() {
-		insist(o.own.ID, "end own call", func(ctx context.Context) error { return o.r.queue.Leave(ctx, o.own.ID) })
-	})
+	o.end.Do(func() { o.held.letGo(insist) })
 }

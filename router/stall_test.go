@@ -87,6 +87,74 @@ func TestARegistrationThatStalls(t *testing.T) {
 	}
 }
 
+// An agent who talks goes over to another call, and the answer of Redis is lost: nobody
+// lets him go for that.
+func TestAMoveWhoseAnswerIsLost(t *testing.T) {
+	stall := queuetest.NewStall(t)
+	r, closeNode := node(t, stall.Redis, "n1", &recorder{})
+	defer closeNode()
+	ctx := context.Background()
+	r.Registered("anna")
+	is := func(want State) {
+		t.Helper()
+		drained(t, r)
+		all, err := r.Agents(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all[0].State != want {
+			t.Errorf("%s is %s, want %s", all[0].ID, all[0].State, want)
+		}
+	}
+	type movable interface {
+		Move(ctx context.Context, v Visit, name string) (*Held, error)
+	}
+	for _, c := range []struct {
+		name string
+		call func() (from movable, end func())
+	}{
+		{"held", func() (movable, func()) {
+			h, err := r.Hold(ctx, Visit{ID: "own", Call: "own"}, "callee", "anna")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Answered(); err != nil {
+				t.Fatal(err)
+			}
+			return h, h.Release
+		}},
+		{"engaged", func() (movable, func()) {
+			o, err := r.Engage(ctx, "anna", "own")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return o, o.End
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			caller := Visit{ID: "v1", Call: "call-v1", Queue: "general", Language: "en"}
+			from, _ := c.call()
+			stall.LoseAnswers("v1+once", 1)
+			moved, err := from.Move(ctx, caller, "once")
+			if err != nil {
+				t.Fatal(err)
+			}
+			is(Talking)
+			moved.Release()
+			is(Ready)
+
+			from, end := c.call()
+			stall.LoseAnswers("v1+twice", 2)
+			if _, err := from.Move(ctx, caller, "twice"); err == nil {
+				t.Fatal("moved without an answer")
+			}
+			is(Talking)
+			end()
+			is(Ready)
+		})
+	}
+}
+
 // drained waits until nothing is under way or tried again.
 func drained(t *testing.T, r *Router) {
 	t.Helper()

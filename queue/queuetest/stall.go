@@ -5,13 +5,15 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/bugle-voice/bugle/config"
 )
 
 // Stall is a way to a redis-server on which one command can be held up, longer
-// than anybody waits for it, and arrive all the same.
+// than anybody waits for it, and arrive all the same; or be carried out, and its
+// answer be lost.
 type Stall struct {
 	Redis config.Redis // where to connect to
 
@@ -22,6 +24,8 @@ type Stall struct {
 	mu      sync.Mutex
 	open    []net.Conn
 	word    string        // of the command to be held; "" for none
+	unheard string        // of commands whose answer is lost
+	times   int           // how many of those are to come
 	held    chan struct{} // closed when it is held
 	release chan struct{} // closed by the test
 	done    chan struct{} // closed when Redis has answered it
@@ -57,6 +61,14 @@ func (s *Stall) HoldNext(word string) {
 	s.held, s.release, s.done = make(chan struct{}), make(chan struct{}), make(chan struct{})
 }
 
+// LoseAnswers cuts the connection in place of the answers to the next commands, so many,
+// with this word in them.
+func (s *Stall) LoseAnswers(word string, times int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unheard, s.times = word, times
+}
+
 // Held is closed when the command is there.
 func (s *Stall) Held() <-chan struct{} { return s.held }
 
@@ -83,13 +95,14 @@ func (s *Stall) accept(l net.Listener) {
 		s.open = append(s.open, client, server)
 		s.mu.Unlock()
 		answered := make(chan struct{}, 1)
-		s.conns.Go(func() { s.forth(client, server, answered) })
-		s.conns.Go(func() { back(client, server, answered) })
+		var cut atomic.Bool
+		s.conns.Go(func() { s.forth(client, server, answered, &cut) })
+		s.conns.Go(func() { back(client, server, answered, &cut) })
 	}
 }
 
 // forth passes commands on; the client writes each in one piece.
-func (s *Stall) forth(client, server net.Conn, answered <-chan struct{}) {
+func (s *Stall) forth(client, server net.Conn, answered <-chan struct{}, cut *atomic.Bool) {
 	defer server.Close()
 	buf := make([]byte, 64<<10)
 	for {
@@ -98,6 +111,9 @@ func (s *Stall) forth(client, server net.Conn, answered <-chan struct{}) {
 			return
 		}
 		hold := s.takes(buf[:n])
+		if s.loses(buf[:n]) {
+			cut.Store(true)
+		}
 		if hold {
 			close(s.held)
 			<-s.release
@@ -126,13 +142,27 @@ func (s *Stall) takes(command []byte) bool {
 	return true
 }
 
-// back passes answers on, also if nobody is there any more to hear them.
-func back(client, server net.Conn, answered chan<- struct{}) {
+func (s *Stall) loses(command []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.times == 0 || !bytes.Contains(command, []byte(s.unheard)) {
+		return false
+	}
+	s.times--
+	return true
+}
+
+// back passes answers on, also if nobody is there any more to hear them, until the
+// connection is cut.
+func back(client, server net.Conn, answered chan<- struct{}, cut *atomic.Bool) {
 	defer client.Close()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := server.Read(buf)
 		if err != nil {
+			return
+		}
+		if cut.Load() {
 			return
 		}
 		_, _ = client.Write(buf[:n])
