@@ -13,7 +13,7 @@ import (
 // wish is an agent's wish to hand his caller on, from his REFER to its end. On nil,
 // no wish, the methods do nothing and the channels never deliver.
 type wish struct {
-	id    string
+	id    string // of no other, in whatever call: it names what holds an agent for it
 	refer *sip.Refer
 	asked time.Time
 	ended time.Time
@@ -49,7 +49,7 @@ func (t *talk) transfer(refer *sip.Refer) step {
 		return nil
 	}
 	t.handed++
-	w := &wish{id: fmt.Sprintf("t%d", t.handed), refer: refer, asked: time.Now(), how: event.Blind}
+	w := &wish{id: fmt.Sprintf("%s-t%d", t.id, t.handed), refer: refer, asked: time.Now(), how: event.Blind}
 	if refer.Replaces != nil {
 		return t.attended(w)
 	}
@@ -317,7 +317,7 @@ func (t *talk) giveUp() {
 func (t *talk) tell(w *wish, r result) {
 	t.log.Info("transfer over", "agent", t.with.agent, "result", r.word)
 	fact := event.Transferred{
-		Transfer: t.id + "-" + w.id, Visit: t.with.talk.Visit().ID, Agent: t.with.agent, How: w.how,
+		Transfer: w.id, Visit: t.with.talk.Visit().ID, Agent: t.with.agent, How: w.how,
 		To: w.to.Kind.String(), Result: r.word, Took: time.Since(w.asked),
 	}
 	if r != handedOn {

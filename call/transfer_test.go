@@ -182,6 +182,34 @@ func TestBlindTransferToAnAgent(t *testing.T) {
 	h.nothingLeft()
 }
 
+// A visit may go on in another call, and be handed on there again: the wrap-up of each of
+// its agents is known by his transfer.
+func TestWrapUpIsOfATransfer(t *testing.T) {
+	h := newHouse(t, func(c *config.Config) {
+		claims, long := c.Queues["claims"], config.Duration(time.Hour)
+		claims.WrapUp = &long
+		c.Queues["claims"] = claims
+	})
+	h.register("anna")
+	caller, anna := h.talk()
+	h.register("ben")
+	r := h.refer(anna, sip.ReferTo{URI: "ben"})
+	ben := h.ringing()
+	must(t, ben.leg.Answer(ben.media))
+	h.told(r, 200)
+	transfer := h.facts.await(t, "call.transferred").(event.Transferred).Transfer
+	caller.leg.Hangup()
+	for _, c := range []struct{ agent, part string }{{"anna", ""}, {"ben", transfer}} {
+		h.state(c.agent, router.WrapUp)
+		must(t, h.router.WrapUpDone(t.Context(), c.agent))
+		if got := h.facts.await(t, "wrapup.ended").(event.WrapUpEnded); got.Agent != c.agent || got.Part != c.part {
+			t.Errorf("the wrap-up of %s is told of as %+v", c.agent, got)
+		}
+	}
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
 // A transfer to a number of ours takes the caller through its flow.
 func TestBlindTransferToANumber(t *testing.T) {
 	h := newHouse(t)
