@@ -17,18 +17,20 @@ var notThere = result{"failed", 481}
 // caller's visit now.
 func (t *talk) attended(w *wish) step {
 	w.how = event.Attended
+	if !t.accept(w) {
+		return nil
+	}
 	taken, err := t.consulted(*w.refer.Replaces)
 	if err != nil {
 		t.log.Warn("an attended transfer names nobody", "agent", t.with.agent, "error", err)
-		t.refuse(w, notThere)
+		t.conclude(w, notThere)
 		return nil
 	}
 	w.to = taken.where()
 	t.log.Info("attended transfer", "agent", t.with.agent, "to", w.to.Kind.String())
-	if taken.line != nil {
-		return t.toPlace(w, *taken.line)
+	if place := taken.line; place != nil { // as if he had waited there himself
+		return t.toLine(w, router.Visit{Queue: place.Queue, Requires: place.Requires, HeadStart: place.HeadStart}, time.Since(place.Joined))
 	}
-	t.accept(w)
 	t.adopt(w, taken)
 	switch {
 	case taken.ringing: // though he may have answered since
@@ -38,7 +40,7 @@ func (t *talk) attended(w *wish) step {
 	case taken.gone(): // he has hung up meanwhile, which is nothing to the caller
 		taken.stop()
 		taken.end(0, 0)
-		t.refuse(w, notThere)
+		t.conclude(w, notThere)
 		return nil
 	}
 	t.done(w, taken.begin())
@@ -53,24 +55,6 @@ func (t *talk) consulted(dialog sip.Replaces) (*ring, error) {
 		return nil, errNobody
 	}
 	return t.takeOver(t.ctx, leg)
-}
-
-// toPlace has the caller wait in the queue in which the agent has waited for him, as
-// if he had himself.
-func (t *talk) toPlace(w *wish, place router.Visit) step {
-	was := t.with.talk.Visit()
-	waiting, err := t.join(router.Visit{
-		Queue: place.Queue, Language: was.Language, Requires: place.Requires,
-		HeadStart: max(was.HeadStart, place.HeadStart) + time.Since(place.Joined),
-	})
-	if err != nil {
-		t.log.Error("joining a queue by transfer", "queue", place.Queue, "error", err)
-		t.refuse(w, broken)
-		return nil
-	}
-	t.accept(w)
-	t.done(w, nil)
-	return t.waiting(waiting, nil)
 }
 
 // adopt has an agent held for the caller's visit who was held for the call he was

@@ -246,19 +246,12 @@ func TestBlindTransferOutside(t *testing.T) {
 	if got.Target != "" || string(got.Sealed) != got.Transfer+" +4930123456" {
 		t.Errorf("the record says %+v", got)
 	}
-	h.told(h.refused403(), 403)
+	other, anna := h.talk()
+	h.told(h.refer(anna, sip.ReferTo{URI: "+49900123456"}), 403) // which the policy forbids
+	h.hear("the agent", anna, other)
+	other.leg.Hangup()
 	caller.leg.Hangup()
 	h.nothingLeft()
-}
-
-// refused403 has a second caller's agent transfer to where the policy forbids it.
-func (h *house) refused403() *sip.Referral {
-	h.t.Helper()
-	_, agent := h.talk()
-	h.t.Cleanup(agent.leg.Hangup)
-	r := h.refer(agent, sip.ReferTo{URI: "+49900123456"})
-	time.AfterFunc(time.Second, agent.leg.Hangup)
-	return r
 }
 
 // Who is consulted may hang up while the caller is handed on to him: the caller stays
@@ -308,7 +301,7 @@ func (h *house) between(own party, do func(given *ring)) {
 		h.calls.talks[leg] = middle
 		go func() {
 			asked := <-middle.asked
-			r := request{asked.leg, make(chan *ring, 1)}
+			r := request{leg: asked.leg, answer: make(chan *ring, 1)}
 			call.asked <- r
 			given := <-r.answer
 			do(given)

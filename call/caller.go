@@ -61,6 +61,10 @@ func (c *inbound) Next(ctx context.Context, within time.Duration) (ivr.Signal, e
 				if e.Play == c.play {
 					return ivr.Signal{Kind: ivr.Finished}, nil
 				}
+			case media.Held:
+				c.held = true
+			case media.Resumed:
+				c.held = false
 			case media.Lost:
 				return ivr.Signal{}, MediaLost
 			case media.Quiet:

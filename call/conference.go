@@ -3,7 +3,6 @@ package call
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/bugle-voice/bugle/event"
@@ -57,7 +56,7 @@ func (t *talk) three(w three) step {
 	}
 	own, now := r.loan.agent, time.Now()
 	c := &conference{
-		talk:  &talk{inbound: t.inbound, with: t.with, clock: t.clock, music: t.music},
+		talk:  &talk{inbound: t.inbound, with: t.with, clock: t.clock},
 		guest: guest, lent: r.loan, began: now,
 	}
 	if w.here {
@@ -69,16 +68,17 @@ func (t *talk) three(w three) step {
 	}
 	t.with = nil
 	t.handed++
-	c.name = &wish{id: fmt.Sprintf("t%d", t.handed), asked: now, how: event.Conference, to: guest.where()}
+	c.name = &wish{id: fmt.Sprintf("%s-t%d", t.id, t.handed), asked: now, how: event.Conference, to: guest.where()}
 	return func() (step, Termination) {
 		defer c.over()
 		return c.run()
 	}
 }
 
-// over ends what nobody has taken over.
+// over ends what nobody has taken over: the agent's own call last, which tells of whom it
+// has lent.
 func (c *conference) over() {
-	c.repay(pair{})
+	defer c.repay(pair{})
 	c.other.stop()
 	c.guest.stop()
 	c.guest.end(time.Since(c.began), 0)
@@ -131,7 +131,7 @@ func (c *conference) run() (step, Termination) {
 			if _, ok := e.(media.Lost); ok {
 				return c.callerLeft(MediaLost)
 			}
-			c.heard(talker{c.leg, c.inbound.media}, &c.music, e)
+			c.heard(talker{c.leg, c.inbound.media}, &c.held, e)
 		case e := <-c.with.heard():
 			c.heard(talker{c.with.leg, c.with.media}, &c.with.onHold, e)
 		case e := <-c.guest.heard():
@@ -193,7 +193,7 @@ func (c *conference) heard(who talker, holds *bool, e media.Event) {
 // handOn is the agent hanging up: the caller stays with whom he has consulted.
 func (c *conference) handOn() (step, Termination) {
 	c.adopt(c.name, c.guest)
-	agent, next := c.with, &talk{inbound: c.inbound, with: c.guest, clock: newHoldClock(time.Now()), music: c.music}
+	agent, next := c.with, &talk{inbound: c.inbound, with: c.guest, clock: newHoldClock(time.Now())}
 	if c.guest.talk != nil { // a visit of his own, in which he has talked since
 		next.clock = c.lent.clock
 	}
@@ -215,7 +215,7 @@ func (c *conference) without(how result) (step, Termination) {
 	c.with.own.End() // the talk keeps callers from him
 	c.with.own = nil
 	c.belongs(c.with)
-	guest, next := c.guest, &talk{inbound: c.inbound, with: c.with, clock: c.clock, music: c.music}
+	guest, next := c.guest, &talk{inbound: c.inbound, with: c.with, clock: c.clock}
 	c.with, c.guest = nil, nil
 	c.repay(pair{guest: guest})
 	return next.conduct, Termination{}
@@ -223,11 +223,10 @@ func (c *conference) without(how result) (step, Termination) {
 
 // belongs has the end of somebody's leg told as of this call.
 func (c *inbound) belongs(r *ring) {
-	side := "outside"
+	r.call, r.side = c, "outside"
 	if r.agent != "" {
-		side = "agent"
+		r.side = "agent"
 	}
-	r.ended = sync.OnceFunc(func() { c.legEnded(side, r.agent, r.media) })
 }
 
 // callerLeft is a conference without its caller: the call is over, and the agent and
@@ -248,7 +247,6 @@ func (c *conference) callerLeft(end Termination) (step, Termination) {
 func (t *talk) lend(r request) step {
 	guest, clock := t.with, t.clock
 	agent := t.across(guest.leg)
-	agent.onHold = t.music
 	t.with, t.taken = nil, true
 	return func() (step, Termination) {
 		r.loan.agent, r.loan.clock = agent, clock
@@ -275,7 +273,7 @@ func (t *talk) repaid(p pair, clock *holdClock) (step, Termination) {
 		return nil, AgentHungUp
 	}
 	t.leg, t.inbound.media, t.own, t.taken = p.agent.leg, p.agent.media, p.agent.own, false
-	next.music = p.agent.onHold
+	t.held = p.agent.onHold
 	return func() (step, Termination) {
 		defer t.found(t.leg)()
 		return next.conduct()

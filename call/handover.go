@@ -3,7 +3,6 @@ package call
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/bugle-voice/bugle/sip"
@@ -14,8 +13,8 @@ import (
 // calls have a goroutine each. That of the caller's call asks, by takeOver; that of the
 // other answers where it selects on asked: in its talk, or while the far side is rung or
 // waited for in a queue. It gives away the far side as
-// a *ring: leg, media, and what keeps an agent for it. From then on the ring is the
-// asker's alone, to bridge, and to stop when it is done; the other call ends as
+// a *ring: leg, media, and what keeps an agent for it. From then on the ring is of the
+// asker's call alone, to bridge, and to stop when it is done; the other call ends as
 // HandedOver, which hangs up the agent who asked for all this.
 //
 // What a ring that was taken over brings of the router:
@@ -48,11 +47,15 @@ type request struct {
 
 func (r request) refuse() { r.answer <- nil }
 
-// takeOver takes whoever talks with a leg out of the call they are in, for another
+// takeOver takes whoever talks with a leg out of the call they are in, for this
 // call. errNobody if there is none, or he is no agent and not called by one: a caller
 // stays in his own call, to which others are taken over.
-func (c *Conductor) takeOver(ctx context.Context, leg *sip.Leg) (*ring, error) {
-	return c.ask(ctx, request{leg: leg, answer: make(chan *ring, 1)})
+func (c *inbound) takeOver(ctx context.Context, leg *sip.Leg) (*ring, error) {
+	taken, err := c.ask(ctx, request{leg: leg, answer: make(chan *ring, 1)})
+	if err == nil {
+		c.belongs(taken)
+	}
+	return taken, err
 }
 
 // ask asks the call that a leg is in.
@@ -102,10 +105,9 @@ func (t *talk) across(leg *sip.Leg) *ring {
 	case leg == t.leg:
 		return t.with
 	case leg == t.with.leg:
-		side := t.inbound.media
 		return &ring{
-			agent: t.agent, leg: t.leg, media: side, own: t.own, limit: stopped(),
-			ended: sync.OnceFunc(func() { t.legEnded("caller", t.agent, side) }),
+			agent: t.agent, leg: t.leg, media: t.inbound.media, own: t.own, limit: stopped(), onHold: t.held,
+			call: t.inbound, side: "caller",
 		}
 	}
 	return nil

@@ -82,6 +82,9 @@ type house struct {
 	full   atomic.Bool // the event log's disk
 	silent atomic.Bool // what rings outside does not say so
 
+	dialled atomic.Int32 // how many the node has rung
+	taken   int32        // how many of them ringing has given
+
 	toAgent atomic.Pointer[sip.Leg] // the node's leg to an agent, the latest
 }
 
@@ -110,17 +113,21 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 			{Language: "en", Name: "short"}: media.Tone(500, 100*time.Millisecond),
 		},
 		Dial: func(target sip.Target, s sip.Session) (*sip.Leg, error) {
+			h.dialled.Add(1)
 			leg, err := h.sip.Dial(target, s)
 			h.toAgent.Store(leg)
 			return leg, err
 		},
-		Find:      func(r sip.Replaces) *sip.Leg { return h.sip.Find(r) },
-		Sealed:    func(transfer, number string) []byte { return []byte(transfer + " " + number) },
-		DialTrunk: func(c sip.TrunkCall, s sip.Session) (*sip.Leg, error) { return h.sip.DialTrunk(c, s) },
-		Bindings:  phones,
-		Private:   func(_, number string) (string, []byte) { return "hash of " + number, nil },
-		Full:      h.full.Load,
-		Estimate:  func(queue, language string) time.Duration { return time.Duration(len(queue+language)) * time.Second },
+		Find:   func(r sip.Replaces) *sip.Leg { return h.sip.Find(r) },
+		Sealed: func(transfer, number string) []byte { return []byte(transfer + " " + number) },
+		DialTrunk: func(c sip.TrunkCall, s sip.Session) (*sip.Leg, error) {
+			h.dialled.Add(1)
+			return h.sip.DialTrunk(c, s)
+		},
+		Bindings: phones,
+		Private:  func(_, number string) (string, []byte) { return "hash of " + number, nil },
+		Full:     h.full.Load,
+		Estimate: func(queue, language string) time.Duration { return time.Duration(len(queue+language)) * time.Second },
 	})
 	outside := config.SIP{
 		Listeners: []config.Listener{{Network: "udp", Address: netip.MustParseAddrPort("127.0.0.1:0")}},
@@ -164,6 +171,7 @@ func (h *house) close() {
 	if err := h.queue.Close(); err != nil {
 		h.t.Errorf("close queue: %v", err)
 	}
+	h.facts.inOrder(h.t)
 }
 
 // party is a telephone outside with its leg.
@@ -226,6 +234,7 @@ func (h *house) ringingAs(o media.LegOptions) party {
 	h.t.Helper()
 	select {
 	case leg := <-h.rung:
+		h.taken++
 		side, err := h.ears.NewLeg(o)
 		must(h.t, err)
 		h.t.Cleanup(side.Close)
@@ -381,6 +390,23 @@ func (f *facts) Emit(call string, fact event.Fact) {
 	f.mu.Unlock()
 	if trap != nil {
 		trap(fact)
+	}
+}
+
+// inOrder checks that no leg of a call has ended after the call.
+func (f *facts) inOrder(t *testing.T) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	over := map[string]bool{}
+	for _, e := range f.all {
+		switch e.Fact.(type) {
+		case event.CallEnded:
+			over[e.Call] = true
+		case event.LegEnded:
+			if over[e.Call] {
+				t.Errorf("after call.ended came %+v", e.Fact)
+			}
+		}
 	}
 }
 

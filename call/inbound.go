@@ -27,6 +27,7 @@ type inbound struct {
 	log   *slog.Logger
 
 	play media.PlayID // what ivr had spoken last
+	held bool         // the caller holds us
 
 	visits int            // to queues, until now
 	handed int            // how often an agent has wanted to hand him on
@@ -60,6 +61,7 @@ func (c *Conductor) inbound(leg *sip.Leg) {
 	end := call.guarded()
 	call.release(end)
 	took := time.Since(began)
+	call.beside.Wait()
 	c.Events.Emit(call.id, event.CallEnded{Class: string(end.Class), Reason: end.Reason, Duration: took})
 	call.log.Info("call ended", "class", end.Class, "reason", end.Reason, "duration", took.Round(time.Millisecond))
 }
@@ -217,7 +219,6 @@ func (c *inbound) release(end Termination) {
 		c.own.End()
 	}
 	c.counted.End()
-	c.beside.Wait()
 }
 
 // answered says whether the caller has our 200.

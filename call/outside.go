@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/bugle-voice/bugle/media"
@@ -104,22 +103,21 @@ func (r *ring) goesOn() bool {
 }
 
 // ringOutside begins to call outside by a trunk.
-func (c *inbound) ringOutside(call sip.TrunkCall) (*ring, error) {
+func (c *inbound) ringOutside(call sip.TrunkCall) (r *ring, err error) {
 	options := media.LegOptions{Prefer: c.offered(), Near: c.media}
 	c.encrypt(&options, call.Trunk, c.encryptedTrunk(call.Trunk))
 	side, err := c.Media.NewLeg(options)
 	if err != nil {
 		return nil, fmt.Errorf("media for trunk %s: %w", call.Trunk, err)
 	}
+	defer closeUnless(&r, side)
 	leg, err := c.DialTrunk(call, side)
 	if err != nil {
-		side.Close()
 		return nil, err
 	}
 	c.log.Info("calling outside", "trunk", call.Trunk)
 	return &ring{
-		leg: leg, media: side, limit: time.NewTimer(outsideRing),
-		ended: sync.OnceFunc(func() { c.legEnded("outside", "", side) }),
+		leg: leg, media: side, limit: time.NewTimer(outsideRing), call: c, side: "outside",
 	}, nil
 }
 

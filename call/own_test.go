@@ -12,6 +12,7 @@ import (
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/queue"
 	"github.com/bugle-voice/bugle/router"
 	"github.com/bugle-voice/bugle/sip"
 )
@@ -62,12 +63,39 @@ func outside(c *config.Config) {
 	}
 }
 
-// nobodyRung fails the test if anything rings.
+// nobodyRung fails the test if anybody is rung whom the test has not taken, or about to
+// be: offered until now.
 func (h *house) nobodyRung() {
 	h.t.Helper()
-	if len(h.rung) > 0 {
-		h.t.Errorf("%s is rung", (<-h.rung).Number())
+	if h.queue.Ping(h.t.Context()) == nil {
+		h.passInbox()
 	}
+	if n := len(slices.DeleteFunc(h.facts.kinds(), func(kind string) bool { return kind != "offer.made" })); n > 0 {
+		h.t.Errorf("%d offers were made", n)
+	}
+	if rung, taken := h.dialled.Load(), h.taken; rung != taken {
+		h.t.Errorf("%d are rung, want %d", rung, taken)
+	}
+}
+
+// passInbox waits until the node has heard of all that Redis has decided until now.
+func (h *house) passInbox() {
+	h.t.Helper()
+	passer := fmt.Sprintf("passer-by-%d", len(h.facts.kinds()))
+	must(h.t, h.queue.Register(h.t.Context(), passer, queue.Skills{}, false))
+	heard := func(state string) func() bool {
+		return func() bool {
+			h.facts.mu.Lock()
+			defer h.facts.mu.Unlock()
+			return slices.ContainsFunc(h.facts.all, func(e event.Event) bool {
+				changed, ok := e.Fact.(event.AgentChanged)
+				return ok && changed.Agent == passer && changed.To == state
+			})
+		}
+	}
+	h.poll("the node hears of a passer-by", heard("paused"))
+	must(h.t, h.queue.Unregister(h.t.Context(), passer))
+	h.poll("the node hears of his going", heard("offline"))
 }
 
 // Two agents talk, and no caller is offered to either; then they are what they were.
@@ -302,6 +330,26 @@ func TestOutsidePolicy(t *testing.T) {
 	})
 }
 
+// A panic before anybody outside rings leaves no call counted among those at once.
+func TestPanicBeforeACallOutside(t *testing.T) {
+	h := newHouse(t, outside)
+	h.register("anna")
+	dial := h.calls.DialTrunk
+	h.calls.DialTrunk = func(sip.TrunkCall, sip.Session) (*sip.Leg, error) { panic("trapped") }
+	h.refused(h.dials("anna", "+49301234567"), 500)
+	h.ended(Crashed)
+	caller, anna := h.talk()
+	h.refer(anna, sip.ReferTo{URI: "+49301234567"})
+	h.await("the caller's end", caller.leg.Done())
+	h.ended(Crashed)
+	h.calls.DialTrunk = dial
+	call := h.dials("anna", "+49301234567")
+	h.ringing()
+	call.leg.Hangup()
+	h.ended(LeftRinging)
+	h.nothingLeft()
+}
+
 // Nobody but an agent who has proved to be one reaches a trunk.
 func TestNoOpenRelay(t *testing.T) {
 	h := newHouse(t, outside, func(c *config.Config) {
@@ -349,12 +397,13 @@ func TestTakeOver(t *testing.T) {
 		}
 		h.calls.mu.Unlock()
 
-		taken, err := h.calls.takeOver(t.Context(), own)
+		another := &inbound{Conductor: h.calls, id: "another"}
+		taken, err := another.takeOver(t.Context(), own)
 		must(t, err)
 		h.await("the end of anna's call", call.leg.Done())
 		h.ended(HandedOver)
 		h.state("anna", router.Ready)
-		if _, err := h.calls.takeOver(t.Context(), own); err == nil {
+		if _, err := another.takeOver(t.Context(), own); err == nil {
 			t.Error("taken over twice")
 		}
 		select {

@@ -16,7 +16,6 @@ type talk struct {
 	alone bool  // with has hung up, and the caller waits for whom he is handed on to
 	wish  *wish // nil: none
 	vain  *wish // the last that came to nothing
-	music bool  // the caller holds us
 
 	near, far *side // of the agents in it: side.go
 }
@@ -136,7 +135,7 @@ func (t *talk) bridge() error {
 	if t.clock.held() {
 		t.media.PlayMusic(t.Music)
 	}
-	if t.music {
+	if t.held {
 		t.with.media.PlayMusic(t.Music)
 	}
 	return nil
@@ -164,10 +163,10 @@ func (t *talk) callers(e media.Event, changed chan struct{}) {
 	case media.Recoded:
 		signal(changed)
 	case media.Held:
-		t.music = true
+		t.held = true
 		t.with.media.PlayMusic(t.Music)
 	case media.Resumed:
-		t.music = false
+		t.held = false
 		t.with.media.Silence()
 	case media.Quiet:
 		t.leg.Probe()

@@ -37,6 +37,7 @@ var (
 	noAnswer   = result{"no_answer", 480}
 	refused    = result{"refused", 603} // by the site's policy
 	broken     = result{"failed", 503}
+	tooLate    = result{"failed", 603} // nobody has taken it up in time
 	callerLeft = result{"caller_left", 487}
 )
 
@@ -55,37 +56,51 @@ func (t *talk) transfer(refer *sip.Refer) step {
 	}
 	w.to = t.Resolve(refer.User)
 	t.log.Info("transfer", "agent", t.with.agent, "to", w.to.Kind.String())
+	if why := t.forbids(w.to); why != (Termination{}) {
+		t.deny(t.with.agent, t.id, w.to.shown(refer.User), why)
+		t.refuse(w, result{refused.word, why.Code})
+		return nil
+	}
+	if w.to.Kind == ToEmergency {
+		t.alarm(t.with.agent, w.to)
+	}
+	if !t.accept(w) {
+		return nil
+	}
 	switch w.to.Kind {
 	case ToQueue:
-		return t.toQueue(w)
+		return t.toLine(w, router.Visit{Queue: w.to.Queue, HeadStart: t.Config.Queues[w.to.Queue].HeadStart.D()}, 0)
 	case ToNumber:
-		t.accept(w)
 		t.done(w, nil)
 		return t.flow(t.Config.Numbers[w.to.Number])
 	case ToAgent:
 		t.toAgent(w)
-	case ToOutside, ToEmergency:
-		t.toOutside(w)
 	default:
-		t.deny(t.with.agent, t.id, w.to.shown(refer.User), w.to.Refused)
-		t.refuse(w, result{refused.word, w.to.Refused.Code})
+		t.toOutside(w)
 	}
 	return nil
 }
 
-// toQueue sends the caller into another line: a visit of its own, with the priority
-// he has.
-func (t *talk) toQueue(w *wish) step {
+// forbids says why the agent may not send his caller somewhere: the zero Termination if
+// he may. A call outside is counted then.
+func (t *talk) forbids(to Destination) Termination {
+	if to.Kind == ToOutside {
+		return t.permit(t.with.agent)
+	}
+	return to.Refused
+}
+
+// toLine sends the caller into another line: a visit of its own, with the priority that
+// he has, if that is the higher, and as if he had waited there already.
+func (t *talk) toLine(w *wish, v router.Visit, waited time.Duration) step {
 	was := t.with.talk.Visit()
-	waiting, err := t.join(router.Visit{
-		Queue: w.to.Queue, Language: was.Language, HeadStart: max(was.HeadStart, t.Config.Queues[w.to.Queue].HeadStart.D()),
-	})
+	v.Language, v.HeadStart = was.Language, max(was.HeadStart, v.HeadStart)+waited
+	waiting, err := t.join(v)
 	if err != nil {
-		t.log.Error("joining a queue by transfer", "queue", w.to.Queue, "error", err)
-		t.refuse(w, broken)
+		t.log.Error("joining a queue by transfer", "queue", v.Queue, "error", err)
+		t.conclude(w, broken)
 		return nil
 	}
-	t.accept(w)
 	t.done(w, nil)
 	return t.waiting(waiting, nil)
 }
@@ -96,45 +111,34 @@ func (t *talk) toAgent(w *wish) {
 	held, err := t.Router.Hold(t.ctx, visit, w.id, w.to.Agent)
 	switch {
 	case errors.Is(err, router.ErrBusy):
-		t.refuse(w, busy)
+		t.conclude(w, busy)
 		return
 	case errors.Is(err, router.ErrNotRegistered), errors.Is(err, router.ErrUnknownAgent):
-		t.refuse(w, noAnswer)
+		t.conclude(w, noAnswer)
 		return
 	case err != nil:
 		t.log.Error("holding an agent", "agent", w.to.Agent, "error", err)
-		t.refuse(w, broken)
+		t.conclude(w, broken)
 		return
 	}
 	rung, err := t.ringAgent(w.to.Agent, t.Config.Queues[visit.Queue].Ring.D(), visit)
 	if err != nil {
 		t.log.Warn("an agent cannot be rung", "agent", w.to.Agent, "error", err)
 		held.Release()
-		t.refuse(w, noAnswer)
+		t.conclude(w, noAnswer)
 		return
 	}
 	rung.held = held
-	t.accept(w)
 	t.await(w, rung)
 }
 
-// toOutside calls a telephone outside, if the site's policy lets the agent. Help is
-// called with no limit and much noise, as if he had dialled it himself.
+// toOutside calls a telephone outside.
 func (t *talk) toOutside(w *wish) {
-	if w.to.Kind == ToEmergency {
-		t.alarm(t.with.agent, w.to)
-	} else if end := t.permit(t.with.agent); end != (Termination{}) {
-		t.deny(t.with.agent, t.id, w.to.shown(""), end)
-		t.refuse(w, result{refused.word, end.Code})
-		return
+	if rung := t.byNext(w.to, w.to.Trunks); rung != nil {
+		t.await(w, rung)
+	} else {
+		t.conclude(w, broken)
 	}
-	rung := t.byNext(w.to, w.to.Trunks)
-	if rung == nil {
-		t.refuse(w, broken)
-		return
-	}
-	t.accept(w)
-	t.await(w, rung)
 }
 
 // unanswered takes that whom a transfer rings has not answered: another trunk may do
@@ -159,25 +163,46 @@ func (t *talk) await(w *wish, rung *ring) {
 	t.media.PlayMusic(t.Music)
 }
 
-// accept tells the agent's phone that it is tried. One that is gone already has
-// hung up on its wish, which is granted all the same.
-func (t *talk) accept(w *wish) {
-	if err := w.refer.Accept(); err != nil {
+// accept tells the agent's phone that its wish is tried, before anything is done for
+// it, and says whether that is to be: not if the phone was told meanwhile that nobody
+// has taken it up. One that is gone has hung up on its wish, which is granted all the
+// same.
+func (t *talk) accept(w *wish) bool {
+	err := w.refer.Accept()
+	if errors.Is(err, sip.ErrState) {
+		t.log.Warn("a transfer was taken up too late", "agent", t.with.agent)
+		t.conclude(w, tooLate)
+		return false
+	}
+	if err != nil {
 		t.log.Debug("accepting a transfer", "error", err)
 	}
+	return true
 }
 
-// refuse ends a wish that is not tried. What the site forbids is refused at once.
-// Any other status, as an answer, could end the agent's dialog and with it the talk
-// (RFC 5057): it is news.
+// refuse ends a wish that the site forbids: at once, unless the status, as an answer,
+// could end the agent's dialog and with it the talk (RFC 5057). Then it is news.
 func (t *talk) refuse(w *wish, r result) {
 	if r.code != 403 && r.code != 603 {
-		t.accept(w)
-		_ = w.refer.Notify(r.code)
-	} else if err := w.refer.Reject(r.code); err != nil {
+		if t.accept(w) {
+			t.conclude(w, r)
+		}
+		return
+	}
+	if err := w.refer.Reject(r.code); err != nil {
 		t.log.Debug("refusing a transfer", "error", err)
 	}
 	t.tell(w, r)
+}
+
+// conclude ends a wish that was accepted: the agent's phone hears how, and so does the
+// record.
+func (t *talk) conclude(w *wish, r result) {
+	_ = w.refer.Notify(r.code)
+	t.tell(w, r)
+	if w.to.Kind == ToEmergency {
+		t.tellHelp(w, r)
+	}
 }
 
 // reached hands the caller on to whom was rung for him and has answered.
@@ -206,8 +231,7 @@ func (t *talk) failed(r result) (step, Termination) {
 	w := t.wish
 	t.wish = nil
 	w.rung = w.rung.stop()
-	_ = w.refer.Notify(r.code)
-	t.tell(w, r)
+	t.conclude(w, r)
 	if !t.alone {
 		if !t.with.onHold {
 			t.clock.resume(time.Now())
@@ -237,8 +261,7 @@ func (t *talk) again() (step, Termination) {
 // of it and hangs up, or is hung up. Next is the talk of whom the caller goes to, if
 // that belongs to the same visit.
 func (t *talk) done(w *wish, next *router.Talk) {
-	_ = w.refer.Notify(handedOn.code)
-	t.tell(w, handedOn)
+	t.conclude(w, handedOn)
 	talk, hold := t.clock.stop(time.Now())
 	t.with.talk.Over(next, talk, hold)
 	t.dismiss(t.with)
@@ -309,8 +332,7 @@ func (t *talk) giveUp() {
 		how = callerLeft
 	}
 	w.rung = w.rung.stop()
-	_ = w.refer.Notify(how.code)
-	t.tell(w, how)
+	t.conclude(w, how)
 }
 
 // tell writes down how a wish ended.
@@ -323,9 +345,6 @@ func (t *talk) tell(w *wish, r result) {
 	if r != handedOn {
 		t.counted.End()
 		t.vain, w.ended = w, time.Now()
-	}
-	if w.to.Kind == ToEmergency {
-		t.tellHelp(w, r)
 	}
 	switch w.to.Kind {
 	case ToAgent:

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -214,11 +215,16 @@ func TestWrapUpIsOfATransfer(t *testing.T) {
 func TestBlindTransferToANumber(t *testing.T) {
 	h := newHouse(t)
 	h.register("anna")
+	began := time.Now()
 	caller, agent := h.talk()
 	h.told(h.refer(agent, sip.ReferTo{URI: "goodbye"}), 200)
 	h.await("the flow to hang up", caller.leg.Done())
+	took := time.Since(began)
 	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "flow", Target: "goodbye", Result: "done"})
-	h.ended(FlowEnded)
+	// Her phone does not hang up by itself, which is no time of the caller's.
+	if end := h.facts.await(t, "call.ended").(event.CallEnded); end.Reason != FlowEnded.Reason || end.Duration > took+parting/2 {
+		t.Errorf("the call ended %s after %v, of %v", end.Reason, end.Duration, took)
+	}
 	h.nothingLeft()
 }
 
@@ -434,6 +440,59 @@ func both(all ...func()) {
 		done.Go(do)
 	}
 	done.Wait()
+}
+
+// A caller who holds us is music to whoever talks with him, also who comes later.
+func TestTransferOfACallerWhoHolds(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	caller, anna := h.talk()
+	h.register("ben")
+	h.holds(caller, true)
+	h.hearsMusic("the first agent", anna)
+	r := h.refer(anna, sip.ReferTo{URI: "ben"})
+	ben := h.ringing()
+	must(t, ben.leg.Answer(ben.media))
+	h.told(r, 200)
+	h.hearsMusic("the second agent", ben)
+	h.holds(caller, false)
+	h.hear("the caller", caller, ben)
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
+// hearsMusic waits until somebody has heard music for a while.
+func (h *house) hearsMusic(who string, p party) {
+	h.t.Helper()
+	h.poll(who+" hears music", func() bool {
+		v, err := p.media.RecordVoice(io.Discard, media.VoiceOptions{Max: 300 * time.Millisecond, Silence: time.Minute})
+		must(h.t, err)
+		<-v.Done()
+		return v.Speech() > 100*time.Millisecond
+	})
+}
+
+// A phone that was told that nobody takes its wish up may rely on that.
+func TestTransferThatIsTakenUpTooLate(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	caller, anna := h.talk()
+	busy := make(chan struct{})
+	h.facts.setTrap(func(f event.Fact) {
+		if tried, ok := f.(event.Transferred); ok && tried.To == "nowhere" {
+			<-busy
+		}
+	})
+	h.told(h.refer(anna, sip.ReferTo{URI: "nobody"}), 404)
+	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "nowhere", Result: "refused"})
+	h.told(h.refer(anna, sip.ReferTo{URI: "goodbye"}), 603)
+	close(busy)
+	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "flow", Target: "goodbye", Result: "failed"})
+	h.hear("the agent", anna, caller)
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
 }
 
 func TestDrainWhileATransferIsTried(t *testing.T) {

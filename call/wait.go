@@ -88,6 +88,10 @@ func (c *inbound) wait(waiting *router.Waiting, announce []ivr.Prompt) (next ste
 				if e.Play == announced {
 					c.media.PlayMusic(c.Music)
 				}
+			case media.Held:
+				c.held = true
+			case media.Resumed:
+				c.held = false
 			case media.Lost:
 				left = event.Abandoned
 				return nil, MediaLost
@@ -121,7 +125,9 @@ type ring struct {
 	leg    *sip.Leg
 	media  *media.Leg
 	limit  *time.Timer
-	ended  func() // tells of the leg's end, once
+	call   *inbound  // in which he is: it tells of his leg's end
+	side   string    // and as what
+	ended  sync.Once // of that
 
 	// What keeps an agent for this, beside an offer; nil: nothing.
 	talk   *router.Talk // of one who has answered in a visit
@@ -169,7 +175,7 @@ func (c *inbound) ring(o router.Offer) (*ring, error) {
 }
 
 // ringAgent begins to ring an agent for a visit, for so long.
-func (c *inbound) ringAgent(agent string, limit time.Duration, visit router.Visit) (*ring, error) {
+func (c *inbound) ringAgent(agent string, limit time.Duration, visit router.Visit) (r *ring, err error) {
 	binding, err := c.phoneOf(agent)
 	if err != nil {
 		return nil, err
@@ -185,6 +191,7 @@ func (c *inbound) ringAgent(agent string, limit time.Duration, visit router.Visi
 	if err != nil {
 		return nil, fmt.Errorf("media for agent %s: %w", agent, err)
 	}
+	defer closeUnless(&r, side)
 	leg, err := c.Dial(sip.Target{
 		Binding:  &binding,
 		From:     c.leg.Caller(),
@@ -193,14 +200,19 @@ func (c *inbound) ringAgent(agent string, limit time.Duration, visit router.Visi
 		Call:     c.id,
 	}, side)
 	if err != nil {
-		side.Close()
 		return nil, fmt.Errorf("dial agent %s: %w", agent, err)
 	}
 	leg.Refers() // from now on: a wish may come with the answer
 	return &ring{
-		agent: agent, leg: leg, media: side, limit: time.NewTimer(limit),
-		ended: sync.OnceFunc(func() { c.legEnded("agent", agent, side) }),
+		agent: agent, leg: leg, media: side, limit: time.NewTimer(limit), call: c, side: "agent",
 	}, nil
+}
+
+// closeUnless gives media back with which nobody is rung in the end, also after a panic.
+func closeUnless(rung **ring, side *media.Leg) {
+	if *rung == nil {
+		side.Close()
+	}
 }
 
 // display is what an agent's phone shows beside the number: for whom he is rung, or
@@ -301,7 +313,7 @@ func (r *ring) stop() *ring {
 	if r.leg != nil {
 		r.leg.Hangup()
 		r.media.Close()
-		r.ended()
+		r.ended.Do(func() { r.call.legEnded(r.side, r.agent, r.media) })
 	}
 	if r.held != nil {
 		r.held.Release()

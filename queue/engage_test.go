@@ -39,6 +39,9 @@ func TestCallsOutsideSurviveARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		outside(again, "e", ErrPerHour)
+		if left := again.client.PTTL(ctx, again.prefix+"hour:anna").Val(); left < time.Hour || left > 3*time.Hour {
+			t.Errorf("the calls of an hour are kept for %v", left)
+		}
 	})
 }
 

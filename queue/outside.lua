@@ -16,5 +16,6 @@ redis.call('ZREMRANGEBYSCORE', key, '-inf', now - HOUR)
 if count('outside', agent) >= tonumber(at_once) then return 'at_once' end
 if redis.call('ZCARD', key) >= tonumber(per_hour) then return 'per_hour' end
 redis.call('ZADD', key, now, id)
+redis.call('PEXPIRE', key, 2 * HOUR) -- nothing in it counts by then
 attach('outside', { id = id, node = node, epoch = epoch, call = call, agent = agent, joined = now, step = step })
 return 'ok'

@@ -172,10 +172,10 @@ func (r *Refer) Heard() bool {
 // open says whether the REFER still waits for its answer.
 func (r *Refer) open() error {
 	switch {
-	case r.l.state >= legEnding:
-		return ErrOver
 	case r.state != referAsked:
 		return ErrState
+	case r.l.state >= legEnding:
+		return ErrOver
 	}
 	return nil
 }
