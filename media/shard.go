@@ -106,6 +106,7 @@ func (s *shard) run() {
 	defer close(s.done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	armed := int64(-1) // the beat that the timer is set for
 	for {
 		s.obey()
 		if s.stopped {
@@ -116,10 +117,16 @@ func (s *shard) run() {
 			s.next = s.beatAt(time.Now()) + 1
 			continue
 		}
-		timer.Reset(time.Until(s.deadline(s.next)))
+		// Set anew before it fires, a timer has the runtime look through all timers of
+		// the process when it is due, and calls keep a hundred thousand.
+		if armed != s.next {
+			timer.Reset(time.Until(s.deadline(s.next)))
+			armed = s.next
+		}
 		select {
 		case <-s.wake:
 		case <-timer.C:
+			armed = -1
 			s.due(time.Now())
 		}
 	}
