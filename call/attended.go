@@ -26,6 +26,12 @@ func (t *talk) attended(w *wish) step {
 		t.conclude(w, notThere)
 		return nil
 	}
+	return t.connect(w, taken)
+}
+
+// connect hands the caller on to whom the agent has called, in a call that has given him
+// up. It gives the next step, nil if he has to answer first, or has hung up.
+func (t *talk) connect(w *wish, taken *ring) step {
 	w.to = taken.where()
 	t.log.Info("attended transfer", "agent", t.with.agent, "to", w.to.Kind.String())
 	if place := taken.line; place != nil { // as if he had waited there himself

@@ -14,6 +14,8 @@
 // after destination.go has said where; outside.go and emergency.go where it leaves
 // by a trunk. Who talks there can be taken over by another call: handover.go; and by
 // pressing *3 the agent talks with him and a caller at once: side.go, conference.go.
+// mirror.go is an attended transfer asked for the other way round, move.go an agent's
+// talk going on at another of his phones.
 // feature.go is *70 and its kin.
 package call
 
@@ -99,11 +101,11 @@ func (c *Conductor) Invite(leg *sip.Leg) {
 		_ = leg.Reject(503, "Storage Full")
 		return
 	}
-	if c.elsewhere(leg) {
+	if leg.Replaces() != nil { // which is here, wherever else the agent talks
+		c.move(leg)
 		return
 	}
-	if leg.Replaces() != nil {
-		_ = leg.Reject(603, "") // nobody may take a place here yet
+	if c.elsewhere(leg) {
 		return
 	}
 	if leg.Agent() != "" && strings.HasPrefix(leg.Number(), "*") && !c.urgent(leg) {

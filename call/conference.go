@@ -272,10 +272,6 @@ func (t *talk) repaid(p pair, clock *holdClock) (step, Termination) {
 		next.over()
 		return nil, AgentHungUp
 	}
-	t.leg, t.inbound.media, t.own, t.taken = p.agent.leg, p.agent.media, p.agent.own, false
-	t.held = p.agent.onHold
-	return func() (step, Termination) {
-		defer t.found(t.leg)()
-		return next.conduct()
-	}, Termination{}
+	t.own, t.taken = p.agent.own, false
+	return func() (step, Termination) { return next.by(p.agent) }, Termination{}
 }

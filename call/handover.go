@@ -42,8 +42,15 @@ const takeOverPatience = time.Second
 type request struct {
 	leg    *sip.Leg
 	answer chan *ring // takes one; nil: nobody
-	loan   *loan      // not nil: both are wanted, for a conference
+
+	// At most one of these: it is no party that is wanted.
+	loan  *loan // but both, for a conference
+	gift  *gift // but somebody is given: a transfer
+	phone *ring // but another phone of the agent's is to take the leg's place
 }
+
+// special says whether a request is for a talk alone.
+func (r request) special() bool { return r.loan != nil || r.gift != nil || r.phone != nil }
 
 func (r request) refuse() { r.answer <- nil }
 

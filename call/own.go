@@ -156,7 +156,7 @@ func (c *inbound) reach(other *ring) (end Termination) {
 		case <-c.ctx.Done():
 			return Drained
 		case r := <-c.asked:
-			if r.loan != nil {
+			if r.special() {
 				r.refuse()
 				continue
 			}

@@ -71,14 +71,8 @@ func (t *talk) run() (step, Termination) {
 		case <-t.ctx.Done():
 			return nil, Drained
 		case r := <-t.asked:
-			if party := t.across(r.leg); party == nil {
-				r.refuse()
-			} else if r.loan != nil {
-				return t.lend(r), Termination{}
-			} else {
-				stop() // nothing of it may be touched any more
-				t.give(r, party)
-				return nil, HandedOver
+			if next, end := t.respond(r, stop); next != nil || end != (Termination{}) {
+				return next, end
 			}
 
 		case refer := <-t.with.refers():
@@ -98,6 +92,10 @@ func (t *talk) run() (step, Termination) {
 				return next, end
 			}
 
+		case refer := <-t.referredBy():
+			if next := t.mirrored(refer); next != nil {
+				return next, Termination{}
+			}
 		case three := <-t.far.wanted():
 			if next := t.three(three); next != nil {
 				return next, Termination{}
@@ -123,6 +121,25 @@ func (t *talk) run() (step, Termination) {
 			t.others(e, changed)
 		}
 	}
+}
+
+// respond answers another call.
+func (t *talk) respond(r request, stop func()) (step, Termination) {
+	party := t.across(r.leg)
+	switch {
+	case r.gift != nil:
+		return t.take(r), Termination{}
+	case r.phone != nil:
+		return t.moved(r), Termination{}
+	case party == nil:
+		r.refuse()
+		return nil, Termination{}
+	case r.loan != nil:
+		return t.lend(r), Termination{}
+	}
+	stop() // nothing of it may be touched any more
+	t.give(r, party)
+	return nil, HandedOver
 }
 
 // bridge lets the two hear each other, unless one of them holds the other: who is

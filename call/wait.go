@@ -74,7 +74,7 @@ func (c *inbound) wait(waiting *router.Waiting, announce []ivr.Prompt) (next ste
 		case <-c.ctx.Done():
 			return nil, Drained
 		case r := <-c.asked:
-			if c.agent == "" || r.loan != nil {
+			if c.agent == "" || r.special() {
 				r.refuse()
 				continue
 			}

@@ -1,0 +1,98 @@
+package call
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// An attended transfer joins two calls of an agent's phone, and some phones ask for it
+// the other way round: in the agent's own call, naming his caller's. It is the same
+// wish, so his own call gives away whom he has consulted together with it, and his
+// caller's does as if it had been asked itself (attended.go).
+
+// gift is whom an agent has consulted, and the wish with which he comes.
+type gift struct {
+	guest *ring
+	clock *holdClock // of the time they have talked
+	agent string
+	refer *sip.Refer
+}
+
+// referredBy gives what the agent's phone asks for in his own call.
+func (t *talk) referredBy() <-chan *sip.Refer {
+	if t.agent == "" {
+		return nil
+	}
+	return t.leg.Refers()
+}
+
+// mirrored takes a transfer that the agent's phone asks for in his own call: nil if it
+// does not name his caller's. Anything else is declined: whom he has called is no
+// caller, for whom somebody has to be found.
+func (t *talk) mirrored(refer *sip.Refer) step {
+	if refer.Replaces == nil || t.wish != nil || !t.with.on() {
+		_ = refer.Reject(603)
+		return nil
+	}
+	leg := t.Find(*refer.Replaces)
+	if leg == nil {
+		_ = refer.Accept()
+		_ = refer.Notify(notThere.code)
+		return nil
+	}
+	guest, clock := t.with, t.clock
+	t.with = nil
+	return func() (step, Termination) {
+		r := request{leg: leg, answer: make(chan *ring, 1), gift: &gift{guest, clock, t.agent, refer}}
+		if _, err := t.ask(t.ctx, r); err == nil {
+			return nil, t.parted()
+		}
+		if refer.Accept() == nil { // else it is too late for any answer
+			_ = refer.Notify(notThere.code)
+		}
+		return (&talk{inbound: t.inbound, with: guest, clock: clock}).conduct, Termination{}
+	}
+}
+
+// parted is the end of an agent's own call that has given away whom he talked with: his
+// phone hears of its transfer in it, and hangs up.
+func (t *talk) parted() Termination {
+	limit := time.NewTimer(parting)
+	defer limit.Stop()
+	for {
+		select {
+		case <-t.leg.Done():
+			return HandedOver
+		case <-limit.C:
+			return HandedOver
+		case <-t.ctx.Done():
+			return HandedOver
+		case r := <-t.asked:
+			r.refuse()
+		}
+	}
+}
+
+// take hands the caller on to whom the agent's own call gives away.
+func (t *talk) take(r request) step {
+	g := r.gift
+	if t.wish != nil || !t.with.on() || r.leg != t.with.leg || g.agent != t.with.agent || t.with.talk == nil {
+		r.refuse()
+		return nil
+	}
+	t.handed++
+	w := &wish{id: fmt.Sprintf("%s-t%d", t.id, t.handed), refer: g.refer, asked: time.Now(), how: event.Attended}
+	if !t.accept(w) {
+		r.refuse()
+		return nil
+	}
+	if g.guest.talk != nil {
+		g.guest.talk.Add(g.clock.stop(time.Now()))
+	}
+	t.belongs(g.guest)
+	r.answer <- g.guest
+	return t.connect(w, g.guest)
+}

@@ -1,0 +1,64 @@
+package call
+
+import (
+	"testing"
+
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// Some phones ask for an attended transfer in the agent's own call.
+
+func TestAttendedTransferFromTheConsultation(t *testing.T) {
+	for _, c := range []struct {
+		to   string
+		want event.Transferred
+	}{
+		{"ben", event.Transferred{To: "agent", Target: "ben"}},
+		{"billing", event.Transferred{To: "queue", Target: "billing"}},
+		{"+4930123456", event.Transferred{To: "number"}},
+	} {
+		t.Run(c.to, func(t *testing.T) {
+			h := newHouse(t, desks, outside)
+			h.register("anna")
+			if c.to == "ben" {
+				h.register("ben")
+			}
+			caller, anna, own, other := h.consulting(c.to)
+			d := anna.leg.Dialog()
+			h.told(h.refer(own, sip.ReferTo{URI: "caller", Replaces: &d}), 200)
+			c.want.Agent, c.want.How, c.want.Result = "anna", event.Attended, "done"
+			h.transferred(c.want)
+			h.hear("whom she has consulted", other, caller)
+			h.hear("the caller", caller, other)
+			h.await("the agent's talk to end", anna.leg.Done())
+			h.await("the consultation to end", own.leg.Done())
+			h.ended(HandedOver)
+			h.state("anna", router.Ready)
+			caller.leg.Hangup()
+			h.ended(CallerHungUp)
+			h.nothingLeft()
+		})
+	}
+}
+
+// What cannot be is refused, and the two calls go on.
+func TestTransferOfWhoIsConsulted(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	h.register("ben")
+	caller, anna, own, ben := h.consulting("ben")
+	h.told(h.refer(own, sip.ReferTo{URI: "goodbye"}), 603)
+	for _, d := range []sip.Replaces{{CallID: "x", ToTag: "y", FromTag: "z"}, caller.leg.Dialog(), own.leg.Dialog(), ben.leg.Dialog()} {
+		h.told(h.refer(own, sip.ReferTo{URI: "caller", Replaces: &d}), 481)
+	}
+	h.hear("the colleague", ben, own)
+	own.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.holds(anna, false)
+	h.hear("the agent", anna, caller)
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
