@@ -10,7 +10,8 @@
 //
 // Read inbound.go for the story of a call, record.go for what a caller leaves,
 // wait.go for the time in line and the ringing of agents, talk.go for the
-// bridge, transfer.go and attended.go for how an agent hands his caller on. A call that an agent makes himself goes another way to its talk: own.go,
+// bridge, transfer.go and attended.go for how an agent hands his caller on (wish.go is what
+// he and the record are told of it). A call that an agent makes himself goes another way to its talk: own.go,
 // after destination.go has said where; outside.go and emergency.go where it leaves
 // by a trunk. Who talks there can be taken over by another call: handover.go; and by
 // pressing *3 the agent talks with him and a caller at once: side.go, conference.go.

@@ -140,8 +140,12 @@ func (h *house) counted(name string, want float64) {
 // An agent may send his caller to an emergency number, and it is a call for help like
 // one that he dials: every trunk is tried, and whatever becomes of it is told.
 func TestTransferToAnEmergencyNumber(t *testing.T) {
-	const answers, callerLeaves = 0, -1
+	const answers, callerLeaves, ringsOn = 0, -1, -2
 	refuse := func(*config.Config) {}
+	impatient := func(c *config.Config) {
+		help(c)
+		c.SIP.RingLimit = config.Duration(time.Second)
+	}
 	for _, c := range []struct {
 		name   string
 		rule   func(*config.Config)
@@ -154,6 +158,7 @@ func TestTransferToAnEmergencyNumber(t *testing.T) {
 		{name: "the first trunk is busy", rule: help, fars: []int{486, answers}, code: 200, result: "done"},
 		{name: "the first trunk does not know it", rule: help, fars: []int{404, answers}, code: 200, result: "done"},
 		{name: "the first trunk declines", rule: help, fars: []int{603, answers}, code: 200, result: "done"},
+		{name: "the first trunk rings on", rule: impatient, fars: []int{ringsOn, answers}, code: 200, result: "done"},
 		{name: "every trunk fails", rule: help, fars: []int{503, 486}, code: 486, result: "busy", why: EmergencyFailed},
 		{name: "refused by rule", rule: refuse, code: 503, result: "failed", why: EmergencyRefused},
 		{name: "the caller leaves", rule: help, fars: []int{callerLeaves}, code: 487, result: "caller_left"},
@@ -171,6 +176,8 @@ func TestTransferToAnEmergencyNumber(t *testing.T) {
 					must(t, far.leg.Answer(far.media))
 				case callerLeaves:
 					caller.leg.Hangup()
+				case ringsOn:
+					h.await("the end of the ringing", far.leg.Done())
 				default:
 					must(t, far.leg.Reject(code, ""))
 				}
