@@ -187,7 +187,7 @@ var ours = map[string]*regexp.Regexp{
 	"Via": nil, "From": nameAddr, "To": nameAddr, "Call-ID": nil, "CSeq": regexp.MustCompile(`^\d+ [A-Z]+$`),
 	"Contact": nameAddr, "Route": nameAddr, "Record-Route": nameAddr, "Max-Forwards": regexp.MustCompile(`^([0-9]|[1-6][0-9]|70)$`),
 	"Content-Length": regexp.MustCompile(`^\d+$`), "Content-Type": regexp.MustCompile(`^(application/sdp|message/sipfrag;version=2\.0)$`),
-	"Allow": nil, "Supported": nil, "Require": nil, "Accept": nil, "User-Agent": nil, "Server": nil, "Session-Expires": nil, "Min-SE": nil,
+	"Allow": nil, "Supported": nil, "Require": nil, "Accept": nil, "Accept-Encoding": regexp.MustCompile(`^identity$`), "User-Agent": nil, "Server": nil, "Session-Expires": nil, "Min-SE": nil,
 	"Reason": regexp.MustCompile(`^(SIP|Q\.850);cause=\d+(;text="[^"\\]*")?$`), "RAck": nil, "RSeq": nil, "Retry-After": nil, "Replaces": nil,
 	"Refer-To": nameAddr, "Referred-By": nameAddr, "Event": nil, "Subscription-State": nil, "Refer-Sub": nil, "Unsupported": nil,
 	"X-Note": nil, "P-Asserted-Identity": nil, "Call-Info": nil, "WWW-Authenticate": nil,

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"net"
 	"net/netip"
@@ -78,9 +79,16 @@ func TestSTUNOnTheSIPPort(t *testing.T) {
 func FuzzSTUN(f *testing.F) {
 	f.Add(unhex(f, stunRequest))
 	f.Add(unhex(f, "000100082112a442b7e7a701bc34d686fa87dfae8022000274650000"))
+	f.Add(unhex(f, "000100082112a442b7e7a701bc34d686fa87dfae0003000400000006"))
 	from := netip.MustParseAddrPort("192.0.2.1:32853")
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if answer := stunAnswer(data, from); answer != nil && (len(answer) != 32 || !bytes.Equal(answer[4:20], data[4:20])) {
+		answer := stunAnswer(data, from)
+		if answer == nil {
+			return
+		}
+		// A refusal is no way to have more sent to somebody than it cost.
+		refused := stunResult(answer) == stunRefused && len(answer)%4 == 0 && len(answer) <= len(data)+12
+		if !bytes.Equal(answer[4:20], data[4:20]) || int(binary.BigEndian.Uint16(answer[2:])) != len(answer)-stunHead || len(answer) != 32 && !refused {
 			t.Errorf("%x is answered %x", data, answer)
 		}
 	})
