@@ -66,7 +66,7 @@ func (t *talk) consulted(dialog sip.Replaces) (*ring, error) {
 // adopt has an agent held for the caller's visit who was held for the call he was
 // called by. If that cannot be, he stays held as he was.
 func (t *talk) adopt(w *wish, r *ring) {
-	visit := t.with.talk.Visit()
+	visit := t.visit()
 	var held *router.Held
 	var err error
 	switch {

@@ -15,8 +15,8 @@
 // after destination.go has said where; outside.go and emergency.go where it leaves
 // by a trunk. Who talks there can be taken over by another call: handover.go; and by
 // pressing *3 the agent talks with him and a caller at once: side.go, conference.go.
-// mirror.go is an attended transfer asked for the other way round, move.go an agent's
-// talk going on at another of his phones.
+// mirror.go is an attended transfer asked for the other way round, turned.go one of whom
+// an agent has called himself, move.go an agent's talk going on at another of his phones.
 // feature.go is *70 and its kin.
 package call
 

@@ -36,10 +36,11 @@ type inbound struct {
 	counted *router.Own // of agents' calls outside, that which rings; nil: none
 
 	// Of a call that an agent makes himself: own.go.
-	agent string      // his id; "" of a caller
-	to    Destination // where it goes
-	own   *router.Own // keeps callers from him; nil: he has no phone registered, or nothing keeps them
-	code  int         // with which it was refused further on, to be passed on to his phone
+	agent  string      // his id; "" of a caller
+	to     Destination // where it goes
+	own    *router.Own // keeps callers from him; nil: he has no phone registered, or nothing keeps them
+	theirs *ring       // whose call it is since it was turned round: turned.go
+	code   int         // with which it was refused further on, to be passed on to his phone
 
 	asked chan request  // for one of those who talk: handover.go
 	taken bool          // leg and media are another call's
@@ -207,7 +208,10 @@ func (c *Conductor) encrypt(o *media.LegOptions, trunk string, signallingIs bool
 // its own last messages.
 func (c *inbound) release(end Termination) {
 	close(c.over)
-	if !c.taken {
+	switch {
+	case c.theirs != nil:
+		c.theirs.stop()
+	case !c.taken:
 		if !c.answered() && !c.left() {
 			_ = c.leg.Reject(cmp.Or(c.code, end.Code, 500), "")
 		}

@@ -29,19 +29,24 @@ func (t *talk) referredBy() <-chan *sip.Refer {
 	return t.leg.Refers()
 }
 
-// mirrored takes a transfer that the agent's phone asks for in his own call: nil if it
-// does not name his caller's. Anything else is declined: whom he has called is no
-// caller, for whom somebody has to be found.
+// mirrored takes a transfer that the agent's phone asks for in his own call: of his
+// caller, or of whom he has called himself (turned.go). Nil: the talk goes on as it was.
 func (t *talk) mirrored(refer *sip.Refer) step {
-	if refer.Replaces == nil || t.wish != nil || !t.with.on() {
+	if t.wish != nil || !t.with.on() {
 		_ = refer.Reject(603)
 		return nil
 	}
-	leg := t.Find(*refer.Replaces)
-	if leg == nil {
-		_ = refer.Accept()
-		_ = refer.Notify(notThere.code)
-		return nil
+	var leg *sip.Leg
+	if refer.Replaces != nil {
+		leg = t.Find(*refer.Replaces)
+		if leg == nil || leg == t.leg {
+			_ = refer.Accept()
+			_ = refer.Notify(notThere.code)
+			return nil
+		}
+	}
+	if leg == nil || leg.Agent() != "" {
+		return t.turned(refer)
 	}
 	guest, clock := t.with, t.clock
 	t.with = nil

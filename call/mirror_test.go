@@ -45,11 +45,10 @@ func TestAttendedTransferFromTheConsultation(t *testing.T) {
 
 // What cannot be is refused, and the two calls go on.
 func TestTransferOfWhoIsConsulted(t *testing.T) {
-	h := newHouse(t)
+	h := newHouse(t, desks)
 	h.register("anna")
-	h.register("ben")
-	caller, anna, own, ben := h.consulting("ben")
-	h.told(h.refer(own, sip.ReferTo{URI: "goodbye"}), 603)
+	caller, anna, own, ben := h.consulting("billing")
+	h.told(h.refer(own, sip.ReferTo{URI: "goodbye"}), 603) // whom she has reached by a queue
 	for _, d := range []sip.Replaces{{CallID: "x", ToTag: "y", FromTag: "z"}, caller.leg.Dialog(), own.leg.Dialog(), ben.leg.Dialog()} {
 		h.told(h.refer(own, sip.ReferTo{URI: "caller", Replaces: &d}), 481)
 	}
@@ -61,4 +60,36 @@ func TestTransferOfWhoIsConsulted(t *testing.T) {
 	caller.leg.Hangup()
 	h.ended(CallerHungUp)
 	h.nothingLeft()
+}
+
+// Whoever hangs up as it is asked for: nothing is left of anybody.
+func TestHangupInAMirroredTransfer(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	for i := range 5 {
+		caller, anna := h.talk()
+		h.arrives("ben")
+		own, _ := h.consults("anna", anna, "ben")
+		ben := h.ringing()
+		must(t, ben.leg.Answer(ben.media))
+		h.await("the answer", own.leg.Answered())
+		all := []party{caller, anna, own, ben}
+		d := anna.leg.Dialog()
+		refer := func() { _, _ = own.leg.Refer(sip.ReferTo{URI: "sip:caller@" + h.address(), Replaces: &d}) }
+		if i < len(all) {
+			both(refer, all[i].leg.Hangup)
+		} else {
+			both(refer, caller.leg.Hangup, anna.leg.Hangup, own.leg.Hangup, ben.leg.Hangup)
+		}
+		for _, p := range all {
+			p.leg.Hangup()
+		}
+		for _, p := range all {
+			h.await("the end of each leg", p.leg.Done())
+		}
+		h.nothingLeft()
+		must(t, h.router.SetState(t.Context(), "ben", router.Paused, "test"))
+		h.state("ben", router.Paused)
+		h.state("anna", router.Ready)
+	}
 }

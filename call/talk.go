@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/sip"
 )
 
 // talk is the caller with somebody: an agent, or a telephone outside. While the
@@ -17,7 +18,8 @@ type talk struct {
 	wish  *wish // nil: none
 	vain  *wish // the last that came to nothing
 
-	near, far *side // of the agents in it: side.go
+	first     *sip.Refer // of the agent, before it begins; nil: none
+	near, far *side      // of the agents in it: side.go
 }
 
 // talkWith gives the step in which the caller talks with somebody who has answered.
@@ -60,6 +62,11 @@ func (t *talk) run() (step, Termination) {
 	defer t.sit()()
 	changed, stop := t.widening()
 	defer stop()
+	if t.first != nil {
+		if next := t.transfer(t.first); next != nil {
+			return next, Termination{}
+		}
+	}
 	for {
 		select {
 		case <-t.leg.Done():

@@ -14,7 +14,7 @@ import (
 // one: a line takes the caller at once, a person has to answer first. A wish without a
 // caller is refused now: left lying it would be granted once he has one.
 func (t *talk) transfer(refer *sip.Refer) step {
-	if t.with.talk == nil || t.wish != nil { // whom a colleague has called has no caller to hand on
+	if t.with.talk == nil && t.theirs == nil || t.wish != nil { // whom a colleague has called has no caller to hand on
 		_ = refer.Reject(603)
 		return nil
 	}
@@ -62,7 +62,7 @@ func (t *talk) forbids(to Destination) Termination {
 // toLine sends the caller into another line: a visit of its own, with the priority that
 // he has, if that is the higher, and as if he had waited there already.
 func (t *talk) toLine(w *wish, v router.Visit, waited time.Duration) step {
-	was := t.with.talk.Visit()
+	was := t.visit()
 	v.Language, v.HeadStart = was.Language, max(was.HeadStart, v.HeadStart)+waited
 	waiting, err := t.join(v)
 	if err != nil {
@@ -76,7 +76,7 @@ func (t *talk) toLine(w *wish, v router.Visit, waited time.Duration) step {
 
 // toAgent has another agent rung. Nobody else is offered to him meanwhile.
 func (t *talk) toAgent(w *wish) {
-	visit := t.with.talk.Visit()
+	visit := t.visit()
 	held, err := t.Router.Hold(t.ctx, visit, w.id, w.to.Agent)
 	switch {
 	case errors.Is(err, router.ErrBusy):
@@ -90,7 +90,11 @@ func (t *talk) toAgent(w *wish) {
 		t.conclude(w, broken)
 		return
 	}
-	rung, err := t.ringAgent(w.to.Agent, t.Config.Queues[visit.Queue].Ring.D(), visit)
+	patience := colleagueRing
+	if visit.Queue != "" {
+		patience = t.Config.Queues[visit.Queue].Ring.D()
+	}
+	rung, err := t.ringAgent(w.to.Agent, patience, visit)
 	if err != nil {
 		t.log.Warn("an agent cannot be rung", "agent", w.to.Agent, "error", err)
 		held.Release()
@@ -171,9 +175,12 @@ func (t *talk) failed(r result) (step, Termination) {
 	return t.again()
 }
 
-// again has the caller wait in his line as if he had never left it.
+// again has the caller wait in his line, if he has one, as if he had never left it.
 func (t *talk) again() (step, Termination) {
 	was := t.with.talk.Visit()
+	if was.Queue == "" {
+		return nil, AgentHungUp
+	}
 	waiting, err := t.join(router.Visit{
 		Queue: was.Queue, Language: was.Language, Requires: was.Requires, HeadStart: was.HeadStart + time.Since(was.Joined),
 	})

@@ -194,7 +194,7 @@ func (c *inbound) ringAgent(agent string, limit time.Duration, visit router.Visi
 	defer closeUnless(&r, side)
 	leg, err := c.Dial(sip.Target{
 		Binding:  &binding,
-		From:     c.leg.Caller(),
+		From:     c.from(),
 		Withheld: c.leg.Withheld(),
 		Display:  c.display(visit),
 		Call:     c.id,
@@ -219,6 +219,9 @@ func closeUnless(rung **ring, side *media.Leg) {
 // by which colleague.
 func (c *inbound) display(v router.Visit) string {
 	if v.Queue == "" {
+		if c.theirs != nil {
+			return c.Router.Agent(c.theirs.agent).Name
+		}
 		return c.Router.Agent(c.agent).Name
 	}
 	return v.Queue + " " + v.Language

@@ -8,7 +8,8 @@ import (
 	"github.com/bugle-voice/bugle/event"
 )
 
-// Talk is a caller and an agent speaking with each other.
+// Talk is a caller and an agent speaking with each other. A nil *Talk is one of no visit:
+// nothing is to be said of it.
 type Talk struct {
 	r     *Router
 	visit Visit
@@ -26,7 +27,12 @@ type Talk struct {
 func (t *Talk) Agent() string { return t.agent }
 
 // Visit is the visit that the talk belongs to.
-func (t *Talk) Visit() Visit { return t.visit }
+func (t *Talk) Visit() Visit {
+	if t == nil {
+		return Visit{}
+	}
+	return t.visit
+}
 
 // Add says how long they have talked already, and how long of the whole the caller was on
 // hold, before the agent goes on with somebody else in the same visit.
@@ -47,6 +53,9 @@ func (t *Talk) End(talk, hold time.Duration) {
 // whom he has handed the caller on to in the same visit: a visit is handled once, so
 // the end of the last talk tells of all. Only the first call counts.
 func (t *Talk) Over(next *Talk, talk, hold time.Duration) {
+	if t == nil {
+		return
+	}
 	t.over.Do(func() {
 		talk, hold = t.talked+talk, t.held+hold
 		if next != nil {
@@ -62,6 +71,9 @@ func (t *Talk) Over(next *Talk, talk, hold time.Duration) {
 
 // Free lets the agent go, whatever becomes of his caller. Only the first call counts.
 func (t *Talk) Free() {
+	if t == nil {
+		return
+	}
 	t.free.Do(func() {
 		limit := t.r.wrapUpLimit(t.visit.Queue)
 		t.r.insist(t.id, "end talk", func(ctx context.Context) error {

@@ -1,0 +1,49 @@
+package call
+
+import (
+	"cmp"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// An agent hands on whom he has called himself as he does a caller: blindly, or to
+// somebody whom he has called on another line. For that his call is turned round: from
+// then on it is the call of whom he has called, the agent is who talks with him, and all
+// is as transfer.go has it, but that there is no visit.
+
+// turned gives the step in which the call goes on turned round, with a transfer that its
+// agent asks for. Whom he has reached through a queue is no caller, and one who helps is
+// not sent away: nil.
+func (t *talk) turned(refer *sip.Refer) step {
+	if t.with.talk != nil || t.with.to.Kind == ToEmergency {
+		_ = refer.Reject(603)
+		return nil
+	}
+	agent, c := t.across(t.with.leg), t.inbound
+	agent.side = "agent"
+	c.theirs, c.agent, c.own = t.with, "", nil
+	c.leg, c.media, c.held = c.theirs.leg, c.theirs.media, c.theirs.onHold
+	next := &talk{inbound: c, with: agent, clock: t.clock, first: refer}
+	t.with = nil
+	return next.conduct
+}
+
+// visit is the one that the talk with an agent belongs to, or, without one, what there is
+// to say instead.
+func (t *talk) visit() router.Visit {
+	if t.with.talk != nil {
+		return t.with.talk.Visit()
+	}
+	best := append(config.Best(t.Router.Agent(t.with.agent).Languages), t.Config.Languages...)
+	return router.Visit{ID: t.id, Call: t.id, Language: best[0]}
+}
+
+// from gives the number that is shown to an agent who is rung.
+func (c *inbound) from() string {
+	if c.theirs != nil {
+		return cmp.Or(c.theirs.to.Number, c.theirs.agent)
+	}
+	return c.leg.Caller()
+}

@@ -1,0 +1,158 @@
+package call
+
+import (
+	"testing"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/event"
+	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
+)
+
+// An agent hands on whom he has called himself.
+
+// calling gives an agent's call to somebody outside, who has answered.
+func (h *house) calling() (anna, far party) {
+	h.t.Helper()
+	anna = h.dials("anna", "+4930123456")
+	far = h.ringing()
+	must(h.t, far.leg.Answer(far.media))
+	h.await("the answer", anna.leg.Answered())
+	h.hear("the far end", far, anna)
+	return anna, far
+}
+
+// ofNoVisit checks the record of a transfer out of a call that belongs to no visit.
+func (h *house) ofNoVisit(want event.Transferred) {
+	h.t.Helper()
+	if got := h.handed(want); got.Visit != "" {
+		h.t.Errorf("the transfer is of visit %s", got.Visit)
+	}
+}
+
+func TestOwnCallToAQueue(t *testing.T) {
+	h := newHouse(t, desks, outside)
+	h.register("anna")
+	anna, far := h.calling()
+	h.told(h.refer(anna, sip.ReferTo{URI: "billing"}), 200)
+	h.ofNoVisit(event.Transferred{Agent: "anna", How: event.Blind, To: "queue", Target: "billing", Result: "done"})
+	h.await("the agent's leg to end", anna.leg.Done())
+	if joined := h.facts.await(t, "visit.joined").(event.VisitJoined); joined.Queue != "billing" || joined.Language != "en" {
+		t.Errorf("handed on he waits as %+v", joined)
+	}
+	next := h.ringing() // anna, who is free again
+	must(t, next.leg.Answer(next.media))
+	h.hear("the agent", next, far)
+	h.hear("the far end", far, next)
+	next.leg.Hangup()
+	h.await("the far end's leg to end", far.leg.Done())
+	h.ended(AgentHungUp)
+	h.nothingLeft()
+	again := h.dials("anna", "+4930123457") // one at once
+	h.ringing()
+	again.leg.Hangup()
+	h.nothingLeft()
+}
+
+func TestOwnCallToAnAgent(t *testing.T) {
+	h := newHouse(t, outside)
+	h.register("anna")
+	h.register("ben")
+	anna, far := h.calling()
+	r := h.refer(anna, sip.ReferTo{URI: "ben"})
+	ben := h.ringing()
+	if got := ben.leg.Caller(); got != "+4930123456" {
+		t.Errorf("ben is shown %s", got)
+	}
+	must(t, ben.leg.Reject(603, "Decline"))
+	h.told(r, 603)
+	h.ofNoVisit(event.Transferred{Agent: "anna", How: event.Blind, To: "agent", Target: "ben", Result: "declined"})
+	h.hear("the agent", anna, far)
+	h.state("anna", router.Talking)
+	r = h.refer(anna, sip.ReferTo{URI: "ben"}) // and once more
+	ben = h.ringing()
+	must(t, ben.leg.Answer(ben.media))
+	h.told(r, 200)
+	h.ofNoVisit(event.Transferred{Agent: "anna", How: event.Blind, To: "agent", Target: "ben", Result: "done"})
+	h.hear("the colleague", ben, far)
+	h.await("the agent's leg to end", anna.leg.Done())
+	h.state("anna", router.Ready)
+	h.state("ben", router.Talking)
+	far.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.await("the colleague's leg to end", ben.leg.Done())
+	h.state("ben", router.Ready)
+	h.nothingLeft()
+}
+
+// To somebody called on another line.
+func TestOwnCallAttended(t *testing.T) {
+	h := newHouse(t, outside, func(c *config.Config) { c.Calls.Outside.AtOnce = 2 })
+	h.register("anna")
+	h.register("ben")
+	anna, far := h.calling()
+	second, to := h.consults("anna", anna, "ben")
+	ben := h.ringing()
+	must(t, ben.leg.Answer(ben.media))
+	h.await("the answer", second.leg.Answered())
+	h.hear("the colleague", ben, second)
+	h.told(h.refer(anna, to()), 200)
+	h.ofNoVisit(event.Transferred{Agent: "anna", How: event.Attended, To: "agent", Target: "ben", Result: "done"})
+	h.hear("the colleague", ben, far)
+	h.hear("the far end", far, ben)
+	h.await("the first call to end", anna.leg.Done())
+	h.await("the second call to end", second.leg.Done())
+	h.ended(HandedOver)
+	h.state("anna", router.Ready)
+	ben.leg.Hangup()
+	h.ended(AgentHungUp)
+	h.state("ben", router.Ready)
+	h.nothingLeft()
+}
+
+// The agent's phone hangs up as it asks: the wish stands, or, with nobody to go to, the
+// call is over.
+func TestOwnCallWithoutItsAgent(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer bool
+	}{{"answered", true}, {"declined", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, outside)
+			h.register("anna")
+			h.register("ben")
+			anna, far := h.calling()
+			h.refer(anna, sip.ReferTo{URI: "ben"})
+			ben := h.ringing()
+			anna.leg.Hangup()
+			h.state("anna", router.Ready)
+			if c.answer {
+				must(t, ben.leg.Answer(ben.media))
+				h.hear("the colleague", ben, far)
+				ben.leg.Hangup()
+			} else {
+				must(t, ben.leg.Reject(486, "Busy Here"))
+			}
+			h.ended(AgentHungUp)
+			h.await("the far end's leg to end", far.leg.Done())
+			h.nothingLeft()
+		})
+	}
+}
+
+// Who helps is not sent away.
+func TestOwnCallForHelpStays(t *testing.T) {
+	h := newHouse(t, func(c *config.Config) {
+		c.Calls.Emergency = map[string]config.Emergency{"112": {Action: "route", Trunks: []string{"carrier"}, From: "+4930123450"}}
+	})
+	h.register("anna")
+	anna := h.dials("anna", "112")
+	far := h.ringing()
+	must(t, far.leg.Answer(far.media))
+	h.await("the answer", anna.leg.Answered())
+	h.told(h.refer(anna, sip.ReferTo{URI: "goodbye"}), 603)
+	h.hear("who helps", far, anna)
+	anna.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
