@@ -158,11 +158,13 @@ func readSipfrag(req *gosip.Request) (int, bool) {
 
 // dropReferrals ends what was asked of either end, with the leg; l.mu is held.
 func (l *Leg) dropReferrals() {
-	if l.refer != nil {
-		if l.refer.state == referAsked {
-			l.reply(l.refer.tx, l.refer.req, 481, nil)
+	if r := l.refer; r != nil {
+		asked := r.state == referAsked
+		r.end()
+		if asked { // and stays so: the leg is over, but nobody has refused it
+			l.reply(r.tx, r.req, 481, nil)
+			r.state = referAsked
 		}
-		l.refer.end()
 	}
 	if l.sent != nil {
 		l.referStep(l.sent, ReferStep{487, true})
