@@ -369,15 +369,6 @@ func TestBindingsExpire(t *testing.T) {
 	})
 }
 
-func parse(t testing.TB, raw string) *gosip.Request {
-	t.Helper()
-	m, err := gosip.ParseMessage([]byte(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m.(*gosip.Request)
-}
-
 func TestRegistrationIsKept(t *testing.T) {
 	cfg := openConfig("udp")
 	cfg.Domain = "help.example"

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
 )
 
 // wireConn is a UDP socket, a real one or one of an ether.
@@ -179,4 +181,14 @@ func (w *wire) answer(req, status, toTag string, extra ...string) {
 		lines = append(lines, "Contact: <sip:callee@"+w.addr()+">")
 	}
 	w.send(append(lines, extra...)...)
+}
+
+// parse reads a request as a socket's reader does.
+func parse(t testing.TB, raw string) *gosip.Request {
+	t.Helper()
+	m, err := gosip.ParseMessage([]byte(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.(*gosip.Request)
 }

@@ -1,0 +1,68 @@
+package sip
+
+import (
+	"strings"
+	"testing"
+)
+
+// parts makes the body of several.
+func parts(parts ...string) func([]string) []string {
+	return add("Content-Type: multipart/mixed;boundary=\"b:1\"", "", "--b:1\r\n"+strings.Join(parts, "\r\n--b:1\r\n")+"\r\n--b:1--")
+}
+
+func TestContent(t *testing.T) {
+	const sdp, isup = "Content-Type: application/sdp\r\n\r\nv=0\r\ns=-\r\n", "Content-Type: application/isup;version=itu-t92+\r\nContent-Disposition: signal;handling=optional\r\n\r\n\x01\x00\r\n"
+	for _, c := range []struct{ what, body, want string }{
+		{"description first", sdp + "|" + isup, "v=0\r\ns=-\r\n"},
+		{"description last", isup + "|" + sdp, "v=0\r\ns=-\r\n"},
+		{"none", isup, ""},
+		{"of something else", "Content-Type: application/sdp\r\nContent-Disposition: early-session\r\n\r\nv=1|" + sdp, "v=0\r\ns=-\r\n"},
+		{"two", sdp + "|Content-Type: application/sdp\r\n\r\nv=1", "v=0\r\ns=-\r\n"},
+		{"packed", "Content-Type: application/sdp\r\nContent-Transfer-Encoding: base64\r\n\r\ndj0wDQo=", ""},
+		{"named as what it is for", "Content-Type: Application/SDP; charset=x\r\nContent-Disposition: Session;handling=required\r\n\r\nv=2", "v=2"},
+		{"too many", strings.Repeat(isup+"|", 20) + sdp, ""},
+	} {
+		lines := parts(strings.Split(c.body, "|")...)([]string{"INVITE sip:a@b SIP/2.0", "Via: SIP/2.0/UDP h:5060;branch=z9hG4bKx",
+			"From: <sip:c@d>;tag=1", "To: <sip:a@b>", "Call-ID: id", "CSeq: 1 INVITE"})
+		if got := string(sdpOf(parse(t, strings.Join(lines, "\r\n")))); got != c.want {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
+		}
+	}
+}
+
+// TestCallAmongParts: a caller whose description comes beside his place, and an answer of
+// the kind, make a call.
+func TestCallAmongParts(t *testing.T) {
+	d := newDesk(nil)
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	c := newCaller(t, s, "parts")
+	body := parts("Content-Type: application/pidf+xml\r\n\r\n<p/>", "Content-Type: application/sdp\r\n\r\nv=0\r\ns=theirs\r\n")(nil)
+	c.request("INVITE", 1, body...)
+	in, m := next(t, "INVITE", d.legs), &media{}
+	if err := in.Answer(m); err != nil {
+		t.Fatal(err)
+	}
+	if ok := c.recv("SIP/2.0 200"); !strings.HasSuffix(ok, "s=answer 1\r\n") || len(m.answered) != 1 || m.answered[0] != "v=0\r\ns=theirs\r\n" {
+		t.Errorf("the session took %q, and is answered with %q", m.answered, ok)
+	} else {
+		c.to = field(ok, "To")
+	}
+	c.request("ACK", 1)
+	c.request("BYE", 2)
+	c.recv("SIP/2.0 200")
+
+	callee, m := newWire(t, s), &media{}
+	out, err := s.Dial(Target{URI: "sip:x@" + callee.addr()}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	invite := callee.recv("INVITE ")
+	lines := []string{"SIP/2.0 200 OK", "Via: " + field(invite, "Via"), "From: " + field(invite, "From"), "To: " + field(invite, "To") + ";tag=x",
+		"Call-ID: " + field(invite, "Call-ID"), "CSeq: 1 INVITE", "Contact: <sip:x@" + callee.addr() + ">"}
+	callee.send(append(lines, body...)...)
+	wait(t, "answered", out.Answered())
+	if len(m.accepted) != 1 || m.accepted[0] != "v=0\r\ns=theirs\r\n" {
+		t.Errorf("of the answer the session took %q", m.accepted)
+	}
+	out.Hangup()
+}
