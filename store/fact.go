@@ -16,6 +16,7 @@ import (
 // what ends without a beginning, which a damaged log can show, is written down
 // as far as it is known.
 type writer struct {
+	s      *Store
 	t      *tx
 	from   Origin
 	node   string // as the log's events call it; before the first that does, as from
@@ -161,7 +162,7 @@ func (w *writer) wrapUpEnded(ctx context.Context, ev event.Event, f event.WrapUp
 }
 
 func (w *writer) transferred(ctx context.Context, ev event.Event, f event.Transferred) error {
-	return w.t.addTransfer(ctx, Transfer{
+	return w.s.addTransfer(ctx, w.t, Transfer{
 		ID: text(f.Transfer), Call: ev.Call, Visit: text(f.Visit), FromAgent: text(f.Agent), Kind: text(string(f.How)),
 		TargetKind: text(f.To), Target: Private(f.Target), At: ev.At, Result: text(f.Result),
 	}, f.Sealed)

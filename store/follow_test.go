@@ -298,7 +298,7 @@ func TestTransactionsThatWantEachOthersRows(t *testing.T) {
 			var met sync.Once
 			err := s.inTx(t.Context(), "meet", func(tx *tx) error {
 				tries.Add(1)
-				w := writer{t: tx, node: s.node, from: Origin{s.node, s.node}}
+				w := writer{s: s, t: tx, node: s.node, from: Origin{s.node, s.node}}
 				for turn := range 2 {
 					c := StateChange{Agent: agents[(i+turn)%2], State: "ready", At: after(turn), Previous: "talking", After: time.Second}
 					if err := w.agentChanged(t.Context(), stateChange{s.node, uint64(turn + 1), c}); err != nil {

@@ -66,7 +66,7 @@ func (h *History) apply(ctx context.Context, from Origin, had uint64, batch []ev
 		if seq < had {
 			return errForgot
 		}
-		w := writer{t: t, from: from, queues: h.queues}
+		w := writer{s: h.s, t: t, from: from, queues: h.queues}
 		if err := w.resume(ctx); err != nil {
 			return err
 		}

@@ -19,6 +19,8 @@ type Held struct {
 	Numbers    []string       `json:"numbers"` // as dialled in, in the clear: it is the caller's own
 	Calls      []HeldCall     `json:"calls"`
 	FollowUps  []heldFollowUp `json:"follow_ups"`
+
+	TransfersTo []heldTransfer `json:"transfers_to"` // of others' calls, to this number
 }
 
 // HeldCall is one call with all that belongs to it.
@@ -65,7 +67,7 @@ func (s *Store) Export(ctx context.Context, by By, numberHash string, w io.Write
 }
 
 func (s *Store) held(ctx context.Context, hash string) (*Held, error) {
-	held := &Held{CallerHash: hash, Numbers: []string{}, Calls: []HeldCall{}, FollowUps: []heldFollowUp{}}
+	held := &Held{CallerHash: hash, Numbers: []string{}, Calls: []HeldCall{}, FollowUps: []heldFollowUp{}, TransfersTo: []heldTransfer{}}
 	calls, err := collect(rows(ctx, s.read, "export calls", callQuery+` WHERE c.caller_hash = $1 ORDER BY c.started_at, c.id`, []any{hash}, scanCall))
 	if err != nil {
 		return nil, err
@@ -94,6 +96,14 @@ func (s *Store) held(ctx context.Context, hash string) (*Held, error) {
 		}
 		held.FollowUps = append(held.FollowUps, heldFollowUp{f, f.Caller.Reveal()})
 		held.number(f.Caller)
+	}
+	to, err := s.transfersTo(ctx, s.read, hash)
+	if err != nil {
+		return nil, err
+	}
+	for _, tr := range to {
+		held.TransfersTo = append(held.TransfersTo, heldTransfer{tr, tr.Target.Reveal()})
+		held.number(tr.Target)
 	}
 	return held, nil
 }
@@ -158,7 +168,7 @@ type Erased struct{ Calls, FollowUps, Recordings, Transfers int }
 
 // Erase forgets a number, given by its hash: no row leads to it any more. The
 // calls and their figures stay, of nobody; what was owed is owed no more, and
-// recordings are condemned. Events that are still on their way are taken in
+// recordings are condemned. Others' calls that were handed on to the number forget it. Events that are still on their way are taken in
 // without the number, recordings condemned. It is audited, by the hash. ErrNoHash.
 func (s *Store) Erase(ctx context.Context, by By, numberHash string) (Erased, error) {
 	if numberHash == "" {
@@ -195,6 +205,16 @@ func (s *Store) Erase(ctx context.Context, by By, numberHash string) (Erased, er
 			if step.count != nil {
 				*step.count = int(n)
 			}
+		}
+		to, err := s.transfersTo(ctx, t, numberHash)
+		if err != nil {
+			return err
+		}
+		for _, tr := range to {
+			if _, err := t.exec(ctx, `UPDATE transfers SET target_sealed = NULL WHERE id = $1`, tr.ID); err != nil {
+				return err
+			}
+			done.Transfers++
 		}
 		return s.note(ctx, t, by.entry("caller.erase", "caller "+numberHash,
 			fmt.Sprintf("%d calls, %d follow-ups, %d recordings, %d transfers", done.Calls, done.FollowUps, done.Recordings, done.Transfers)))

@@ -367,6 +367,58 @@ func TestExportAndErase(t *testing.T) {
 	})
 }
 
+// A number to which other callers were handed on is held too: its owner is given
+// that, and can have it forgotten, however late the transfer is told.
+func TestANumberThatOthersWereHandedOnTo(t *testing.T) {
+	onBoth(t, func(t *testing.T, d site) {
+		s := d.open(t, "n1")
+		ctx := t.Context()
+		tell := func(id, number string, at time.Time) {
+			sealed, err := d.sealer.Seal([]byte(number), TransferPlace(id))
+			must(t, err)
+			must(t, s.History(testQueues).Apply(ctx, Origin{"n1", id}, []event.Event{{Seq: 1, At: at, Call: "c1", Fact: event.Transferred{
+				Transfer: id, Visit: "c1-1", Agent: "anna", How: event.Blind, To: outsideNumber, Sealed: sealed, Result: "done"}}}))
+		}
+		tell("his", "+15550123", noon)
+		tell("anothers", "+15550124", noon)
+		must(t, s.History(testQueues).Apply(ctx, Origin{"n1", "damaged"}, []event.Event{{Seq: 1, At: noon, Call: "c1", Fact: event.Transferred{
+			Transfer: "damaged", To: outsideNumber, Sealed: []byte("x")}}}))
+		hash := d.sealer.Hash("+15550123")
+
+		export := func() (numbers, transfers []string) {
+			var out bytes.Buffer
+			must(t, s.Export(ctx, tester, hash, &out))
+			var held struct {
+				Numbers     []string
+				TransfersTo []struct{ ID, Target string } `json:"transfers_to"`
+			}
+			must(t, json.Unmarshal(out.Bytes(), &held))
+			for _, tr := range held.TransfersTo {
+				transfers = append(transfers, tr.ID+" "+tr.Target)
+			}
+			return held.Numbers, transfers
+		}
+		numbers, transfers := export()
+		if !slices.Equal(numbers, []string{"+15550123"}) || !slices.Equal(transfers, []string{"his +15550123"}) {
+			t.Errorf("exported %v and %v", numbers, transfers)
+		}
+		erased, err := s.Erase(ctx, tester, hash)
+		if must(t, err); erased != (Erased{Transfers: 1}) {
+			t.Errorf("erased %+v", erased)
+		}
+		tell("late", "+15550123", noon)
+		tell("new", "+15550123", time.Now().Add(time.Minute))
+		if _, transfers := export(); !slices.Equal(transfers, []string{"new +15550123"}) {
+			t.Errorf("left: %v", transfers)
+		}
+		var kept int
+		must(t, s.read.QueryRow(`SELECT COUNT(*) FROM transfers WHERE target_sealed IS NOT NULL`).Scan(&kept))
+		if kept != 3 { // another's, the damaged one, the new one
+			t.Errorf("%d numbers are kept", kept)
+		}
+	})
+}
+
 func TestSearchCalls(t *testing.T) {
 	onBoth(t, func(t *testing.T, d site) {
 		s := d.open(t, "n1")

@@ -2,9 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
+
+	"github.com/bugle-voice/bugle/vault"
 )
 
 // Survey is one answer a caller gave about a visit.
@@ -59,8 +62,8 @@ type Transfer struct {
 // outsideNumber is the kind of a target that is somebody's telephone.
 const outsideNumber = "number"
 
-// AddTransfer writes a transfer down, once. Of a call whose caller has been
-// erased, an outside number is left out.
+// AddTransfer writes a transfer down, once. An outside number is left out if its
+// owner has been erased since, or the caller of the call.
 func (s *Store) AddTransfer(ctx context.Context, tr Transfer) error {
 	plain, sealed := tr.Target.Reveal(), []byte(nil)
 	if tr.TargetKind == outsideNumber {
@@ -75,14 +78,16 @@ func (s *Store) AddTransfer(ctx context.Context, tr Transfer) error {
 		if err := s.besideErasures(ctx, t); err != nil {
 			return err
 		}
-		return t.addTransfer(ctx, tr, sealed)
+		return s.addTransfer(ctx, t, tr, sealed)
 	})
 }
 
 // addTransfer takes the number apart from the rest, sealed.
-func (t *tx) addTransfer(ctx context.Context, tr Transfer, sealed []byte) error {
+func (s *Store) addTransfer(ctx context.Context, t *tx, tr Transfer, sealed []byte) error {
+	hash, _ := s.targetHash(tr.ID, sealed) // one that can't be opened now must not hold up what comes after it
 	var erased int
-	if err := t.row(ctx, `SELECT COUNT(*) FROM calls WHERE id = $1 AND erased_at IS NOT NULL`, []any{tr.Call}, &erased); err != nil {
+	if err := t.row(ctx, `SELECT (SELECT COUNT(*) FROM calls WHERE id = $1 AND erased_at IS NOT NULL)
+		+ (SELECT COUNT(*) FROM erasures WHERE caller_hash = $2 AND at >= $3)`, []any{tr.Call, hash, tr.At.UnixMilli()}, &erased); err != nil {
 		return err
 	}
 	if erased > 0 {
@@ -94,13 +99,49 @@ func (t *tx) addTransfer(ctx context.Context, tr Transfer, sealed []byte) error 
 	return err
 }
 
+// targetHash gives the hash of a transfer's outside number: "" if there is none, or
+// nothing that could ever be opened.
+func (s *Store) targetHash(id string, sealed []byte) (string, error) {
+	number, err := s.unseal(sealed, TransferPlace(id))
+	switch {
+	case errors.Is(err, vault.ErrUnknownKey):
+		return "", err
+	case err != nil || number == "":
+		return "", nil
+	}
+	return s.sealer.Hash(number.Reveal()), nil
+}
+
+// transfersTo gives the transfers to an outside number, given by its hash, whoever's
+// calls they were. Each number that is kept is opened and hashed: no column tells,
+// and they are few beside the calls.
+func (s *Store) transfersTo(ctx context.Context, q querier, hash string) (found []Transfer, err error) {
+	for tr, err := range rows(ctx, q, "look for transfers to a number", transferQuery+` WHERE target_sealed IS NOT NULL ORDER BY at, id`, nil,
+		func(row scanner) (tr Transfer, err error) {
+			tr, _, sealed, err := readTransfer(row)
+			if err != nil {
+				return tr, err
+			}
+			if of, err := s.targetHash(tr.ID, sealed); of != hash {
+				return Transfer{}, err
+			}
+			tr.Target, err = s.unseal(sealed, TransferPlace(tr.ID))
+			return tr, err
+		}) {
+		if err != nil {
+			return nil, err
+		}
+		if tr.ID != "" {
+			found = append(found, tr)
+		}
+	}
+	return found, nil
+}
+
 const transferQuery = `SELECT id, call_id, visit, from_agent, kind, target_kind, target, target_sealed, at, result FROM transfers`
 
 func (s *Store) scanTransfer(row scanner) (Transfer, error) {
-	var tr Transfer
-	var plain string
-	var sealed []byte
-	err := row.Scan(&tr.ID, &tr.Call, &tr.Visit, &tr.FromAgent, &tr.Kind, &tr.TargetKind, &plain, &sealed, when{&tr.At}, &tr.Result)
+	tr, plain, sealed, err := readTransfer(row)
 	if err != nil {
 		return tr, err
 	}
@@ -108,6 +149,12 @@ func (s *Store) scanTransfer(row scanner) (Transfer, error) {
 		tr.Target = Private(plain)
 	}
 	return tr, err
+}
+
+// readTransfer gives the target as it is stored.
+func readTransfer(row scanner) (tr Transfer, plain string, sealed []byte, err error) {
+	err = row.Scan(&tr.ID, &tr.Call, &tr.Visit, &tr.FromAgent, &tr.Kind, &tr.TargetKind, &plain, &sealed, when{&tr.At}, &tr.Result)
+	return tr, plain, sealed, err
 }
 
 // Transfers gives the transfers made from one moment until before another, in
