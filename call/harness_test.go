@@ -80,6 +80,7 @@ type house struct {
 	rung   chan *sip.Leg // what rings there
 	tapes  *tapes
 	full   atomic.Bool // the event log's disk
+	fills  atomic.Bool // the disk is full as soon as a call has been let in
 	silent atomic.Bool // what rings outside does not say so
 
 	dialled atomic.Int32 // how many the node has rung
@@ -125,7 +126,12 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 			return h.sip.DialTrunk(c, s)
 		},
 		Bindings: phones,
-		Private:  func(_, number string) (string, []byte) { return "hash of " + number, nil },
+		Private: func(_, number string) (string, []byte) {
+			if h.fills.Load() {
+				h.full.Store(true)
+			}
+			return "hash of " + number, nil
+		},
 		Full:     h.full.Load,
 		Estimate: func(queue, language string) time.Duration { return time.Duration(len(queue+language)) * time.Second },
 	})

@@ -35,6 +35,9 @@ type Tape interface {
 // Record implements ivr.Phone. Errors that are the call's end are Terminations.
 func (c *inbound) Record(ctx context.Context, o ivr.RecordOptions) (ivr.Recording, error) {
 	c.Silence()
+	if c.Full() { // the little room that is left is for what happens to calls
+		return ivr.Recording{}, c.cannotRecord(event.ErrFull, nil)
+	}
 	tape, id, err := c.Recordings.Create(c.id, o.Name, time.Now())
 	if err != nil {
 		return ivr.Recording{}, c.cannotRecord(err, nil)
@@ -61,13 +64,24 @@ func (c *inbound) Record(ctx context.Context, o ivr.RecordOptions) (ivr.Recordin
 	return made, over
 }
 
-// hearOut waits until a recording is over: by itself or by a key, or else with
+// fullEvery is how often a recording being made looks whether there is room.
+const fullEvery = time.Second
+
+// hearOut waits until a recording is over: by itself, by a key, or as the disk is
+// full, on which it would take the room that was set aside for facts; or else with
 // the call, whose end it gives.
 func (c *inbound) hearOut(ctx context.Context, voice *media.Voice, finish string) error {
+	look := time.NewTicker(fullEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-voice.Done():
 			return nil
+		case <-look.C:
+			if c.Full() {
+				c.log.Warn("a recording is ended: the disk of the event log is full")
+				return nil
+			}
 		case <-c.leg.Done():
 			return c.hungUp(LeftFlow)
 		case <-ctx.Done():

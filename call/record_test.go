@@ -183,3 +183,34 @@ func TestMessageThatCannotBeKept(t *testing.T) {
 		h.nothingLeft()
 	})
 }
+
+// A full disk has room for facts alone. A message is not begun on it; what somebody
+// has said of one is kept.
+func TestMessageOnAFullDisk(t *testing.T) {
+	t.Run("before it", func(t *testing.T) {
+		h := newHouse(t)
+		h.fills.Store(true)
+		h.dial("message")
+		h.ended(FlowEnded)
+		h.tapes.mu.Lock()
+		begun := h.tapes.created
+		h.tapes.mu.Unlock()
+		if begun > 0 {
+			t.Error("a recording was begun")
+		}
+		h.nothingLeft()
+	})
+	t.Run("in the middle of it", func(t *testing.T) {
+		h := newHouse(t)
+		caller := h.speak()
+		h.goOn(caller)
+		h.full.Store(true)
+		if length := h.heard(); length < time.Second {
+			t.Errorf("%v is kept", length)
+		}
+		caller.leg.Hangup()
+		h.ended(LeftMessage)
+		h.kept(1)
+		h.nothingLeft()
+	})
+}
