@@ -39,7 +39,7 @@ type CallSearch struct {
 	From, To    time.Time // started from, until before
 	CallerHash  string
 	Number      string // dialled
-	Agent       string // who answered one of its visits, or, if no visit is asked for, made it himself
+	Agent       string // who talked in one of its visits, or, if no visit is asked for, made it himself
 	Queue       string // it waited in
 	Result      event.VisitResult
 	Termination string // class of its end
@@ -103,11 +103,14 @@ func (q CallSearch) conditions(w *where) error {
 	w.is("c.class", q.Termination)
 	agent := q.Agent
 	if agent != "" && q.Queue == "" && q.Result == "" {
-		w.and("(c.agent = ? OR c.id IN (SELECT v.call_id FROM visits v WHERE v.agent = ?))", text(agent), text(agent))
+		w.and("(c.agent = ? OR c.id IN (SELECT v.call_id FROM visits v WHERE v.agent = ? UNION ALL SELECT t.call_id "+handedTo+"))",
+			text(agent), text(agent), text(agent))
 		agent = ""
 	}
 	visit := where{args: w.args}
-	visit.is("v.agent", agent)
+	if agent != "" {
+		visit.and("v.id IN (SELECT o.id FROM visits o WHERE o.agent = ? UNION ALL SELECT t.visit "+handedTo+")", text(agent), text(agent))
+	}
 	visit.is("v.queue", q.Queue)
 	visit.is("v.result", string(q.Result))
 	if len(visit.conditions) > 0 {
@@ -123,6 +126,10 @@ func (q CallSearch) conditions(w *where) error {
 	}
 	return nil
 }
+
+// handedTo is where visits stand that were handed on to an agent: they have the one
+// who answered.
+const handedTo = `FROM transfers t WHERE t.target = ? AND t.target_kind = 'agent' AND t.result = 'done'`
 
 // pageMark names a place in the order of calls.
 func pageMark(started time.Time, id string) string {

@@ -436,6 +436,10 @@ func TestSearchCalls(t *testing.T) {
 		for i := range log.events { // several in the same millisecond
 			log.events[i].At = noon.Add(time.Duration(i/20) * time.Second)
 		}
+		for i, to := range []struct{ agent, result string }{{"ben", "done"}, {"carl", "declined"}} { // c00 and c03 are anna's
+			call := fmt.Sprintf("c%02d", 3*i)
+			log.tell(call, event.Transferred{Transfer: call + "-t", Visit: call + "-1", Agent: "anna", To: "agent", Target: to.agent, Result: to.result})
+		}
 		must(t, h.Apply(ctx, fromN1, log.events))
 		find := func(q CallSearch) (found []string) {
 			for {
@@ -469,6 +473,10 @@ func TestSearchCalls(t *testing.T) {
 			{"number", CallSearch{Number: "n1"}, 12},
 			{"hash", CallSearch{CallerHash: "h3"}, 5},
 			{"agent", CallSearch{Agent: "anna"}, 9},
+			{"agent it was handed on to", CallSearch{Agent: "ben"}, 1},
+			{"agent it was handed on to, and queue", CallSearch{Agent: "ben", Queue: "claims", Result: event.Answered}, 1},
+			{"agent it was handed on to, and another queue", CallSearch{Agent: "ben", Queue: "urgent"}, 0},
+			{"agent who would not have it", CallSearch{Agent: "carl"}, 0},
 			{"result", CallSearch{Result: event.Answered, Queue: "claims"}, 9},
 			{"end", CallSearch{Termination: "caller"}, 9},
 			{"queue nobody was in", CallSearch{Queue: "urgent"}, 0},
