@@ -22,8 +22,8 @@ type Query struct {
 // Dimension is something by which a report can be split up.
 type Dimension string
 
-// The dimensions. Tier and agent are those of the answer, and empty for visits
-// that nobody answered.
+// The dimensions. Agent is who answered, also of a talk that he handed on, and tier
+// the highest that the caller reached; both are empty for visits that nobody answered.
 const (
 	ByQueue    Dimension = "queue"
 	ByLanguage Dimension = "language"

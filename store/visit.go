@@ -33,7 +33,7 @@ type Visit struct {
 	Estimate time.Duration // what the wait was expected to be
 
 	Agent     string        // who answered
-	Tier      int           // his tier then; 0 if nobody answered
+	Tier      int           // his then, or the highest of those to whom the caller was handed on; 0 if nobody answered
 	TalkEnded time.Time     // zero while they talk: only ended talks are handled
 	Talk      time.Duration // without hold
 	Hold      time.Duration
