@@ -131,7 +131,7 @@ func open(t *testing.T, c config.Store) *node {
 	return n
 }
 
-// next gives the next fact of a node with ten calls at a time, each of 16 facts.
+// next gives the next fact of a node with ten calls at a time, each of 18 facts.
 func (n *node) next(t *testing.T) told {
 	if len(n.queue) == 0 {
 		var calls [10][]told
@@ -159,6 +159,7 @@ func (n *node) call(t *testing.T) []told {
 		t.Fatal(err)
 	}
 	visit, agent := id+"-1", fmt.Sprintf("agent%d", n.calls%200)
+	heard := event.Travel{Loss: 0.001, Jitter: 3 * time.Millisecond, MOS: 4.3}
 	var all []told
 	for _, f := range []event.Fact{
 		event.CallStarted{Number: "helpline", Caller: "…" + number[len(number)-2:], Trunk: "carrier", CallerHash: n.vault.Hash(number), CallerSealed: sealed},
@@ -174,6 +175,8 @@ func (n *node) call(t *testing.T) []told {
 		event.AgentChanged{Agent: agent, From: "reserved", To: "talking", After: 3 * time.Second},
 		event.TalkEnded{Visit: visit, Queue: "claims", Language: "es", Agent: agent, Talk: 4 * time.Minute},
 		event.AgentChanged{Agent: agent, From: "talking", To: "wrapup", After: 4 * time.Minute},
+		event.LegEnded{Side: "agent", Agent: agent, Codec: "PCMU", PacketsIn: 12_000, PacketsOut: 12_000, Heard: heard, Sent: heard, RoundTrip: 20 * time.Millisecond},
+		event.LegEnded{Side: "caller", Codec: "PCMU", PacketsIn: 15_000, PacketsOut: 15_000, Heard: heard},
 		event.CallEnded{Class: "completed", Reason: "caller_hung_up", Duration: 5 * time.Minute},
 		event.WrapUpEnded{Visit: visit, Queue: "claims", Agent: agent, Took: 30 * time.Second},
 		event.AgentChanged{Agent: agent, From: "wrapup", To: "ready", After: 30 * time.Second},
