@@ -98,7 +98,7 @@ func (c *Conductor) Invite(leg *sip.Leg) {
 	}
 	defer c.leave()
 	if c.Full() && !c.urgent(leg) {
-		c.Log.Error("a call is refused: the disk of the event log is full", "call", leg.ID())
+		c.Log.Error("a call is refused: what becomes of it cannot be written into the event log", "call", leg.ID())
 		_ = leg.Reject(503, "Storage Full")
 		return
 	}

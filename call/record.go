@@ -79,7 +79,7 @@ func (c *inbound) hearOut(ctx context.Context, voice *media.Voice, finish string
 			return nil
 		case <-look.C:
 			if c.Full() {
-				c.log.Warn("a recording is ended: the disk of the event log is full")
+				c.log.Warn("a recording is ended: the event log has no room, or cannot be written")
 				return nil
 			}
 		case <-c.leg.Done():

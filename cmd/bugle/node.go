@@ -128,7 +128,7 @@ func (n *node) open(site *site) (err error) {
 		DialTrunk: func(t sip.TrunkCall, s sip.Session) (*sip.Leg, error) { return n.sip.DialTrunk(t, s) },
 		Find:      func(r sip.Replaces) *sip.Leg { return n.sip.Find(r) },
 		Sealed:    n.sealed,
-		Private:   n.private, Full: n.events.Full, Estimate: n.figures.Estimate,
+		Private:   n.private, Full: func() bool { return n.events.Healthy() != nil }, Estimate: n.figures.Estimate,
 	})
 	if n.sip, err = sip.New(sip.Options{
 		Config: c.SIP, Node: c.Node, Handler: n.calls, Credentials: credentials{n.secrets, n.roster}, Bindings: phones,
