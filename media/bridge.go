@@ -66,11 +66,20 @@ func (s *stream) passKey(p *packet, c Codec, fresh bool, now int64) {
 		return
 	}
 	keys := to.terms.keysFor(to.out.clock())
-	h, ok := to.out.passKey(p, now*beatSize, c.clock() == to.out.clock())
+	// On another clock a press is one event, however many its segments are here, and
+	// nobody can tell what time there is that of a press before the newest.
+	began, ok, sameClock := p.timestamp, true, c.clock() == to.out.clock()
+	if !sameClock {
+		began, ok = s.keyIn.began(p)
+	}
 	if !ok {
 		return
 	}
-	keyOnClock(p.payload(), c.clock(), keys.clock())
+	h, ok := to.out.passKey(p, began, now*beatSize, sameClock)
+	if !ok {
+		return
+	}
+	keyOnClock(p.payload(), int(p.timestamp-began), c.clock(), keys.clock())
 	h.payloadType, _ = to.terms.number(keys)
 	to.passed = now
 	to.transmit(&h, p.body)

@@ -243,9 +243,63 @@ func TestKeysChangeTheirClock(t *testing.T) {
 	})
 }
 
+// TestLongKeyOnAnotherClock holds a key for so long that it takes several events on
+// the phone's clock, and lets packets of the press before come late: to the far end on
+// the other clock each press is one.
+func TestLongKeyOnAnotherClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testEngine(t)
+		narrow, farNarrow := call(t, e, PCMU, LegOptions{}) // keys as 97, 8 kHz
+		wide, farWide := passing(t, e, Opus, 96, narrow, "110")
+		if err := narrow.Bridge(wide); err != nil {
+			t.Fatal(err)
+		}
+		farWide.send(header{payloadType: 96, timestamp: farWide.timestamp}, []byte{31 << 3, 1})
+		at := farWide.timestamp
+		say := func(code uint8, timestamp uint32, marker, end bool, length int) {
+			farWide.send(header{payloadType: 110, timestamp: timestamp, marker: marker}, eventPacket(0, 0, code, end, length).payload())
+			time.Sleep(frameTime)
+		}
+		say(3, at, true, false, 960)
+		say(3, at, false, true, 1920)
+		seven, length := at+9600, 0
+		for n := range 150 { // three seconds
+			if length += 960; length > int(keyMaximum) {
+				say(7, seven, false, false, int(keyMaximum))
+				seven, length = seven+keyMaximum, length-int(keyMaximum)
+			}
+			say(7, seven, n == 0, n >= 149, length)
+			if n < 2 {
+				say(3, at, false, true, 1920)
+			}
+			if n == 70 {
+				say(7, at+9600, false, false, int(keyMaximum))
+			}
+		}
+		say(7, seven, false, true, length)
+		synctest.Wait()
+		var far keyReader
+		var heard []Event
+		for _, p := range farNarrow.hear(0) {
+			if p.payloadType == 97 {
+				far.read(&p, sampleRate, 0, func(e Event) { heard = append(heard, e) })
+			}
+		}
+		want := []Event{KeyDown{'3'}, Key{'3', 40 * time.Millisecond}, KeyDown{'7'}, Key{'7', 3 * time.Second}}
+		if !slices.Equal(heard, want) {
+			t.Errorf("the far end reads %v, want %v", heard, want)
+		}
+		for _, w := range want {
+			if e := next(t, wide); e != w {
+				t.Errorf("told %v, want %v", e, w)
+			}
+		}
+	})
+}
+
 func TestKeyTooLongForItsClock(t *testing.T) {
 	payload := []byte{5, 0x8A, 0x40, 0} // 16384 units of 8 kHz
-	keyOnClock(payload, 8000, 48000)
+	keyOnClock(payload, 0, 8000, 48000)
 	if got := binary.BigEndian.Uint16(payload[2:]); got != 65535 || payload[1] != 0x8A {
 		t.Errorf("became %x", payload)
 	}

@@ -57,7 +57,7 @@ func (r *keyReader) read(p *packet, clock int, now int64, tell func(Event)) bool
 	case r.any && p.ssrc == r.ssrc && r.timestamp-p.timestamp < r.before+uint32(keyMemory*clock):
 		return false
 	case r.continues(p, code):
-		r.before += r.duration
+		r.before += keyMaximum
 		r.timestamp, r.duration = p.timestamp, 0
 	default:
 		r.finish(tell)
@@ -87,6 +87,20 @@ func keyDuration(p *packet) uint32 {
 // (RFC 4733, section 2.5.1.3).
 func (r *keyReader) continues(p *packet, code uint8) bool {
 	return r.down && p.ssrc == r.ssrc && code == r.code && !p.marker && p.timestamp == r.timestamp+keyMaximum
+}
+
+// began gives when the event of a packet began, on its sender's clock: of a long one,
+// the first segment. False: its packet came late, after a newer one's.
+func (r *keyReader) began(p *packet) (uint32, bool) {
+	if r.any && p.ssrc == r.ssrc {
+		if p.timestamp == r.timestamp {
+			return r.timestamp - r.before, true
+		}
+		if int32(p.timestamp-r.timestamp) < 0 {
+			return 0, false
+		}
+	}
+	return p.timestamp, true // none of the sixteen keys
 }
 
 // tick ends an event whose packets have ceased to come.

@@ -98,13 +98,13 @@ func (w *keyWriter) write(payload []byte, keys Codec, out *sender, clock int64) 
 }
 
 // keyOnClock rewrites the length in an event's payload from one clock to
-// another, in place. One too long to be written there stays at the longest: the key ends
-// all the same.
-func keyOnClock(payload []byte, from, to int) {
+// another, in place, with that of the segments before. One too long to be written
+// there stays at the longest: the key ends all the same.
+func keyOnClock(payload []byte, before, from, to int) {
 	if from == to || len(payload) < 4 {
 		return
 	}
-	length := int(binary.BigEndian.Uint16(payload[2:])) * to / from
+	length := (before + int(binary.BigEndian.Uint16(payload[2:]))) * to / from
 	binary.BigEndian.PutUint16(payload[2:], uint16(min(length, int(keyMaximum))))
 }
 

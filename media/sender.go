@@ -178,17 +178,17 @@ func (s *sender) mark(sequence uint16) bool {
 
 // passKey numbers a key that is passed on. If it was counted on another clock
 // than ours, its timestamp is the time at which its first packet came; the
-// packets of one key bear the same.
-func (s *sender) passKey(p *packet, clock int64, sameClock bool) (header, bool) {
+// packets of one key, which are those that began at the same time there, bear the same.
+func (s *sender) passKey(p *packet, began uint32, clock int64, sameClock bool) (header, bool) {
 	if sameClock {
 		return s.pass(p, clock, 0)
 	}
-	if k := &s.relay.key; !s.relay.on || p.ssrc != s.relay.ssrc || !k.known || k.theirs != p.timestamp {
+	if k := &s.relay.key; !s.relay.on || p.ssrc != s.relay.ssrc || !k.known || k.theirs != began {
 		at := s.stamp(clock, 0)
 		if !s.follows(p, clock, false) {
 			s.begin(p, clock)
 		}
-		*k = keyTime{theirs: p.timestamp, ours: at, known: true}
+		*k = keyTime{theirs: began, ours: at, known: true}
 	}
 	moved := *p
 	moved.timestamp = s.relay.key.ours - s.relay.timestamp

@@ -125,10 +125,10 @@ func TestSenderSendsNoNumberTwice(t *testing.T) {
 		}
 	}
 	key := relayed(5, 65500, 72)
-	if _, ok := s.passKey(key, 0, false); !ok {
+	if _, ok := s.passKey(key, key.timestamp, 0, false); !ok {
 		t.Error("a key was refused")
 	}
-	if h, ok := s.passKey(key, 0, false); ok {
+	if h, ok := s.passKey(key, key.timestamp, 0, false); ok {
 		t.Errorf("a key's packet that came again was passed on: %+v", h)
 	}
 
