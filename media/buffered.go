@@ -51,12 +51,17 @@ func (s *stream) unbuffer() {
 
 // fillFromPeer gives the stream what its peer's buffer has for it.
 func (s *stream) fillFromPeer(audio []byte, c Codec) {
-	peer := s.peer
 	var pcm [frameSize]int16
-	peer.in.pull(&pcm)
+	s.peer.in.pull(&pcm)
 	encode(audio, pcm[:], c)
-	if peer.in.drained() {
-		peer.in = nil
+}
+
+// passAgain says that the peer's packets pass as they come from now on, if the
+// buffer that was to run empty has, and the last of it is sent: the next that is
+// heard has to be joined to that.
+func (s *stream) passAgain() {
+	if p := s.peer; p != nil && p.in != nil && p.in.drained() && s.source == nil && s.party == nil {
+		p.in = nil
 		s.switched()
 	}
 }

@@ -231,6 +231,32 @@ func TestTalkBecomesMixAndBackWithoutLoss(t *testing.T) {
 	})
 }
 
+// TestShownKeysDoNotClick holds that the sound goes on without a click when keys are
+// hidden and shown again in mid-word. The tone has no whole periods in a packet, so
+// that it matters where the packets go on after the buffer.
+func TestShownKeysDoNotClick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testEngine(t)
+		a, b := newSpeaker(t, e, PCMU, 270, LegOptions{}), newSpeaker(t, e, PCMA, 0, LegOptions{})
+		if err := a.Bridge(b.Leg); err != nil {
+			t.Fatal(err)
+		}
+		talk(20, a, b)
+		b.listen(t)
+		for i := range 10 {
+			a.HideKeys(i%2 == 0)
+			talk(23, a, b)
+		}
+		heard := b.listen(t)
+		if n := len(heard) / frameSize; n < 225 || n > 235 {
+			t.Errorf("hears %d packets of 230", n)
+		}
+		if most, at := bend(heard); most > 1.7*bendOf(270) {
+			t.Errorf("a click of %.0f at packet %d; the tone has %.0f", most, at/frameSize, bendOf(270))
+		}
+	})
+}
+
 // TestPartyThatFallsSilent holds that the end of a sound, whose sender stops
 // sending in mid-word as a phone that detects silence does, fades out for the
 // others and is never heard by who said it.

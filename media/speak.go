@@ -35,7 +35,11 @@ func (s *stream) speak(now int64) {
 		}
 		b = s.shard.room(frameSize)
 		var heard bool
-		if heard, whole = s.hears(b.payload(), voice, now); !heard || !able {
+		if heard, whole = s.hears(b.payload(), voice, now); !heard {
+			return
+		}
+		if !able {
+			s.passAgain()
 			return
 		}
 	case s.terms.keys():
@@ -54,6 +58,7 @@ func (s *stream) speak(now int64) {
 	h := s.out.frame(clock)
 	h.payloadType = number
 	s.sends(&h, b, voice, clock)
+	s.passAgain()
 }
 
 // relayed tells whether what the stream hears is passed on as its peer's packets
