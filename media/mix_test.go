@@ -191,8 +191,8 @@ func TestMixSaturates(t *testing.T) {
 func TestTalkBecomesMixAndBackWithoutLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testEngine(t)
-		a := newSpeaker(t, e, PCMU, 250, LegOptions{})
-		b := newSpeaker(t, e, PCMA, 400, LegOptions{})
+		a := newSpeaker(t, e, PCMU, 260, LegOptions{})
+		b := newSpeaker(t, e, PCMA, 410, LegOptions{})
 		boss := newSpeaker(t, e, PCMU, 0, LegOptions{})
 		if err := a.Bridge(b.Leg); err != nil {
 			t.Fatal(err)
@@ -216,7 +216,7 @@ func TestTalkBecomesMixAndBackWithoutLoss(t *testing.T) {
 		for name, side := range map[string]struct {
 			heard []int16
 			hz    float64
-		}{"a": {a.listen(t), 400}, "b": {b.listen(t), 250}} {
+		}{"a": {a.listen(t), 410}, "b": {b.listen(t), 260}} {
 			if n := len(side.heard); n < (turns-6)*frameSize || n > (turns+6)*frameSize {
 				t.Errorf("%s hears %d packets of %d", name, n/frameSize, turns)
 			}
