@@ -132,6 +132,7 @@ type party struct {
 	room   *room
 	speaks bool    // to all
 	to     *stream // or to this one
+	fresh  bool    // nothing of it has been mixed yet
 	frame  [frameSize]int16
 }
 
@@ -168,6 +169,10 @@ func (r *room) mix() {
 	clear(r.sum[:])
 	for _, p := range r.parties {
 		p.stream.in.pull(&p.frame)
+		if p.fresh && p.stream.in.going { // what begins later its buffer fades in
+			r.join(p)
+		}
+		p.fresh = false
 		if !p.speaks {
 			continue
 		}
@@ -177,11 +182,21 @@ func (r *room) mix() {
 	}
 }
 
+// join has those who hear a party hear it begin, or end, without a click.
+func (r *room) join(p *party) {
+	for _, other := range r.parties {
+		if other.hears(p) && other.stream.source == nil {
+			other.stream.seam.open = true
+		}
+	}
+}
+
 // enter makes a stream a party of a mix, in place of another part. A bridge it is
 // in is undone after that.
 func (s *stream) enter(p *party) {
 	s.leave()
 	p.room.parties = append(p.room.parties, p)
+	p.fresh = true
 	s.party = p
 	s.switched()
 }
@@ -193,6 +208,12 @@ func (s *stream) leave() {
 		return
 	}
 	s.party = nil
+	p.room.join(p)
+	if p.speaks { // what those hear who take the present frame later, too
+		for i, sample := range p.frame {
+			p.room.sum[i] -= int32(sample)
+		}
+	}
 	p.room.parties = slices.DeleteFunc(p.room.parties, func(other *party) bool { return other == p })
 	s.switched()
 }

@@ -231,6 +231,54 @@ func TestTalkBecomesMixAndBackWithoutLoss(t *testing.T) {
 	})
 }
 
+// TestPartiesComeAndGoWithoutAClick looks at the waveform that those hear who stay in
+// a mix, on either beat, while one who speaks leaves it, comes back, or changes his
+// part; and holds that he doesn't hear himself.
+func TestPartiesComeAndGoWithoutAClick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testEngine(t)
+		a, b := newSpeaker(t, e, PCMU, 270, LegOptions{}), newSpeaker(t, e, PCMU, 0, LegOptions{})
+		c, d := newSpeaker(t, e, PCMA, 0, LegOptions{}), newSpeaker(t, e, PCMA, 0, LegOptions{})
+		m := e.NewMix()
+		if err := m.Join(a.Leg, b.Leg, c.Leg, d.Leg); err != nil {
+			t.Fatal(err)
+		}
+		talk(20, a, b, c, d)
+		a.listen(t)
+		var whole [3][]int16 // what those hear who stay
+		for i, s := range []*speaker{b, c, d} {
+			whole[i] = soundingPart(s.listen(t))
+		}
+		for _, step := range []struct {
+			what string
+			do   func()
+		}{
+			{"leaves", func() { m.Leave(a.Leg) }},
+			{"joins", func() { _ = m.Join(a.Leg) }},
+			{"only listens", func() { _ = m.Listen(a.Leg) }},
+			{"joins again", func() { _ = m.Join(a.Leg) }},
+			{"whispers to one", func() { _ = m.Whisper(a.Leg, b.Leg) }},
+			{"whispers to another", func() { _ = m.Whisper(a.Leg, c.Leg) }},
+			{"speaks to all", func() { _ = m.Join(a.Leg) }},
+			{"hangs up", a.Close},
+		} {
+			step.do()
+			talk(17, a, b, c, d)
+			for i, s := range []*speaker{b, c, d} {
+				heard := s.listen(t)
+				before := len(whole[i])
+				whole[i] = append(whole[i], heard...)
+				if most, at := bend(whole[i][max(0, before-frameSize):]); most > 1.7*bendOf(270) {
+					t.Errorf("he %s: %d hears a click of %.0f, %d samples after it; the tone has %.0f", step.what, i, most, at-min(before, frameSize), bendOf(270))
+				}
+			}
+			if echo := loudest(a.listen(t)); echo > 8 {
+				t.Errorf("he %s and hears %d of himself", step.what, echo)
+			}
+		}
+	})
+}
+
 // TestShownKeysDoNotClick holds that the sound goes on without a click when keys are
 // hidden and shown again in mid-word. The tone has no whole periods in a packet, so
 // that it matters where the packets go on after the buffer.
