@@ -260,6 +260,9 @@ func (s *stream) agree(t terms, now int64) {
 	if !t.pressable() {
 		s.keyOut.stop()
 	}
+	if t.send && !before.send {
+		s.switched() // a hold ends, in the midst of a sound
+	}
 	s.press.way = 0
 	s.reports.from = netip.AddrPort{}
 	s.heard, s.lost = now, false
