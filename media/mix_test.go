@@ -279,6 +279,55 @@ func TestPartiesComeAndGoWithoutAClick(t *testing.T) {
 	})
 }
 
+// TestOurKeysDoNotClick holds that a voice that gives way to a key of ours goes on
+// into its tone, and begins softly after it.
+func TestOurKeysDoNotClick(t *testing.T) {
+	for _, tones := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			e := testEngine(t)
+			a, b := newSpeaker(t, e, PCMU, 270, LegOptions{}), newSpeaker(t, e, PCMU, 0, LegOptions{})
+			if tones {
+				b = toneless(t, e)
+			}
+			if err := a.Bridge(b.Leg); err != nil {
+				t.Fatal(err)
+			}
+			talk(13, a, b)
+			b.heard = nil
+			for round := range 5 {
+				talk(5+round, a, b)
+				if err := b.SendKeys("5"); err != nil {
+					t.Fatal(err)
+				}
+				talk(20, a, b)
+				last, keyed, ended := int16(0), false, false
+				for _, p := range b.heard {
+					if p.payloadType == 97 { // the far end makes the tone
+						ended = true
+						continue
+					}
+					pcm := make([]int16, frameSize)
+					decode(pcm, p.payload(), b.codec)
+					if step := int(pcm[0]) - int(last); !keyed && loudest(pcm) > 10000 {
+						keyed = true
+						if max(step, -step) > 2000 { // the voice has 1573 at its steepest
+							t.Errorf("round %d: the voice breaks off by %d where the tone begins", round, step)
+						}
+					}
+					if ended && loudest(pcm[:4]) > 200 {
+						t.Errorf("round %d, tones %v: the voice begins with %v after the key", round, tones, pcm[:4])
+					}
+					last, ended = pcm[frameSize-1], keyed && loudest(pcm) == 0
+				}
+				if keyed != tones {
+					t.Errorf("round %d: a tone is heard: %v", round, keyed)
+				}
+				b.heard = nil
+			}
+		})
+	}
+}
+
 // TestShownKeysDoNotClick holds that the sound goes on without a click when keys are
 // hidden and shown again in mid-word. The tone has no whole periods in a packet, so
 // that it matters where the packets go on after the buffer.

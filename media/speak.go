@@ -48,10 +48,14 @@ func (s *stream) speak(now int64) {
 		h := s.keyOut.write(b.payload(), keys, &s.out, clock)
 		h.payloadType, _ = s.terms.number(keys)
 		s.transmit(&h, b)
+		s.seam.open, s.seam.codec = true, 0 // of the sound before nothing is heard any more
 		return
 	default:
 		b = s.shard.room(frameSize)
+		s.seam.open = s.seam.open || s.keyOut.turn == 0
 		s.keyOut.sound(b.payload(), voice)
+		whole = true
+		defer s.keySounded()
 	}
 	s.smooth(b.payload(), voice, whole)
 	s.tune(voice, now)
@@ -59,6 +63,13 @@ func (s *stream) speak(now int64) {
 	h.payloadType = number
 	s.sends(&h, b, voice, clock)
 	s.passAgain()
+}
+
+// keySounded has what is heard after a key begin softly, once the key's tone is sent.
+func (s *stream) keySounded() {
+	if !s.keyOut.sounding() {
+		s.seam.open = true
+	}
 }
 
 // relayed tells whether what the stream hears is passed on as its peer's packets
