@@ -28,6 +28,7 @@ var (
 
 const (
 	faultAgents = 90
+	awayAgents  = 260 // callers stay for 8 s, at 20 a second
 	mostMemory  = 160 << 20 // of a node with all its calls, however much it has to remember
 )
 
@@ -71,13 +72,14 @@ func TestDatabaseAwayUnderLoad(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := peer.StartPostgres(t)
 			database := config.Store{Postgres: p.Database(t)}
-			settings, agents := peer.LoadHelpline(t, faultAgents, "store: {postgres: \""+database.Postgres+"\"}\n")
+			settings, agents := peer.LoadHelpline(t, awayAgents, "store: {postgres: \""+database.Postgres+"\"}\n")
 			bugle := peer.StartBugle(t, settings, agents...)
 			peer.StartAgents(t, bugle.SIP, 6400, agents...)
 			awaitReady(t, bugle, len(agents))
 
 			calls := int((c.long + 20*time.Second).Seconds() * float64(*rate))
-			callers := peer.StartCallers(t, answered(bugle.SIP, calls, 3*time.Second))
+			// In an hour a machine may stand still for four seconds: nobody hangs up for that.
+			callers := peer.StartCallers(t, answered(bugle.SIP, calls, 8*time.Second))
 			time.Sleep(6 * time.Second) // in mid-load
 			back := make(chan struct{})
 			go func() {
