@@ -68,6 +68,9 @@ func (t *talk) run() (step, Termination) {
 		}
 	}
 	for {
+		if next := t.turnedBack(); next != nil {
+			return next, Termination{}
+		}
 		select {
 		case <-t.leg.Done():
 			return nil, t.hungUp(CallerHungUp)

@@ -30,6 +30,22 @@ func (t *talk) turned(refer *sip.Refer) step {
 	return next.conduct
 }
 
+// turnedBack gives the step in which a call that was turned round is its agent's own again,
+// since his transfer came to nothing: as such it can be joined with another of his. Nil: it
+// is not turned, or with somebody else by now.
+func (t *talk) turnedBack() step {
+	agent, c := t.with, t.inbound
+	if t.theirs == nil || t.wish != nil || !agent.on() || agent.agent == "" || agent.talk != nil || agent.held != nil || agent.gone() {
+		return nil
+	}
+	guest := t.theirs
+	guest.onHold = t.held
+	c.agent, c.own, c.theirs = agent.agent, agent.own, nil
+	next := &talk{inbound: c, with: guest, clock: t.clock}
+	t.with = nil
+	return func() (step, Termination) { return next.by(agent) }
+}
+
 // visit is the one that the talk with an agent belongs to, or, without one, what there is
 // to say instead.
 func (t *talk) visit() router.Visit {

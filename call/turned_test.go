@@ -156,3 +156,43 @@ func TestOwnCallForHelpStays(t *testing.T) {
 	h.ended(CallerHungUp)
 	h.nothingLeft()
 }
+
+// A transfer that came to nothing leaves the call as it was: its agent can still bring
+// together whom he has called and his caller.
+func TestOwnCallAfterAVainTransfer(t *testing.T) {
+	for name, join := range map[string]func(h *house, anna, own party){
+		"from the caller's call": func(h *house, anna, own party) {
+			d := own.leg.Dialog()
+			h.told(h.refer(anna, sip.ReferTo{URI: "far", Replaces: &d}), 200)
+		},
+		"from his own": func(h *house, anna, own party) {
+			d := anna.leg.Dialog()
+			h.told(h.refer(own, sip.ReferTo{URI: "caller", Replaces: &d}), 200)
+		},
+		"by the code": func(h *house, anna, own party) {
+			must(h.t, own.media.SendKeys("*3"))
+			h.await("the end of the other leg", anna.leg.Done())
+			own.leg.Hangup()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, desks, outside)
+			h.register("anna")
+			h.register("ben")
+			caller, anna, own, far := h.consulting("+4930123456")
+			h.told(h.refer(own, sip.ReferTo{URI: "+3930123456"}), 403) // is forbidden
+			r := h.refer(own, sip.ReferTo{URI: "ben"})
+			must(t, h.ringing().leg.Reject(603, "Decline"))
+			h.told(r, 603)
+			h.hear("the agent", own, far)
+			join(h, anna, own)
+			h.hear("whom she has called", far, caller)
+			h.await("the agent's talk to end", anna.leg.Done())
+			h.await("the agent's own call to end", own.leg.Done())
+			h.state("anna", router.Ready)
+			caller.leg.Hangup()
+			h.await("the far end's leg to end", far.leg.Done())
+			h.nothingLeft()
+		})
+	}
+}
