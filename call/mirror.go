@@ -84,7 +84,7 @@ func (t *talk) parted() Termination {
 // take hands the caller on to whom the agent's own call gives away.
 func (t *talk) take(r request) step {
 	g := r.gift
-	if t.wish != nil || !t.with.on() || r.leg != t.with.leg || g.agent != t.with.agent || t.with.talk == nil {
+	if t.wish != nil || !t.with.on() || r.leg != t.with.leg || g.agent != t.with.agent || t.with.talk == nil && t.theirs == nil {
 		r.refuse()
 		return nil
 	}

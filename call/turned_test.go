@@ -196,3 +196,27 @@ func TestOwnCallAfterAVainTransfer(t *testing.T) {
 		})
 	}
 }
+
+// Who was handed on so is handed on again, also from the consultation.
+func TestOwnCallHandedOnTwice(t *testing.T) {
+	h := newHouse(t, outside, func(c *config.Config) { c.Calls.Outside.AtOnce = 2 })
+	h.register("anna")
+	h.register("ben")
+	anna, far := h.calling()
+	r := h.refer(anna, sip.ReferTo{URI: "ben"})
+	ben := h.ringing()
+	must(t, ben.leg.Answer(ben.media))
+	h.told(r, 200)
+	h.hear("the colleague", ben, far)
+	own, _ := h.consults("ben", ben, "+4930123457")
+	other := h.ringing()
+	must(t, other.leg.Answer(other.media))
+	h.await("the answer", own.leg.Answered())
+	h.hear("whom he consults", other, own)
+	d := ben.leg.Dialog()
+	h.told(h.refer(own, sip.ReferTo{URI: "far", Replaces: &d}), 200)
+	h.hear("whom the colleague has consulted", other, far)
+	h.await("the colleague's leg to end", ben.leg.Done())
+	far.leg.Hangup()
+	h.nothingLeft()
+}
