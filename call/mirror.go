@@ -45,7 +45,7 @@ func (t *talk) mirrored(refer *sip.Refer) step {
 			return nil
 		}
 	}
-	if leg == nil || leg.Agent() != "" {
+	if leg == nil {
 		return t.turned(refer)
 	}
 	guest, clock := t.with, t.clock
@@ -55,10 +55,15 @@ func (t *talk) mirrored(refer *sip.Refer) step {
 		if _, err := t.ask(t.ctx, r); err == nil {
 			return nil, t.parted()
 		}
-		if refer.Accept() == nil { // else it is too late for any answer
+		next := &talk{inbound: t.inbound, with: guest, clock: clock}
+		if leg.Agent() != "" { // of another call of his own; a caller's may have been moved to it, or joined by it
+			if turned := next.turned(refer); turned != nil {
+				return turned, Termination{}
+			}
+		} else if refer.Accept() == nil { // else it is too late for any answer
 			_ = refer.Notify(notThere.code)
 		}
-		return (&talk{inbound: t.inbound, with: guest, clock: clock}).conduct, Termination{}
+		return next.conduct, Termination{}
 	}
 }
 

@@ -47,6 +47,30 @@ func TestTalkIsMoved(t *testing.T) {
 	h.nothingLeft()
 }
 
+// Moved or joined, a talk with a caller may be by a phone that has called itself: what that
+// asks for in another call of its own is still for the caller.
+func TestAttendedTransferFromTheConsultationByAnotherPhone(t *testing.T) {
+	h := newHouse(t, desks, outside)
+	h.register("anna")
+	caller, anna := h.talk()
+	next := h.moves("anna", anna.leg.Dialog())
+	h.await("the end at the first phone", anna.leg.Done())
+	own, _ := h.consults("anna", next, "+4930123456")
+	far := h.ringing()
+	must(t, far.leg.Answer(far.media))
+	h.await("the answer", own.leg.Answered())
+	h.hear("whom she consults", far, own)
+	d := next.leg.Dialog()
+	h.told(h.refer(own, sip.ReferTo{URI: "caller", Replaces: &d}), 200)
+	h.transferred(event.Transferred{Agent: "anna", How: event.Attended, To: "number", Result: "done"})
+	h.hear("whom she has consulted", far, caller)
+	h.await("the agent's talk to end", next.leg.Done())
+	h.await("the consultation to end", own.leg.Done())
+	caller.leg.Hangup()
+	h.await("the far end's leg to end", far.leg.Done())
+	h.nothingLeft()
+}
+
 func TestOwnCallIsMoved(t *testing.T) {
 	h := newHouse(t)
 	h.register("anna")
