@@ -160,8 +160,11 @@ func (c *conference) begin() error {
 	if err := c.mix.Join(three...); err != nil {
 		return err
 	}
-	for _, leg := range three {
-		leg.Silence() // of the music that he may have heard
+	for i, holds := range []bool{c.held, c.with.onHold, c.guest.onHold} {
+		three[i].Silence() // of the music that he may have heard
+		if holds {
+			_ = c.mix.Listen(three[i])
+		}
 	}
 	c.clock.resume(time.Now())
 	c.other.leg.HangupFor(HandedOver.cause())

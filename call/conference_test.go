@@ -261,6 +261,25 @@ func TestThreeWayHold(t *testing.T) {
 	h.nothingLeft()
 }
 
+// So it is with one who holds already as they are joined.
+func TestThreeWayWithOneWhoHolds(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	h.register("ben")
+	caller, anna, own, ben := h.consulting("ben")
+	h.holds(ben, true)
+	ben.media.PlayMusic(media.Tone(1400, time.Second))
+	must(t, own.media.SendKeys("*3"))
+	h.await("the end of the other leg", anna.leg.Done())
+	h.mixed(caller, own)
+	h.holds(ben, false)
+	h.mixed(caller, own, ben)
+	own.leg.Hangup()
+	h.hear("whom she has consulted", ben, caller)
+	caller.leg.Hangup()
+	h.nothingLeft()
+}
+
 // Whoever hangs up as the code is pressed: nothing is left of anybody.
 func TestHangupAsThreeAreJoined(t *testing.T) {
 	h := newHouse(t)
