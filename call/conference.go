@@ -23,7 +23,6 @@ type conference struct {
 	other *ring // the agent's other leg, until all hear each other
 	lent  *loan // nil: it has been answered
 	mix   *media.Mix
-	began time.Time
 	name  *wish // how it is told of
 }
 
@@ -57,7 +56,7 @@ func (t *talk) three(w three) step {
 	own, now := r.loan.agent, time.Now()
 	c := &conference{
 		talk:  &talk{inbound: t.inbound, with: t.with, clock: t.clock},
-		guest: guest, lent: r.loan, began: now,
+		guest: guest, lent: r.loan,
 	}
 	if w.here {
 		c.other = own
@@ -81,12 +80,16 @@ func (c *conference) over() {
 	defer c.repay(pair{})
 	c.other.stop()
 	c.guest.stop()
-	c.guest.end(time.Since(c.began), 0)
+	if c.guest != nil {
+		c.guest.end(c.lent.clock.stop(time.Now()))
+	}
 	c.talk.over()
 }
 
-// repay answers the agent's own call, once.
+// repay answers the agent's own call, once, which may be over then: his other leg, if it is
+// still there, ends before.
 func (c *conference) repay(p pair) {
+	c.other = c.other.stop()
 	if c.lent != nil {
 		c.lent.back <- p
 		c.lent = nil
@@ -207,8 +210,8 @@ func (c *conference) handOn() (step, Termination) {
 	talk, hold := c.clock.stop(time.Now())
 	agent.talk.Over(after, talk, hold)
 	agent.stop()
-	agent.talk.Free()
 	c.repay(pair{})
+	agent.talk.Free()
 	return next.conduct, Termination{}
 }
 

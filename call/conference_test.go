@@ -346,3 +346,20 @@ func TestCloseWhileThreeTalk(t *testing.T) {
 	}
 	h.nothingLeft()
 }
+
+// What whoever came by a queue has talked before is not forgotten then.
+func TestCloseTellsAllThatWasTalked(t *testing.T) {
+	h := newHouse(t, desks)
+	h.register("anna")
+	_, anna, own, ben := h.consulting("billing")
+	h.packets(ben, 50) // a second
+	must(t, own.media.SendKeys("*3"))
+	h.await("the end of the other leg", anna.leg.Done())
+	h.calls.Close()
+	for range 2 {
+		if talk := h.facts.await(t, "talk.ended").(event.TalkEnded); talk.Talk+talk.Hold < time.Second {
+			t.Errorf("%s is said to have talked for %v and held for %v", talk.Agent, talk.Talk, talk.Hold)
+		}
+	}
+	h.nothingLeft()
+}
