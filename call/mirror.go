@@ -67,6 +67,17 @@ func (t *talk) mirrored(refer *sip.Refer) step {
 	}
 }
 
+// askedLast takes what the agent has asked for in his own call before he hung up, as many
+// phones do at once.
+func (t *talk) askedLast() step {
+	select {
+	case refer := <-t.referredBy():
+		return t.mirrored(refer)
+	default:
+		return nil
+	}
+}
+
 // parted is the end of an agent's own call that has given away whom he talked with: his
 // phone hears of its transfer in it, and hangs up.
 func (t *talk) parted() Termination {

@@ -73,6 +73,9 @@ func (t *talk) run() (step, Termination) {
 		}
 		select {
 		case <-t.leg.Done():
+			if next := t.askedLast(); next != nil {
+				return next, Termination{}
+			}
 			return nil, t.hungUp(CallerHungUp)
 		case <-t.with.hungUp():
 			if next, end := t.gone(); next != nil || end != (Termination{}) {

@@ -140,6 +140,36 @@ func TestOwnCallWithoutItsAgent(t *testing.T) {
 	}
 }
 
+// So it does if both are there before anybody looks.
+func TestOwnCallWhoseAgentAsksLast(t *testing.T) {
+	h := newHouse(t, outside, func(c *config.Config) { c.Calls.Outside.PerHour = 100 })
+	h.register("anna")
+	for range 8 { // one of two that are ready is taken by chance
+		anna, far := h.calling()
+		var own *inbound
+		h.poll("the call", func() bool {
+			h.calls.mu.Lock()
+			defer h.calls.mu.Unlock()
+			for _, own = range h.calls.talks {
+				return true
+			}
+			return false
+		})
+		busy := request{answer: make(chan *ring)}
+		own.asked <- busy // until it is heard
+		h.refer(anna, sip.ReferTo{URI: "goodbye"})
+		h.poll("the wish", func() bool { return len(own.leg.Refers()) == 1 })
+		anna.leg.Hangup()
+		h.await("the agent's leg to end", own.leg.Done())
+		<-busy.answer
+		h.ofNoVisit(event.Transferred{Agent: "anna", How: event.Blind, To: "flow", Target: "goodbye", Result: "done"})
+		h.await("the far end's leg to end", far.leg.Done())
+		h.ended(FlowEnded)
+		h.nothingLeft()
+		h.state("anna", router.Ready)
+	}
+}
+
 // Who helps is not sent away.
 func TestOwnCallForHelpStays(t *testing.T) {
 	h := newHouse(t, func(c *config.Config) {
