@@ -297,7 +297,7 @@ func (h *house) between(own party, do func(given *ring)) {
 		if leg.SIPCallID() != own.leg.SIPCallID() {
 			continue
 		}
-		middle := &inbound{asked: make(chan request), over: call.over}
+		middle := &inbound{asked: make(chan request), over: make(chan struct{})} // it answers itself
 		h.calls.talks[leg] = middle
 		go func() {
 			asked := <-middle.asked
@@ -440,4 +440,23 @@ func TestAttendedTransferWhileATelephoneOutsideRings(t *testing.T) {
 	h.ringing()
 	next.leg.Hangup()
 	h.nothingLeft()
+}
+
+// A call that breaks off as it is asked keeps nobody waiting.
+func TestAskedCallBreaksOff(t *testing.T) {
+	for _, given := range []*ring{nil, {}} {
+		c, leg := New(Options{}), new(sip.Leg)
+		from := &inbound{asked: make(chan request), over: make(chan struct{})}
+		c.talks[leg] = from
+		go func() {
+			r := <-from.asked
+			if given != nil {
+				r.answer <- given
+			}
+			close(from.over)
+		}()
+		if got, err := c.ask(t.Context(), request{leg: leg, answer: make(chan *ring, 1)}); got != given || (err == nil) != (given != nil) {
+			t.Errorf("got %v, %v", got, err)
+		}
+	}
 }

@@ -82,10 +82,19 @@ func (c *Conductor) ask(ctx context.Context, r request) (*ring, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if taken := <-r.answer; taken != nil {
-		return taken, nil
+	var taken *ring
+	select {
+	case taken = <-r.answer:
+	case <-from.over: // because of its answer, or of a panic before
+		select {
+		case taken = <-r.answer:
+		default:
+		}
 	}
-	return nil, errNobody
+	if taken == nil {
+		return nil, errNobody
+	}
+	return taken, nil
 }
 
 // found lets the call be found by one of its legs, until what it gives is called.
