@@ -232,7 +232,8 @@ func TestDialUnreachable(t *testing.T) {
 }
 
 // TestMaxForwards: a call that goes on by another leg may go one hop less far, so that
-// one which comes back ends.
+// one which comes back ends. To an agent's phone it has them all: a caller who left none
+// for the edge would have each agent refuse him, and be paused.
 func TestMaxForwards(t *testing.T) {
 	for came, want := range map[string]string{"Max-Forwards: 7": "6", "Max-Forwards: 1": "0", "Max-Forwards: 255": "70", "X: no word": "70"} {
 		d := newDesk(nil)
@@ -246,6 +247,13 @@ func TestMaxForwards(t *testing.T) {
 		}
 		if got := field(callee.recv("INVITE "), "Max-Forwards"); got != want {
 			t.Errorf("%s: goes on with %q, want %q", came, got, want)
+		}
+		phone := Binding{Contact: "sip:anna@" + callee.addr(), Source: "udp:" + callee.addr()}
+		if _, err := s.Dial(Target{Binding: &phone, Call: in.ID()}, &media{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := field(callee.recv("INVITE sip:anna@"), "Max-Forwards"); got != "70" {
+			t.Errorf("%s: an agent is rung with %q", came, got)
 		}
 		in.Hangup()
 	}

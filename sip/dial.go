@@ -200,7 +200,9 @@ func (s *Server) dialogTo(t Target, uri *gosip.Uri, routes []gosip.Uri, ln *list
 // buildInvite makes the next INVITE: the first, or one with proof.
 func (l *Leg) buildInvite(sdp []byte) *gosip.Request {
 	req := l.dlg.request(gosip.INVITE, l.dlg.next())
-	*req.MaxForwards() = l.s.legs.hopsOf(l.id)
+	if l.out.target.Binding == nil { // to an agent's phone no caller's word is passed on: the edge would refuse, as if he had
+		*req.MaxForwards() = l.s.legs.hopsOf(l.id)
+	}
 	req.AppendHeader(allowHeader)
 	req.AppendHeader(supportedHeader)
 	req.AppendHeader(agentHeader)
