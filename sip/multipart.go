@@ -45,7 +45,7 @@ func contentOf(m bodied) content {
 
 func partsOf(contentType string, body []byte) content {
 	_, params, err := mime.ParseMediaType(contentType)
-	if err != nil || params["boundary"] == "" {
+	if err != nil || params["boundary"] == "" || !bytes.Contains(body, []byte("--"+params["boundary"]+"--")) { // the reader takes any end for the last
 		return content{foreign: true}
 	}
 	var c content

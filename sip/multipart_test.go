@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -65,4 +66,19 @@ func TestCallAmongParts(t *testing.T) {
 		t.Errorf("of the answer the session took %q", m.accepted)
 	}
 	out.Hangup()
+}
+
+// TestBodyOfPartsThatDoesNotEnd: it is not taken for one without a description, which would
+// have the call answered with an offer.
+func TestBodyOfPartsThatDoesNotEnd(t *testing.T) {
+	const sdp = "Content-Type: application/sdp\r\n\r\nv=0\r\n"
+	for body, foreign := range map[string]bool{
+		"v=0\r\n": true, "--b:1": true, "--b:1\r\n": true, "--b:1\r\n" + sdp: true, "--b:1\r\n" + sdp + "--b:1\r\n": true,
+		"--b:2\r\n" + sdp + "--b:2--": true, "--b:1\r\n" + sdp + "--b:1--\r\n": false, "--b:1--": false,
+	} {
+		m := parse(t, "INVITE sip:a@b SIP/2.0\r\nContent-Type: multipart/mixed;boundary=\"b:1\"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body)
+		if c := contentOf(m); c.foreign != foreign || foreign && c.sdp != nil {
+			t.Errorf("%q: %q, foreign %t", body, c.sdp, c.foreign)
+		}
+	}
 }
