@@ -18,6 +18,16 @@ var shownParams = func() map[string]bool {
 	return shown
 }()
 
+// wordParams are those of them whose values are words or small numbers: what is more like
+// a telephone number is not what they are for.
+var wordParams = func() map[string]bool {
+	words := make(map[string]bool)
+	for name := range strings.FieldsSeq(`user method reason privacy screen party limit cause refresher handling charset version`) {
+		words[name] = true
+	}
+	return words
+}()
+
 // shownUsers are user parts that every system has.
 var shownUsers = map[string]bool{"": true, "bugle": true, anonymousUser: true, "unknown": true, "restricted": true, "unavailable": true, "*": true}
 
@@ -156,6 +166,9 @@ func (m *masker) paramsOr(params string, other func(name, value string) string) 
 			b.WriteString(";" + m.nothing(name))
 		case !has:
 			b.WriteString(";" + name)
+		case wordParams[strings.ToLower(name)] && !isName(strings.TrimSpace(value)):
+			m.note(value)
+			b.WriteString(";" + name + "=" + hidden)
 		case shownParams[strings.ToLower(name)] && !strings.Contains(value, `"`):
 			b.WriteString(";" + name + "=" + visible(value))
 		default:
