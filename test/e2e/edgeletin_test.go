@@ -60,7 +60,8 @@ func (k *talker) cut() bool {
 }
 
 // TestLetInAtTheEdge: who has registered through the edge is heard by it, though a node
-// bans his office, and his connection stays; who has not keeps no room taken.
+// bans his office, and his connection stays, as does that of whose call rings; who has not keeps
+// no room taken.
 func TestLetInAtTheEdge(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	edge := peer.StartEdge(t, answeringNode(t, func(request string) string {
@@ -69,13 +70,18 @@ func TestLetInAtTheEdge(t *testing.T) {
 			return "SIP/2.0 200 OK\r\n"
 		case method == "REGISTER":
 			return "SIP/2.0 200 OK\r\nContact: <sip:x@192.0.2.9;transport=tcp>;expires=30\r\nContact: <sip:x@192.0.2.7>;q=0.5;expires=60\r\n"
+		case method == "INVITE" && strings.Contains(request, "\r\nX-Rings: 1\r\n"):
+			return "SIP/2.0 180 Ringing\r\n"
 		case method == "INVITE":
 			return "SIP/2.0 403 Forbidden\r\nRetry-After: 60\r\n"
 		default:
 			return "SIP/2.0 200 OK\r\n"
 		}
 	}))
-	silent := newTalker(t, "tcp", edge.Outer)
+	silent, waiting := newTalker(t, "tcp", edge.Outer), newTalker(t, "tcp", edge.Outer)
+	if got := waiting.asks("INVITE", "X-Rings: 1"); got != "" {
+		t.Errorf("a call that rings gets %q", got)
+	}
 	for _, network := range []string{"udp", "tcp"} {
 		phone, stranger := newTalker(t, network, edge.Outer), newTalker(t, network, edge.Outer)
 		for _, step := range []struct {
@@ -105,6 +111,9 @@ func TestLetInAtTheEdge(t *testing.T) {
 				"connections of strangers to be closed", func() bool { return silent.cut() && stranger.cut() })
 			if phone.cut() {
 				t.Error("the connection of a phone is closed as well")
+			}
+			if waiting.cut() {
+				t.Error("the connection of whose call rings is closed as well")
 			}
 		}
 	}
