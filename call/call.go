@@ -77,6 +77,7 @@ type Conductor struct {
 	mu      sync.Mutex
 	talks   map[*sip.Leg]*inbound // those a leg is in
 	desks   map[string]*desk      // by agent, of those who talk
+	sent    map[string]time.Time  // Call-IDs of agents' calls that went to other nodes
 	active  int
 	idle    chan struct{} // closed while no call is active
 	closing bool          // no new calls
@@ -84,7 +85,7 @@ type Conductor struct {
 
 // New makes a Conductor.
 func New(o Options) *Conductor {
-	c := &Conductor{Options: o, metrics: newMetrics(), talks: make(map[*sip.Leg]*inbound), desks: make(map[string]*desk), idle: make(chan struct{})}
+	c := &Conductor{Options: o, metrics: newMetrics(), talks: make(map[*sip.Leg]*inbound), desks: make(map[string]*desk), sent: make(map[string]time.Time), idle: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	close(c.idle)
 	return c

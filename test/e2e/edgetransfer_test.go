@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,4 +63,22 @@ func TestAttendedTransferBehindAnEdge(t *testing.T) {
 	}
 	nothingLeft(t, a)
 	nothingLeft(t, b)
+
+	// The node with the caller dies, and the other does not know yet: it takes the call
+	// itself, as the edge cannot send it there.
+	for _, id := range []string{"anna", "ben"} { // out of their wrap-up
+		b.SetState(t, id, "ready")
+	}
+	edge.Only(t, b.SIP)
+	call(t, peer.CarrierHost, edge.Outer, "1,1")
+	anna.rung(t)
+	b.Signal(syscall.SIGKILL)
+	b.Wait(t, 5*time.Second)
+	edge.Only(t, a.SIP)
+	go func() { answered <- ben.rung(t) }()
+	own = anna.dial(t, "ben")
+	theirs = <-answered
+	own.leg.Hangup()
+	<-theirs.leg.Done()
+	peer.Eventually(t, 10*time.Second, "the call to be over", func() bool { return a.Metrics(t)["bugle_calls_active"] == 0 })
 }

@@ -28,7 +28,7 @@ var (
 
 const (
 	faultAgents = 90
-	awayAgents  = 260 // callers stay for 8 s, at 20 a second
+	awayAgents  = 260       // callers stay for 8 s, at 20 a second
 	mostMemory  = 160 << 20 // of a node with all its calls, however much it has to remember
 )
 
