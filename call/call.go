@@ -77,6 +77,7 @@ type Conductor struct {
 	mu      sync.Mutex
 	talks   map[*sip.Leg]*inbound // those a leg is in
 	desks   map[string]*desk      // by agent, of those who talk
+	lifted  map[string]int        // calls of their own, by agent
 	sent    map[string]time.Time  // Call-IDs of agents' calls that went to other nodes
 	active  int
 	idle    chan struct{} // closed while no call is active
@@ -85,7 +86,10 @@ type Conductor struct {
 
 // New makes a Conductor.
 func New(o Options) *Conductor {
-	c := &Conductor{Options: o, metrics: newMetrics(), talks: make(map[*sip.Leg]*inbound), desks: make(map[string]*desk), sent: make(map[string]time.Time), idle: make(chan struct{})}
+	c := &Conductor{
+		Options: o, metrics: newMetrics(), idle: make(chan struct{}),
+		talks: make(map[*sip.Leg]*inbound), desks: make(map[string]*desk), lifted: make(map[string]int), sent: make(map[string]time.Time),
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	close(c.idle)
 	return c
@@ -110,11 +114,41 @@ func (c *Conductor) Invite(leg *sip.Leg) {
 	if c.elsewhere(leg) {
 		return
 	}
-	if leg.Agent() != "" && strings.HasPrefix(leg.Number(), "*") && !c.urgent(leg) {
-		c.feature(leg)
-		return
+	if agent := leg.Agent(); agent != "" && !c.urgent(leg) {
+		if strings.HasPrefix(leg.Number(), "*") {
+			c.feature(leg)
+			return
+		}
+		if !c.lift(agent) {
+			_ = leg.Reject(c.deny(agent, leg.ID(), "", OwnAtOnce).Code, "")
+			return
+		}
+		defer c.putDown(agent)
 	}
 	c.inbound(leg)
+}
+
+// ownAtOnce is how many calls of his own an agent may have at once on a node. No person
+// makes more; somebody with a stolen password could leave callers no room.
+const ownAtOnce = 8
+
+// lift counts a call that an agent makes himself, until putDown, and says whether he may.
+func (c *Conductor) lift(agent string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lifted[agent] == ownAtOnce {
+		return false
+	}
+	c.lifted[agent]++
+	return true
+}
+
+func (c *Conductor) putDown(agent string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lifted[agent]--; c.lifted[agent] == 0 {
+		delete(c.lifted, agent)
+	}
 }
 
 // Registered tells the router that an agent's phone is there.

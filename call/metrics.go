@@ -18,7 +18,7 @@ func newMetrics() metrics {
 		emergency: counter("emergency_calls", "Agents' calls to emergency numbers.", "number"),
 		unhelped:  counter("emergency_calls_failed", "Those of them that were not put through.", "number", "reason"),
 	}
-	for _, t := range []Termination{UnknownNumber, OutsideOff, OutsideDenied, OutsidePerHour, OutsideAtOnce, OutsideUnknown} {
+	for _, t := range []Termination{UnknownNumber, OutsideOff, OutsideDenied, OutsidePerHour, OutsideAtOnce, OutsideUnknown, OwnAtOnce} {
 		m.refused.WithLabelValues(t.Reason)
 	}
 	return m

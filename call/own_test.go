@@ -212,6 +212,34 @@ func TestAgentConsultsAQueue(t *testing.T) {
 	h.nothingLeft()
 }
 
+// Somebody with an agent's password cannot fill the node: the agent has a few calls at
+// once, and as many again when these are over.
+func TestAgentsCallsAtOnce(t *testing.T) {
+	h := newHouse(t, desks)
+	h.register("anna")
+	var calls []party
+	for range ownAtOnce {
+		calls = append(calls, h.dials("anna", "billing"))
+	}
+	for _, c := range calls {
+		h.await("the answer", c.leg.Answered())
+	}
+	more := h.dials("anna", "billing")
+	h.await("the refusal", more.leg.Done())
+	if code := more.leg.End().Code; code != 403 {
+		t.Errorf("refused with %d, want 403", code)
+	}
+	calls[0].leg.Hangup()
+	h.ended(LeftQueue)
+	again := h.dials("anna", "billing")
+	h.await("the answer", again.leg.Answered())
+	for _, c := range append(calls[1:], again) {
+		c.leg.Hangup()
+		h.ended(LeftQueue)
+	}
+	h.nothingLeft()
+}
+
 // An agent calls outside: what the far end sees of him, and lets him hear.
 func TestAgentCallsOutside(t *testing.T) {
 	h := newHouse(t, outside)

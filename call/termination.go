@@ -48,6 +48,7 @@ var (
 
 	// Of calls that agents make themselves.
 	HandedOver       = Termination{Class: Completed, Reason: "handed_over"} // whom the agent talked with goes on in another call of his
+	OwnAtOnce        = Termination{Refused, "own_at_once", 403}             // he has too many calls of his own
 	OutsidePerHour   = Termination{Refused, "outside_per_hour", 403}        // he has called outside too often
 	OutsideAtOnce    = Termination{Refused, "outside_at_once", 403}         // he has too many such calls
 	OutsideUnknown   = Termination{Refused, "outside_not_known", 503}       // Redis is away, and cannot tell
