@@ -10,7 +10,6 @@ func TestCrewKeepsSomeOfItsGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrew()
 		defer c.close()
-		before := runtime.NumGoroutine()
 		gate := make(chan struct{})
 		ran := 0
 		for range 10 * maxWaiting {
@@ -25,8 +24,8 @@ func TestCrewKeepsSomeOfItsGoroutines(t *testing.T) {
 		if ran != 100 {
 			t.Errorf("%d of 100 ran", ran)
 		}
-		if n := runtime.NumGoroutine() - before; n != maxWaiting {
-			t.Errorf("%d goroutines stayed, not %d", n, maxWaiting)
+		if c.waiting != maxWaiting {
+			t.Errorf("%d goroutines stayed, not %d", c.waiting, maxWaiting)
 		}
 	})
 }
