@@ -6,7 +6,7 @@ import (
 )
 
 // phraseWords are the words of the phrases that the RFCs have for a status and Q.850 for
-// the end of a call, and of those that Bugle, its edge and common servers write themselves.
+// the end of a call, and of those that Bugle, its edge, common servers and phones write themselves.
 // Any other word of a phrase may be somebody's name.
 var phraseWords = func() map[string]bool {
 	known := make(map[string]bool)
@@ -18,7 +18,7 @@ var phraseWords = func() map[string]bool {
 		loop detected hops many address incomplete ambiguous busy here terminated event consent needed pending undecipherable security
 		agreement server internal error implemented gateway version supported message precondition failure push everywhere decline
 		declined rejected anywhere unwanted refused
-		unallocated number route to destination channel unacceptable normal clearing user responding answer from subscriber absent
+		unallocated number route to destination channel unacceptable normal clearing user responding answer answering from subscriber absent
 		changed out of order format unspecified circuit network temporary switching equipment congestion access discarded
 		resource quality facility subscribed bearer capability authorized presently recovery on timer expiry protocol interworking
 		elsewhere completed ended cancelled canceled hangup up hung calls node such scheme mismatch repeated character missing tag scheme
