@@ -107,7 +107,7 @@ func (c *Conductor) Invite(leg *sip.Leg) {
 		_ = leg.Reject(503, "Storage Full")
 		return
 	}
-	if leg.Replaces() != nil { // which is here, wherever else the agent talks
+	if leg.Replaces() != nil && !c.urgent(leg) { // which is here, wherever else the agent talks
 		c.move(leg)
 		return
 	}

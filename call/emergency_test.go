@@ -102,6 +102,25 @@ func TestEmergencyIsRefusedAloud(t *testing.T) {
 	}
 }
 
+// A call for help is one even if the phone wants it to take the place of another.
+func TestEmergencyInPlaceOfATalk(t *testing.T) {
+	h := newHouse(t, func(c *config.Config) {
+		c.Calls.Emergency = map[string]config.Emergency{"112": {Action: "route", Trunks: []string{"carrier"}}}
+	})
+	h.register("anna")
+	caller, anna := h.talk()
+	call := h.replaces("anna", "112", anna.leg.Dialog())
+	far := h.ringing()
+	must(t, far.leg.Answer(far.media))
+	h.await("the answer", call.leg.Answered())
+	h.hears(far, call)
+	call.leg.Hangup()
+	h.ended(CallerHungUp)
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
 // An emergency number may begin as the codes for ready and pause do.
 func TestEmergencyNumberWithAStar(t *testing.T) {
 	h := newHouse(t, func(c *config.Config) {

@@ -14,11 +14,17 @@ import (
 // moves has a phone of an agent's call in the place of a leg.
 func (h *house) moves(agent string, from sip.Replaces) party {
 	h.t.Helper()
+	return h.replaces(agent, agent, from)
+}
+
+// replaces has an agent's phone call a number, to take the place of a dialog.
+func (h *house) replaces(agent, number string, from sip.Replaces) party {
+	h.t.Helper()
 	side, err := h.ears.NewLeg(media.LegOptions{})
 	must(h.t, err)
 	h.t.Cleanup(side.Close)
 	leg, err := h.phones.Dial(sip.Target{
-		URI: "sip:" + agent + "@" + h.address(), From: agent, FromHost: "127.0.0.1", Auth: &sip.Auth{User: agent, Password: "pw-" + agent}, Replaces: &from,
+		URI: "sip:" + number + "@" + h.address(), From: agent, FromHost: "127.0.0.1", Auth: &sip.Auth{User: agent, Password: "pw-" + agent}, Replaces: &from,
 	}, side)
 	must(h.t, err)
 	return party{leg, side}
