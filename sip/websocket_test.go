@@ -48,11 +48,15 @@ func open(t *testing.T, site *httptest.Server) *browser {
 
 func (b *browser) raw(kind websocket.MessageType, text string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
-	defer cancel()
-	if err := b.ws.Write(ctx, kind, []byte(text)); err != nil {
+	if err := b.write(kind, text); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+func (b *browser) write(kind websocket.MessageType, text string) error {
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	defer cancel()
+	return b.ws.Write(ctx, kind, []byte(text))
 }
 
 func (b *browser) send(lines ...string) {
@@ -215,8 +219,11 @@ func TestWebSocketFrames(t *testing.T) {
 		{"too long", options + strings.Repeat("x", 70_000), websocket.MessageText, ""},
 	} {
 		b := open(t, site)
-		b.raw(c.kind, c.sent)
+		sending := b.write(c.kind, c.sent) // which may be cut off in what is too long
 		got, err := b.read()
+		if sending != nil && c.answer != "" {
+			t.Errorf("%s: %v", c.what, sending)
+		}
 		if c.answer == "" != (err != nil) || !strings.HasPrefix(got, c.answer) {
 			t.Errorf("%s: %.30q %v", c.what, got, err)
 		}
