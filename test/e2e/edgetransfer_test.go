@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bugle-voice/bugle/sip"
 	"github.com/bugle-voice/bugle/test/peer"
 )
 
@@ -37,23 +36,7 @@ func TestAttendedTransferBehindAnEdge(t *testing.T) {
 			t.Errorf("%v calls are at %s, want %v", got, node.SIP, want)
 		}
 	}
-	dialog := own.leg.Dialog()
-	news, err := talk.leg.Refer(sip.ReferTo{URI: "sip:ben@" + edge.Outer, Replaces: &dialog})
-	must(t, err)
-	last := 0
-	for step := range news.Steps() {
-		last = step.Code
-	}
-	if last != 200 {
-		t.Errorf("the phone was told %d in the end, want 200", last)
-	}
-	for _, leg := range []*sip.Leg{talk.leg, own.leg} {
-		select {
-		case <-leg.Done():
-		case <-time.After(10 * time.Second):
-			t.Error("a call of the agent's goes on")
-		}
-	}
+	anna.joins(t, talk, own, "ben")
 	caller.hangUp()
 	caller.ended(t)
 	select {

@@ -69,23 +69,7 @@ func TestAttendedTransfer(t *testing.T) {
 	must(t, talk.leg.Reinvite(t.Context()))
 	own := anna.dial(t, "ben")
 	ben.AwaitEvent(t, "CALL_ESTABLISHED", 1, 10*time.Second)
-	dialog := own.leg.Dialog()
-	news, err := talk.leg.Refer(sip.ReferTo{URI: "sip:ben@" + bugle.SIP, Replaces: &dialog})
-	must(t, err)
-	last := 0
-	for step := range news.Steps() {
-		last = step.Code
-	}
-	if last != 200 {
-		t.Errorf("the phone was told %d in the end, want 200", last)
-	}
-	for _, leg := range []*sip.Leg{talk.leg, own.leg} {
-		select {
-		case <-leg.Done():
-		case <-time.After(10 * time.Second):
-			t.Error("a call of the agent's goes on")
-		}
-	}
+	anna.joins(t, talk, own, "ben")
 	if code := caller.Wait(t, 25*time.Second); code != 0 {
 		t.Fatalf("bugle call: exit %d\n%s", code, caller.Output())
 	}
@@ -185,6 +169,29 @@ func (d *desk) dial(t *testing.T, number string) line {
 		t.Fatalf("%s does not answer: %+v", number, leg.End())
 	}
 	return line{leg, side}
+}
+
+// joins hands a caller on to the colleague called on the other line, and sees both
+// lines end.
+func (d *desk) joins(t *testing.T, talk, own line, number string) {
+	t.Helper()
+	dialog := own.leg.Dialog()
+	news, err := talk.leg.Refer(sip.ReferTo{URI: "sip:" + number + "@" + d.server, Replaces: &dialog})
+	must(t, err)
+	last := 0
+	for step := range news.Steps() {
+		last = step.Code
+	}
+	if last != 200 {
+		t.Errorf("the phone was told %d in the end, want 200", last)
+	}
+	for _, leg := range []*sip.Leg{talk.leg, own.leg} {
+		select {
+		case <-leg.Done():
+		case <-time.After(10 * time.Second):
+			t.Error("a call of the agent's goes on")
+		}
+	}
 }
 
 func (d *desk) side(t *testing.T) *media.Leg {
