@@ -262,27 +262,21 @@ func TestAttendedTransferKeepsTheTrunks(t *testing.T) {
 // own hanging up.
 func TestEmergencyThatFailsByUs(t *testing.T) {
 	g729 := "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 49000 RTP/AVP 18\r\na=rtpmap:18 G729/8000\r\n"
-	ports := func(n uint16) func(*config.Config) {
-		return func(c *config.Config) {
-			c.Media.Ports.Last = c.Media.Ports.First + 2*n - 1
-			c.Media.SharedPorts = 0
-		}
-	}
 	for _, c := range []struct {
 		name   string
-		ports  uint16
+		edit   []func(*config.Config)
 		offer  string // of the agent's phone; "" is one that can be agreed to
 		act    func(h *house, own *sip.Leg)
 		end    Termination
 		failed float64
 	}{
-		{name: "no port", ports: 1, act: func(*house, *sip.Leg) {}, end: NoPort, failed: 1},
-		{name: "no codec", ports: 100, offer: g729, end: NoCodec, failed: 1, act: func(h *house, _ *sip.Leg) {
+		{name: "no port", edit: []func(*config.Config){pairs(1)}, act: func(*house, *sip.Leg) {}, end: NoPort, failed: 1},
+		{name: "no codec", offer: g729, end: NoCodec, failed: 1, act: func(h *house, _ *sip.Leg) {
 			far := h.ringing()
 			must(h.t, far.leg.Answer(far.media))
 		}},
-		{name: "drained", ports: 100, end: Drained, failed: 1, act: func(h *house, _ *sip.Leg) { h.ringing(); h.calls.Close() }},
-		{name: "panic", ports: 100, end: Crashed, failed: 1, act: func(h *house, _ *sip.Leg) {
+		{name: "drained", end: Drained, failed: 1, act: func(h *house, _ *sip.Leg) { h.ringing(); h.calls.Close() }},
+		{name: "panic", end: Crashed, failed: 1, act: func(h *house, _ *sip.Leg) {
 			h.facts.setTrap(func(f event.Fact) {
 				if _, ok := f.(event.CallAnswered); ok {
 					panic("trapped")
@@ -291,11 +285,11 @@ func TestEmergencyThatFailsByUs(t *testing.T) {
 			far := h.ringing()
 			must(h.t, far.leg.Answer(far.media))
 		}},
-		{name: "hung up", ports: 100, end: LeftRinging, act: func(h *house, own *sip.Leg) { h.ringing(); own.Hangup() }},
+		{name: "hung up", end: LeftRinging, act: func(h *house, own *sip.Leg) { h.ringing(); own.Hangup() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, help, ports(c.ports))
-			if c.ports == 1 {
+			h := newHouse(t, append(c.edit, help)...)
+			if c.edit != nil {
 				h.join() // takes the only pair
 			}
 			side, err := h.ears.NewLeg(media.LegOptions{})

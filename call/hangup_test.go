@@ -268,7 +268,7 @@ func TestAgentWhoDoesNotAnswerIsPausedAndTheCallerNoticesNothing(t *testing.T) {
 // No port for the agent's leg is no fault of the agent: nobody is paused, and he is
 // rung as soon as there is one.
 func TestFaultOfOursPausesNobody(t *testing.T) {
-	h := newHouse(t, func(c *config.Config) { c.Media.Ports.Last = c.Media.Ports.First + 3 }) // two pairs
+	h := newHouse(t, pairs(2))
 	h.register("anna")
 	h.register("ben")
 	other := h.dial("helpline") // takes the second pair

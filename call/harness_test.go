@@ -23,6 +23,8 @@ import (
 	"go.uber.org/goleak"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
 const helpline = `
 domain: test
 node: test
@@ -89,10 +91,11 @@ type house struct {
 	toAgent atomic.Pointer[sip.Leg] // the node's leg to an agent, the latest
 }
 
+// newHouse opens a house. Its test mostly waits, so from here on it is parallel to
+// those of other houses.
 func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 	t.Helper()
-	leaks := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, leaks) })
+	t.Parallel()
 	c, err := config.Parse([]byte(helpline), "test.yaml")
 	must(t, err)
 	c.SIP.Listeners[0].Address = netip.MustParseAddrPort("127.0.0.1:0")
@@ -154,6 +157,18 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 	t.Cleanup(h.close)
 	return h
 }
+
+// pairs lets a house have so many pairs of ports, which nobody else takes: no other
+// house, and not the kernel, whose own choice begins at 32768.
+func pairs(n int32) func(*config.Config) {
+	first := uint16(18000 - 2*scarce.Add(n))
+	return func(c *config.Config) {
+		c.Media.Ports = config.PortRange{First: first, Last: first + 2*uint16(n) - 1}
+		c.Media.SharedPorts = 0
+	}
+}
+
+var scarce atomic.Int32 // how many of those pairs are given away
 
 func (h *house) serve(o sip.Options) *sip.Server {
 	h.t.Helper()

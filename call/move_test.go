@@ -60,6 +60,7 @@ func TestAttendedTransferFromTheConsultationByAnotherPhone(t *testing.T) {
 	h.register("anna")
 	caller, anna := h.talk()
 	next := h.moves("anna", anna.leg.Dialog())
+	h.await("the answer", next.leg.Answered())
 	h.await("the end at the first phone", anna.leg.Done())
 	own, _ := h.consults("anna", next, "+4930123456")
 	far := h.ringing()
