@@ -18,9 +18,9 @@ build: ## bin/bugle, one static binary
 run: build ## the demo helpline on loopback, everything embedded
 	bin/bugle demo
 
-# The end-to-end tests that listen for gaps in what a caller hears have the machine
-# to themselves; those that do not are parallel, and run when they are through.
-# Rooms mostly wait, so three are tested at a time.
+# The end-to-end tests listen for gaps in what a caller hears, so they come when the
+# rooms are through. They mostly wait, and take a tenth of the machine one after the
+# other: five at a time. Rooms wait as well, so three are tested at a time.
 # They, the plan of the rooms and the rules' tests look at what the test cache
 # doesn't know of: -count=1.
 test: peers ## all tests with the race detector (not the load tests)

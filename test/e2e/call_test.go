@@ -27,8 +27,10 @@ const ports = "media: {ports: 50000-52999}\n"
 // A Spanish caller hears Spanish and reaches the agent who has Spanish, while
 // one who has not is idle; each hears the other's tone unbroken.
 func TestSpanishCallerReachesTheAgentWithSpanish(t *testing.T) {
+	t.Parallel()
 	for _, b := range backends {
 		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
 			bugle := peer.StartBugle(t, peer.DemoConfig(t, ports+b.redis(t)), "anna", "sofia")
 			anna := softphone(t, bugle, "anna", 440, "udp")
 			sofia := softphone(t, bugle, "sofia", 600, "tcp")
@@ -68,8 +70,10 @@ func TestSpanishCallerReachesTheAgentWithSpanish(t *testing.T) {
 // baresip as the caller, over UDP and TCP, PCMA on his side and PCMU on the
 // agent's: translated by table.
 func TestSoftphoneCallsSoftphone(t *testing.T) {
+	t.Parallel()
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna")
 			anna := softphone(t, bugle, "anna", 440, "udp")
 			bugle.SetState(t, "anna", "ready")
@@ -100,6 +104,7 @@ func TestSoftphoneCallsSoftphone(t *testing.T) {
 // Both sides insist on SRTP, each under a key of its own, and hear each other unbroken;
 // the record says that they were encrypted and how it sounded.
 func TestEncryptedCall(t *testing.T) {
+	t.Parallel()
 	config := strings.Replace(peer.DemoConfig(t, ports), "\nsip:\n", "\nsip:\n  srtp: require\n  srtp_in_clear: true\n", 1)
 	config = strings.Replace(config, "{name: ", "{srtp: require, name: ", 1)
 	if strings.Count(config, "srtp: require") != 2 {
@@ -356,6 +361,7 @@ func nothingLeft(t *testing.T, bugle *peer.Bugle) {
 // An agent puts the caller on hold: the caller hears music, then the agent again,
 // and the time is counted as hold.
 func TestHoldPlaysMusic(t *testing.T) {
+	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna")
 	anna := softphone(t, bugle, "anna", 600, "udp")
 	bugle.SetState(t, "anna", "ready")

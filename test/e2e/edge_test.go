@@ -24,6 +24,7 @@ import (
 // has to the edge; the carrier is known by its own address; a node that is killed takes
 // nothing of the other's with it.
 func TestTwoNodesBehindAnEdge(t *testing.T) {
+	t.Parallel()
 	node := edgeNodes(t)
 	a := peer.StartBugle(t, node("a"), "anna", "sofia")
 	b := a.StartBeside(t, node("b"), "anna", "sofia", "ben")

@@ -58,6 +58,7 @@ func asked(method, network, from string, n int, extra ...string) []byte {
 // TestForgedFloodAtTheEdge: who floods the edge with datagrams in an office's name
 // does not shut out its phones that use connections.
 func TestForgedFloodAtTheEdge(t *testing.T) {
+	t.Parallel()
 	edge := peer.StartEdge(t, answeringNode(t, func(string) string { return "SIP/2.0 200 OK\r\n" }))
 	const office = "127.0.0.7"
 	options := func(network string, n int) []byte { return asked("OPTIONS", network, office, n) }

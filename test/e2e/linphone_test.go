@@ -12,11 +12,13 @@ import (
 // linphonec as the agent: it proves its password by either digest, takes a call,
 // hears and is heard, holds and goes on, and hangs up.
 func TestLinphone(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		digest, transport string
 		holds             bool
 	}{{"sha-256", "tcp", true}, {"md5", "udp", false}} {
 		t.Run(c.digest, func(t *testing.T) {
+			t.Parallel()
 			config := strings.Replace(peer.DemoConfig(t, ports), "\nsip:\n", "\nsip:\n  digest: "+c.digest+"\n", 1)
 			bugle := peer.StartBugle(t, config, "anna")
 			anna := peer.StartLinphone(t, peer.Phone{User: "anna", Password: "pw-anna", Server: bugle.SIP, Transport: c.transport, Tone: 600})

@@ -17,6 +17,7 @@ import (
 
 // `make run`, an agent and a call, as the README says them.
 func TestDemoServesACall(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	demo := peer.Start(t, "demo", "-dir", dir)
 	demo.Await(t, "Ctrl-C drains", 20*time.Second)
@@ -202,9 +203,10 @@ func TestExitCodes(t *testing.T) {
 		{"check -c " + bad, 1, `did you mean "domain"?`},
 		{"call", 2, "arguments"},
 		{"call nobody", 2, "is not sip:"},
-		{"call sip:x@127.0.0.1:9 --for 1s", 1, "not answered"},
+		{"call sip:x@127.0.0.1:9;transport=tcp --for 1s", 1, "not answered"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
 			out, code := peer.Run(t, "", strings.Fields(c.args)...)
 			if code != c.code || !strings.Contains(out, c.say) {
 				t.Errorf("exit %d, want %d; it says %q, want %q in it", code, c.code, out, c.say)

@@ -12,6 +12,7 @@ import (
 // A softphone calls outside by a trunk, is kept from a premium number, and is told that
 // no help can be called from it.
 func TestAgentsOwnCalls(t *testing.T) {
+	t.Parallel()
 	port := peer.FreePort(t)
 	peer.StartTrunk(t, port)
 	config := strings.NewReplacer(

@@ -34,6 +34,7 @@ flows:
 // What a caller says into a record step lies sealed on the disk, and comes out
 // unbroken for who has the key, and for nobody else.
 func TestMessageIsSealedAndExported(t *testing.T) {
+	t.Parallel()
 	prompts := filepath.Join(t.TempDir(), "prompts")
 	if err := os.CopyFS(prompts, demo.Prompts); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 // certificate is changed while the phone is connected: the talk goes on, and who
 // connects next is shown the new one.
 func TestPhoneOverTLSWithSRTP(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	ca := certtest.NewAuthority(t)

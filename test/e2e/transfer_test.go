@@ -17,6 +17,7 @@ import (
 // A softphone hands its caller on to a queue by REFER. The agent who answers there
 // hears the caller, and the first one is in wrap-up.
 func TestBlindTransferToAQueue(t *testing.T) {
+	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna", "ben")
 	anna := softphone(t, bugle, "anna", 440, "udp")
 	ben := softphone(t, bugle, "ben", 700, "tcp")
@@ -56,6 +57,7 @@ func TestBlindTransferToAQueue(t *testing.T) {
 // at once, one of them on hold, and sends REFER with Replaces. What the caller says is
 // heard by the second agent, whose softphone records it.
 func TestAttendedTransfer(t *testing.T) {
+	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna", "ben")
 	ben := softphone(t, bugle, "ben", 700, "udp")
 	anna := newDesk(t, bugle.SIP, "anna")

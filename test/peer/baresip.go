@@ -47,6 +47,9 @@ type Phone struct {
 	Encrypted      bool   // it insists on SRTP
 }
 
+// baresipPorts is how many ports a softphone has for its sound.
+const baresipPorts = 16
+
 const baresipConfig = `
 poll_method epoll
 sip_listen 127.0.0.1:%d
@@ -82,11 +85,9 @@ func StartBaresip(t testing.TB, phone Phone) *Baresip {
 	t.Helper()
 	phone = phone.withDefaults()
 	dir := t.TempDir()
-	control, rtp := FreePort(t), FreePort(t)&^1
-	if rtp > 65000 {
-		rtp -= 1000
-	}
-	config := fmt.Sprintf(baresipConfig, freePair(t), phone.Tone, rtp, rtp+20, control, dir)
+	control, rtp := FreePort(t), freePorts(t, baresipPorts)
+	sip := freePorts(t, 2) // the second one for SIP over TLS: it ends if it can't have it
+	config := fmt.Sprintf(baresipConfig, sip, phone.Tone, rtp, rtp+baresipPorts-1, control, dir)
 	if phone.CA != "" {
 		config += "sip_cafile " + phone.CA + "\nsip_verify_server yes\n"
 	}

@@ -55,15 +55,34 @@ func Binary(t testing.TB) string {
 	return build.path
 }
 
+// command is a bugle subcommand. The race detector would have each wait a second at
+// its exit.
+func command(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(Binary(t), args...)
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	return cmd
+}
+
+// wantNoRace fails the test if the race detector has spoken in what a process printed:
+// who runs until he is stopped is not asked for his exit code.
+func wantNoRace(t testing.TB, cmd *exec.Cmd, printed string) {
+	t.Helper()
+	if _, race, found := strings.Cut(printed, "WARNING: DATA RACE"); found {
+		t.Errorf("a data race in %v:%s", cmd.Args, race[:min(len(race), 6000)])
+	}
+}
+
 // Run runs a bugle subcommand to its end and gives what it printed.
 func Run(t testing.TB, stdin string, args ...string) (out string, code int) {
 	t.Helper()
-	cmd := exec.Command(Binary(t), args...)
+	cmd := command(t, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	text, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		t.Fatalf("bugle %v: %v", args, err)
 	}
+	wantNoRace(t, cmd, string(text))
 	return string(text), cmd.ProcessState.ExitCode()
 }
 
@@ -116,14 +135,14 @@ func startBugle(t testing.TB, config, keyset string, agents []string) *Bugle {
 // Restart runs the node again, after it has ended, and waits until it is ready.
 func (b *Bugle) Restart(t testing.TB) {
 	t.Helper()
-	b.Process = start(t, exec.Command(Binary(t), "serve", "-c", filepath.Join(b.Dir, "bugle.yaml")))
+	b.Process = start(t, command(t, "serve", "-c", filepath.Join(b.Dir, "bugle.yaml")))
 	b.awaitReady(t)
 }
 
 // Start runs a bugle subcommand that goes on until the test ends.
 func Start(t testing.TB, args ...string) *Process {
 	t.Helper()
-	return start(t, exec.Command(Binary(t), args...))
+	return start(t, command(t, args...))
 }
 
 // Ready says whether the node takes calls.

@@ -20,39 +20,62 @@ import (
 	"time"
 )
 
+// The tests' own ports lie below those that the system gives to whoever asks for any,
+// and between the ones of the demo and of the nodes' sound: nobody else takes one
+// between its being handed out and its use.
+const firstPort, lastPort = 8100, 9999
+
+var ports = struct {
+	sync.Mutex
+	next int
+}{next: firstPort + os.Getpid()*37%(lastPort-firstPort)} // other tests of this machine begin elsewhere
+
 // FreePort gives a port of 127.0.0.1 on which neither UDP nor TCP listens.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		p, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
-		l.Close()
-		if err == nil {
-			p.Close()
-			return port
-		}
-	}
-	t.Fatal("no port free for both UDP and TCP")
-	return 0
+	return freePorts(t, 1)
 }
 
-// freePair gives a port like FreePort's with the next one free for TCP: baresip
-// takes that for SIP over TLS, and ends if it can't have it.
-func freePair(t testing.TB) int {
+// freePorts is FreePort for n neighbours and gives the first, which is even if n is.
+func freePorts(t testing.TB, n int) int {
 	t.Helper()
-	for range 100 {
-		port := FreePort(t)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1)); err == nil {
-			l.Close()
-			return port
+	first, err := takePorts(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return first
+}
+
+func takePorts(n int) (first int, err error) {
+	ports.Lock()
+	defer ports.Unlock()
+	for range lastPort - firstPort {
+		first = ports.next + ports.next%2*(1-n%2)
+		if ports.next = first + n; ports.next > lastPort {
+			ports.next = firstPort
+			continue
+		}
+		if free(first, n) {
+			return first, nil
 		}
 	}
-	t.Fatal("no two neighbouring ports free")
-	return 0
+	return 0, fmt.Errorf("no %d neighbouring ports are free for both UDP and TCP", n)
+}
+
+func free(first, n int) bool {
+	for port := first; port < first+n; port++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			return false
+		}
+		l.Close()
+		p, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			return false
+		}
+		p.Close()
+	}
+	return true
 }
 
 // Process is a peer that runs until the test ends.
@@ -86,6 +109,7 @@ func start(t testing.TB, cmd *exec.Cmd) *Process {
 			p.Signal(syscall.SIGKILL)
 			<-p.exited
 		}
+		wantNoRace(t, cmd, p.Output())
 		if t.Failed() {
 			t.Logf("%s printed:\n%s", cmd.Args[0], p.out.tail(6000))
 		}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -92,7 +91,7 @@ func (p *Postgres) run(bin string) error {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	if p.port, err = freeTCPPort(); err != nil {
+	if p.port, err = takePorts(1); err != nil {
 		return err
 	}
 	return p.launch(bin, who)
@@ -234,14 +233,6 @@ func (p *Postgres) Stop() {
 		<-p.exited
 	}
 	os.RemoveAll(p.dir)
-}
-
-func freeTCPPort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 // notRoot gives the directory to user postgres and says to run as that user:
