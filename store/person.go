@@ -2,10 +2,8 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 )
@@ -28,9 +26,17 @@ type HeldCall struct {
 	Call
 	Visits     []Visit
 	Offers     []Offer
-	Recordings []Recording
+	Recordings []HeldRecording
 	Transfers  []heldTransfer
 	Surveys    []Survey
+}
+
+// HeldRecording is what the caller said. The store has no sound: whoever has the
+// files says where it is.
+type HeldRecording struct {
+	Recording
+	File    string `json:",omitempty"` // in which the sound lies beside this
+	Missing string `json:",omitempty"` // why there is none
 }
 
 // What stands in it about the caller's own numbers is shown to him.
@@ -45,25 +51,22 @@ type (
 	}
 )
 
-// Export writes all that is held about a number, given by its hash, as JSON,
-// and notes that in the audit first. ErrNoHash.
-func (s *Store) Export(ctx context.Context, by By, numberHash string, w io.Writer) error {
+// Held gives all that is held about a number, given by its hash, but the sound
+// of its recordings, and notes that in the audit first. ErrNoHash.
+func (s *Store) Held(ctx context.Context, by By, numberHash string) (*Held, error) {
 	if numberHash == "" {
-		return fmt.Errorf("store: export: %w", ErrNoHash)
+		return nil, fmt.Errorf("store: export: %w", ErrNoHash)
 	}
 	if err := s.Audit(ctx, by.entry("caller.export", "caller "+numberHash, "")); err != nil {
-		return err
+		return nil, err
 	}
-	held, err := s.held(ctx, numberHash)
-	if err != nil {
-		return err
-	}
-	out := json.NewEncoder(w)
-	out.SetIndent("", "  ")
-	if err := out.Encode(held); err != nil {
-		return fmt.Errorf("store: export: %w", err)
-	}
-	return nil
+	return s.held(ctx, numberHash)
+}
+
+// NoteHeard notes in the audit that somebody is given a recording, to be called
+// before he has it.
+func (s *Store) NoteHeard(ctx context.Context, by By, recording string) error {
+	return s.Audit(ctx, by.entry("recording.export", "recording "+recording, ""))
 }
 
 func (s *Store) held(ctx context.Context, hash string) (*Held, error) {
@@ -123,8 +126,11 @@ func (s *Store) heldCall(ctx context.Context, c Call) (h HeldCall, err error) {
 	if h.Offers, err = collect(rows(ctx, s.read, "export offers", offerQuery+` WHERE call_id = $1 ORDER BY made_at, agent`, of, scanOffer)); err != nil {
 		return h, err
 	}
-	if h.Recordings, err = collect(rows(ctx, s.read, "export recordings", recordingQuery+` WHERE call_id = $1 ORDER BY made_at, id`, of, scanRecording)); err != nil {
-		return h, err
+	for r, err := range rows(ctx, s.read, "export recordings", recordingQuery+` WHERE call_id = $1 ORDER BY made_at, id`, of, scanRecording) {
+		if err != nil {
+			return h, err
+		}
+		h.Recordings = append(h.Recordings, HeldRecording{Recording: r})
 	}
 	if h.Surveys, err = collect(rows(ctx, s.read, "export surveys", surveyQuery+` WHERE call_id = $1 ORDER BY at, question`, of, scanSurvey)); err != nil {
 		return h, err

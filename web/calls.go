@@ -128,7 +128,8 @@ func (a *callAPI) searchCaller(w http.ResponseWriter, r *http.Request) {
 		Limit       int    `json:"limit"`
 		After       string `json:"after"`
 	}
-	if bad := readJSON(r, &body); bad != nil {
+	bad := readJSON(r, &body)
+	if bad != nil {
 		fail(w, bad)
 		return
 	}
@@ -139,14 +140,21 @@ func (a *callAPI) searchCaller(w http.ResponseWriter, r *http.Request) {
 	if body.Limit != 0 {
 		conditions["limit"] = strconv.Itoa(body.Limit)
 	}
-	if a.hash != nil {
-		conditions["caller_hash"] = a.hash(body.Caller)
-	}
-	if conditions["caller_hash"] == "" {
-		fail(w, &apiError{http.StatusBadRequest, "bad_caller", "caller is the telephone number to look for"})
+	if conditions["caller_hash"], bad = hashOf(a.hash, body.Caller); bad != nil {
+		fail(w, bad)
 		return
 	}
 	a.answer(w, r, func(name string) string { return conditions[name] })
+}
+
+// hashOf gives the hash of a caller's number.
+func hashOf(hash func(string) string, caller string) (string, *apiError) {
+	if hash != nil {
+		if h := hash(caller); h != "" {
+			return h, nil
+		}
+	}
+	return "", &apiError{http.StatusBadRequest, "bad_caller", "caller is the telephone number to look for"}
 }
 
 // answer tells the audit of a search, and carries it out.

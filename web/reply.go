@@ -103,7 +103,12 @@ func (s *Server) counted(route string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseWriter: w}
 		defer func() {
-			if p := recover(); p != nil {
+			p := recover()
+			if p == http.ErrAbortHandler { // the answer can't be brought to its end: the client is to see that
+				requests.WithLabelValues("aborted").Inc()
+				panic(p)
+			}
+			if p != nil {
 				s.log.Error("panic while answering an HTTP request", "route", route, "panic", p)
 				if rec.status == 0 {
 					fail(rec, &apiError{http.StatusInternalServerError, "internal", "an error of ours; it has been logged"})

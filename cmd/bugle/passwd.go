@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -29,12 +30,9 @@ func passwd(env environment, args []string) error {
 		if err := knownAgent(ctx, c, s, id); err != nil {
 			return err
 		}
-		password, err := bufio.NewReader(env.in).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read the password: %w", err)
-		}
-		if password = strings.TrimRight(password, "\r\n"); password == "" {
-			return fmt.Errorf("%w: no password on standard input", errUsage)
+		password, err := ask(env, "password")
+		if err != nil {
+			return err
 		}
 		secrets, err := OpenHA1(filepath.Join(c.DataDir, ha1Name), c.SIP.Domain)
 		if err != nil {
@@ -45,6 +43,24 @@ func passwd(env environment, args []string) error {
 		}
 		return secrets.Set(id, password)
 	})
+}
+
+// ask reads a line from standard input, after a prompt if somebody types there:
+// what nobody else is to see does not stand among a command's arguments.
+func ask(env environment, what string) (string, error) {
+	if f, ok := env.in.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			fmt.Fprintf(env.err, "%s: ", what)
+		}
+	}
+	line, err := bufio.NewReader(env.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read the %s: %w", what, err)
+	}
+	if line = strings.TrimRight(line, "\r\n"); line == "" {
+		return "", fmt.Errorf("%w: no %s on standard input", errUsage, what)
+	}
+	return line, nil
 }
 
 // knownAgent looks for an agent: one who was imported is in the database alone,

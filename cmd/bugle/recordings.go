@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -43,7 +42,7 @@ func recordings(env environment, args []string) error {
 		if a.vault, err = openKeys(ctx, c); err != nil {
 			return err
 		}
-		if err := onRecord(ctx, s, "recording.export", "recording "+rest[1], ""); err != nil {
+		if err := s.NoteHeard(ctx, operator(), rest[1]); err != nil {
 			return err
 		}
 		return a.export(rest[1], rest[2])
@@ -96,23 +95,13 @@ func (a *archive) id(path string) (string, bool) {
 	return id, ok && at == path
 }
 
-// export writes a recording as a WAV file that only its owner may read. A file
-// that is there already is never touched, and one that is not whole never left:
-// what the recording holds has been authenticated to its end.
-func (a *archive) export(id, file string) (err error) {
+// export writes a recording as a new WAV file; what the recording holds has been
+// authenticated to its end.
+func (a *archive) export(id, file string) error {
 	au, closer, err := a.open(id)
 	if err != nil {
 		return err
 	}
 	defer closer.Close()
-	wav, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err = errors.Join(err, wav.Close()); err != nil {
-			err = errors.Join(err, os.Remove(file))
-		}
-	}()
-	return media.ConvertAU(wav, au, au.Size())
+	return newFile(file, func(w io.Writer) error { return media.ConvertAU(w, au, au.Size()) })
 }
