@@ -31,7 +31,8 @@ type conference struct {
 type loan struct {
 	agent *ring
 	clock *holdClock
-	back  chan pair // once
+	back  chan pair // once, unless the call it is lent to breaks off before
+	to    *inbound
 }
 
 // pair comes back from a conference: the one consulted, to talk on with the agent by
@@ -47,29 +48,27 @@ func (t *talk) three(w three) step {
 	if t.wish != nil || !t.with.on() {
 		return nil
 	}
-	r := request{leg: w.own, answer: make(chan *ring, 1), loan: &loan{back: make(chan pair, 1)}}
+	r := request{leg: w.own, answer: make(chan *ring, 1), loan: &loan{back: make(chan pair, 1), to: t.inbound}}
 	guest, err := t.ask(t.ctx, r)
 	if err != nil {
 		t.log.Warn("an agent's two calls cannot be joined", "agent", t.with.agent, "error", err)
 		return nil
 	}
-	own, now := r.loan.agent, time.Now()
 	c := &conference{
 		talk:  &talk{inbound: t.inbound, with: t.with, clock: t.clock},
-		guest: guest, lent: r.loan,
-	}
-	if w.here {
-		c.other = own
-		c.with.own, own.own = own.own, nil
-	} else {
-		c.with, c.other = own, c.with
-		c.with.talk, c.other.talk = c.other.talk, nil
+		guest: guest, other: r.loan.agent, lent: r.loan,
 	}
 	t.with = nil
-	t.handed++
-	c.name = &wish{id: fmt.Sprintf("%s-t%d", t.id, t.handed), asked: now, how: event.Conference, to: guest.where()}
 	return func() (step, Termination) {
 		defer c.over()
+		if !w.here {
+			c.with, c.other = c.other, c.with
+			c.with.talk, c.other.talk = c.other.talk, nil
+		} else {
+			c.with.own, c.other.own = c.other.own, nil
+		}
+		c.handed++
+		c.name = &wish{id: fmt.Sprintf("%s-t%d", c.id, c.handed), asked: time.Now(), how: event.Conference, to: guest.where()}
 		return c.run()
 	}
 }
@@ -261,11 +260,26 @@ func (t *talk) lend(r request) step {
 			select {
 			case p := <-r.loan.back:
 				return t.repaid(p, clock)
+			case <-r.loan.to.over:
+				return t.unpaid(r.loan, guest)
 			case other := <-t.asked:
 				other.refuse()
 			}
 		}
 	}
+}
+
+// unpaid is the end of the call that two were lent to. If it has given nothing back, it
+// has broken off, and they are hung up.
+func (t *talk) unpaid(l *loan, guest *ring) (step, Termination) {
+	select {
+	case p := <-l.back:
+		return t.repaid(p, l.clock)
+	default:
+	}
+	t.taken = false
+	(&talk{inbound: t.inbound, with: guest, clock: l.clock}).over()
+	return nil, Crashed
 }
 
 // repaid goes on with what a conference has given back.

@@ -363,3 +363,47 @@ func TestCloseTellsAllThatWasTalked(t *testing.T) {
 	}
 	h.nothingLeft()
 }
+
+// A conference that breaks off before it has said what becomes of whom it was lent keeps
+// nobody waiting for that.
+func TestConferenceBreaksOff(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	h.register("ben")
+	caller, anna, own, ben := h.consulting("ben")
+	borrower := &inbound{over: make(chan struct{})}
+	r := request{leg: h.own("anna").leg, answer: make(chan *ring, 1), loan: &loan{back: make(chan pair, 1), to: borrower}}
+	_, err := h.calls.ask(t.Context(), r)
+	must(t, err)
+	close(borrower.over)
+	h.await("the end of her own call", own.leg.Done())
+	h.await("the end of whom she consults", ben.leg.Done())
+	h.ended(Crashed)
+	h.state("ben", router.Ready)
+	h.holds(anna, false)
+	h.hear("the agent", anna, caller)
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
+// A key that the code begins with is heard though the talk goes on elsewhere before it is
+// known to be none.
+func TestKeyOfATalkThatGoesOnElsewhere(t *testing.T) {
+	h := newHouse(t)
+	h.register("anna")
+	caller, _ := h.talk()
+	var heard *media.Leg
+	h.calls.mu.Lock()
+	for _, in := range h.calls.talks {
+		heard = in.media
+	}
+	h.calls.mu.Unlock()
+	s := &side{agent: "ben", media: heard, to: heard, code: "*3", pressed: "*", slow: stopped()}
+	h.calls.seat(s)
+	h.calls.unseat(s)
+	h.keys(caller, "*")
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}

@@ -139,6 +139,7 @@ func (c *inbound) reach(other *ring) (end Termination) {
 			if c.left() || other.gone() {
 				continue // the case that tells of it is ready too
 			}
+			c.leg.Refers() // from now on: a wish may come as soon as he has the answer
 			if err := c.pickUp(); err != nil {
 				return c.ended(err)
 			}

@@ -114,6 +114,7 @@ func (c *Conductor) unseat(s *side) {
 	if s == nil {
 		return
 	}
+	s.passAll() // the two may talk on in another call
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	d := c.desks[s.agent]

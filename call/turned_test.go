@@ -170,6 +170,29 @@ func TestOwnCallWhoseAgentAsksLast(t *testing.T) {
 	}
 }
 
+// It may ask as soon as it has the answer, before the talk has begun.
+func TestOwnCallWhoseAgentAsksAtOnce(t *testing.T) {
+	h := newHouse(t, outside)
+	h.register("anna")
+	gate := make(chan struct{})
+	h.facts.setTrap(func(fact event.Fact) {
+		if _, ok := fact.(event.CallAnswered); ok {
+			<-gate
+		}
+	})
+	anna := h.dials("anna", "+4930123456")
+	far := h.ringing()
+	must(t, far.leg.Answer(far.media))
+	h.await("the answer", anna.leg.Answered())
+	r := h.refer(anna, sip.ReferTo{URI: "goodbye"})
+	must(t, anna.leg.Reinvite(t.Context())) // answered after the REFER has been read
+	close(gate)
+	h.told(r, 200)
+	h.ended(FlowEnded)
+	h.await("the far end's leg to end", far.leg.Done())
+	h.nothingLeft()
+}
+
 // Who helps is not sent away.
 func TestOwnCallForHelpStays(t *testing.T) {
 	h := newHouse(t, func(c *config.Config) {
