@@ -13,10 +13,10 @@ import (
 )
 
 // beAgent is an agent's phone without a person: it registers, makes the agent
-// ready, answers and plays a tone, until it is interrupted.
+// ready, answers and plays a tone, until it is interrupted. The password is
+// $BUGLE_PASSWORD or, without it, read from standard input.
 func beAgent(env environment, args []string) error {
 	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
-	password := flags.String("password", "", "the agent's `password`; default: $BUGLE_PASSWORD")
 	after := flags.Duration("answer-after", 2*time.Second, "rings so long")
 	talk := flags.Duration("talk", 0, "hangs up after so long (0: leaves that to the caller)")
 	say := flags.String("say", "", "WAV `file` (8 kHz mono) to say over and over")
@@ -31,8 +31,11 @@ func beAgent(env environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	if *password == "" {
-		*password = os.Getenv("BUGLE_PASSWORD")
+	password := os.Getenv("BUGLE_PASSWORD")
+	if password == "" {
+		if password, err = ask(env, "password"); err != nil {
+			return err
+		}
 	}
 	host := hostOf(uri)
 	address, err := phone.AddressToward(host)
@@ -41,7 +44,7 @@ func beAgent(env environment, args []string) error {
 	}
 	o := phone.AgentOptions{
 		ID:          strings.TrimPrefix(uri[:strings.Index(uri, "@")], "sip:"),
-		Password:    *password,
+		Password:    password,
 		Server:      host,
 		AnswerAfter: *after,
 		Talk:        *talk,

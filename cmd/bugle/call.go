@@ -20,7 +20,7 @@ var errNotAnswered = errors.New("not answered")
 // callOut calls somebody, presses keys and records.
 func callOut(env environment, args []string) error {
 	flags := flag.NewFlagSet("call", flag.ContinueOnError)
-	press := flags.String("press", "", "`keys` to press, entries separated by commas: 1,2")
+	press := flags.String("press", "", "`keys` to press, entries separated by commas: 1,2; -: read from standard input, so that nobody sees them")
 	every := flags.Duration("every", 1500*time.Millisecond, "wait before each entry")
 	record := flags.String("record", "", "WAV `file` for what is heard (left) and said (right)")
 	length := flags.Duration("for", 0, "hang up so long after the answer (0: when the other side does)")
@@ -37,6 +37,11 @@ func callOut(env environment, args []string) error {
 		return err
 	}
 	o := phone.CallOptions{URI: uri, Every: *every, For: *length}
+	if *press == "-" {
+		if *press, err = ask(env, "keys"); err != nil {
+			return err
+		}
+	}
 	if *press != "" {
 		o.Press = strings.Split(*press, ",")
 	}

@@ -87,7 +87,7 @@ The demo helpline serves sip:helpline@%[1]s (UDP, TCP) and http://%[2]s, on this
 
 An agent:  register a softphone as sip:anna@%[1]s with her password and dial *70 (ready),
            *71 (pause), *72 (wrap-up done). Without a softphone:
-             BUGLE_PASSWORD=… bin/bugle agent sip:anna@%[1]s
+             bin/bugle agent sip:anna@%[1]s      (asks for her password)
 A call:    dial sip:helpline@%[1]s, then 1 1 (English, claims) or 2 1 (Spanish, claims).
            Without a softphone:
              bin/bugle call sip:helpline@%[1]s --press 1,1 --record out.wav

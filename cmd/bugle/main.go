@@ -41,7 +41,7 @@ func commands() []command {
 		{"check", "[-c bugle.yaml]", "say what is wrong with a configuration", check},
 		{"demo", "[-dir demo-data]", "run the demo helpline on loopback, everything embedded", demonstrate},
 		{"call", "sip:NUMBER@HOST [flags]", "call somebody: press keys, record what is heard", callOut},
-		{"agent", "sip:ID@HOST [flags]", "be an agent's phone: register, answer, play a tone", beAgent},
+		{"agent", "sip:ID@HOST [flags]", "be an agent's phone: register, answer, play a tone; the password is $BUGLE_PASSWORD or read from standard input", beAgent},
 		{"passwd", "[-c bugle.yaml] AGENT", "set an agent's password, read from standard input", passwd},
 		{"events", "[-c bugle.yaml]", "print the node's event log as JSON lines", events},
 		{"recordings", "[-c bugle.yaml] list | export ID FILE", "list what callers have left, or write one as a WAV file", recordings},

@@ -36,7 +36,7 @@ func TestStartWithoutDatabase(t *testing.T) {
 	p.Crash()
 
 	bugle.Restart(t)
-	mia := peer.Start(t, "agent", "sip:mia@"+bugle.SIP, "--password", "pw-mia", "--answer-after", "0s", "--talk", "1s")
+	mia := peer.StartPhone(t, "pw-mia", "sip:mia@"+bugle.SIP, "--answer-after", "0s", "--talk", "1s")
 	mia.Await(t, "is registered", 10*time.Second)
 	if out, code := peer.Run(t, "", "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms"); code != 0 {
 		t.Fatalf("a call without the database: exit %d\n%s", code, out)

@@ -25,7 +25,7 @@ func TestDemoServesACall(t *testing.T) {
 	if password == nil {
 		t.Fatalf("the demo printed no password for anna:\n%s", demo.Output())
 	}
-	agent := peer.Start(t, "agent", "sip:anna@127.0.0.1", "--password", password[1], "--answer-after", "500ms")
+	agent := peer.StartPhone(t, password[1], "sip:anna@127.0.0.1", "--answer-after", "500ms")
 	agent.Await(t, "is registered", 10*time.Second)
 
 	wav := filepath.Join(dir, "out.wav")
@@ -67,7 +67,7 @@ func TestDemoServesACall(t *testing.T) {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna", "ben")
-	anna := peer.Start(t, "agent", "sip:anna@"+bugle.SIP, "--password", "pw-anna", "--answer-after", "0s")
+	anna := peer.StartPhone(t, "pw-anna", "sip:anna@"+bugle.SIP, "--answer-after", "0s")
 	anna.Await(t, "is registered", 10*time.Second)
 	talking := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms", "--for", "6s")
 	anna.Await(t, "answered", 10*time.Second)
@@ -90,7 +90,7 @@ func TestDrain(t *testing.T) {
 func TestDrainServesWhoIsInLine(t *testing.T) {
 	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna")
-	anna := peer.Start(t, "agent", "sip:anna@"+bugle.SIP, "--password", "pw-anna", "--answer-after", "0s", "--talk", "2s", "--paused")
+	anna := peer.StartPhone(t, "pw-anna", "sip:anna@"+bugle.SIP, "--answer-after", "0s", "--talk", "2s", "--paused")
 	anna.Await(t, "is registered", 10*time.Second)
 	waiting := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms")
 	peer.Eventually(t, 10*time.Second, "a caller in line", func() bool {
@@ -135,7 +135,7 @@ func TestKilledNodePurgesItsOwn(t *testing.T) {
 	bugle.Signal(syscall.SIGKILL)
 	bugle.Wait(t, 5*time.Second)
 	bugle.Restart(t)
-	anna := peer.Start(t, "agent", "sip:anna@"+bugle.SIP, "--password", "pw-anna", "--answer-after", "0s")
+	anna := peer.StartPhone(t, "pw-anna", "sip:anna@"+bugle.SIP, "--answer-after", "0s")
 	anna.Await(t, "is registered", 10*time.Second)
 	out, code := peer.Run(t, "", "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms", "--for", "3s")
 	if code != 0 {

@@ -38,7 +38,7 @@ func TestAgentsChangeWhileTheNodeRuns(t *testing.T) {
 		return status == http.StatusOK
 	}
 	peer.Eventually(t, 10*time.Second, "mia to be known", func() bool { return known("mia") })
-	mia := peer.Start(t, "agent", "sip:mia@"+bugle.SIP, "--password", "pw-mia", "--answer-after", "0s", "--talk", "6s")
+	mia := peer.StartPhone(t, "pw-mia", "sip:mia@"+bugle.SIP, "--answer-after", "0s", "--talk", "6s")
 	mia.Await(t, "is registered", 10*time.Second)
 	caller := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms")
 	mia.Await(t, "answered", 15*time.Second)
@@ -68,7 +68,7 @@ func TestAgentsChangeWhileTheNodeRuns(t *testing.T) {
 		m := bugle.Metrics(t)
 		return m[`bugle_agents{state="talking"}`]+m[`bugle_agents{state="wrapup"}`]+m[`bugle_agents{state="ready"}`] == 0
 	})
-	if out, code := peer.Run(t, "", "agent", "sip:mia@"+bugle.SIP, "--password", "pw-mia"); code == 0 {
+	if out, code := peer.Run(t, "pw-mia\n", "agent", "sip:mia@"+bugle.SIP); code == 0 {
 		t.Errorf("mia can register after she has left: %s", out)
 	}
 	if out := run("", "audit", "verify"); !strings.Contains(out, ": well") {

@@ -145,6 +145,14 @@ func Start(t testing.TB, args ...string) *Process {
 	return start(t, command(t, args...))
 }
 
+// StartPhone starts `bugle agent` with a password on its standard input.
+func StartPhone(t testing.TB, password string, args ...string) *Process {
+	t.Helper()
+	cmd := command(t, append([]string{"agent"}, args...)...)
+	cmd.Stdin = strings.NewReader(password + "\n")
+	return start(t, cmd)
+}
+
 // Ready says whether the node takes calls.
 func (b *Bugle) Ready() bool {
 	resp, err := http.Get(b.HTTP + "/readyz")
