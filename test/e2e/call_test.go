@@ -38,11 +38,9 @@ func TestSpanishCallerReachesTheAgentWithSpanish(t *testing.T) {
 			bugle.SetState(t, "sofia", "ready")
 
 			wav := filepath.Join(t.TempDir(), "heard.wav")
-			out, code := peer.Run(t, "", "call", "sip:helpline@"+bugle.SIP, "--press", "2,1", "--every", "4s",
-				"--tone", "1000", "--record", wav, "--for", "20s")
-			if code != 0 {
-				t.Fatalf("bugle call: exit %d\n%s", code, out)
-			}
+			caller := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "2,1", "--every", "3s", "--tone", "1000", "--record", wav)
+			awaitTalk(t, sofia, 7*time.Second)
+			hangUp(t, caller)
 			heard := peer.ReadWAV(t, wav)
 			if !heard.Holds(0, peer.DemoPrompt(t, "es/subject")) {
 				t.Error("the caller was not asked for his subject in Spanish")
@@ -83,10 +81,10 @@ func TestSoftphoneCallsSoftphone(t *testing.T) {
 			caller.Do(t, "dial", fmt.Sprintf("sip:helpline@%s;transport=%s", bugle.SIP, transport))
 			caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 10*time.Second)
 			press(t, bugle, caller, "1", "1")
-			anna.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
-			peer.Eventually(t, 20*time.Second, "seven seconds of talk", func() bool {
-				return peer.Sum(bugle.Metrics(t), "bugle_queue_answered_total") == 1 && talked(t, anna, 7*time.Second)
-			})
+			awaitTalk(t, anna, 7*time.Second)
+			if got := peer.Sum(bugle.Metrics(t), "bugle_queue_answered_total"); got != 1 {
+				t.Errorf("%v visits were answered, want 1", got)
+			}
 			caller.Do(t, "hangup", "")
 			anna.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
 			caller.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
@@ -120,8 +118,7 @@ func TestEncryptedCall(t *testing.T) {
 	caller.Do(t, "dial", "sip:helpline@"+bugle.SIP)
 	caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 10*time.Second)
 	press(t, bugle, caller, "1", "1")
-	anna.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
-	peer.Eventually(t, 30*time.Second, "twelve seconds of talk", func() bool { return talked(t, anna, 12*time.Second) })
+	awaitTalk(t, anna, 12*time.Second)
 	caller.Do(t, "hangup", "")
 	anna.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
 	caller.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
@@ -287,12 +284,10 @@ func TestAgentWhoDoesNotAnswerIsPausedAndTheCallerGoesOn(t *testing.T) {
 	sofia := softphone(t, bugle, "sofia", 600, "udp")
 	bugle.SetState(t, "sofia", "ready") // after anna: she is rung first
 
-	out, code := peer.Run(t, "", "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "500ms", "--for", "12s")
-	if code != 0 {
-		t.Fatalf("bugle call: exit %d\n%s", code, out)
-	}
-	anna.AwaitEvent(t, "CALL_INCOMING", 1, time.Second)
-	sofia.AwaitEvent(t, "CALL_ESTABLISHED", 1, time.Second)
+	caller := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "500ms")
+	anna.AwaitEvent(t, "CALL_INCOMING", 1, 20*time.Second)
+	sofia.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
+	hangUp(t, caller)
 	peer.Eventually(t, 5*time.Second, "anna is paused", func() bool {
 		return bugle.Metrics(t)[`bugle_agents{state="paused"}`] == 1
 	})
@@ -322,6 +317,22 @@ func press(t *testing.T, bugle *peer.Bugle, phone *peer.Baresip, keys ...string)
 			return code == 0 && strings.Contains(out, fmt.Sprintf("%q", step))
 		})
 		phone.Do(t, "sndcode", keys[i])
+	}
+}
+
+// awaitTalk waits until the phone has answered and heard something for so long.
+func awaitTalk(t *testing.T, phone *peer.Baresip, long time.Duration) {
+	t.Helper()
+	phone.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
+	peer.Eventually(t, 20*time.Second, fmt.Sprintf("%v of talk", long), func() bool { return talked(t, phone, long) })
+}
+
+// hangUp ends the call of a `bugle call` that goes on: it must have been left alone.
+func hangUp(t *testing.T, caller *peer.Process) {
+	t.Helper()
+	caller.Signal(os.Interrupt)
+	if code := caller.Wait(t, 20*time.Second); code != 0 || !strings.Contains(caller.Output(), "ended by local") {
+		t.Fatalf("bugle call: exit %d\n%s", code, caller.Output())
 	}
 }
 

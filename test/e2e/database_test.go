@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,7 +48,8 @@ func TestStartWithoutDatabase(t *testing.T) {
 
 	// A node that starts for the first time, meanwhile.
 	first := t.TempDir()
-	text := strings.NewReplacer("SIP_ADDR", "127.0.0.1:5971", "HTTP_ADDR", "127.0.0.1:5972", "DATA_DIR", filepath.Join(first, "data")).
+	free := func() string { return fmt.Sprintf("127.0.0.1:%d", peer.FreePort(t)) }
+	text := strings.NewReplacer("SIP_ADDR", free(), "HTTP_ADDR", free(), "DATA_DIR", filepath.Join(first, "data")).
 		Replace(peer.DemoConfig(t, ports+database))
 	path := filepath.Join(first, "bugle.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -34,16 +34,12 @@ func TestPhoneOverTLSWithSRTP(t *testing.T) {
 	before := expiry(t, bugle)
 
 	wav := file("heard.wav")
-	called := make(chan string, 1)
-	go func() {
-		out, code := peer.Run(t, "", "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "4s", "--tone", "1000", "--record", wav, "--for", "24s")
-		called <- fmt.Sprintf("exit %d\n%s", code, out)
-	}()
+	caller := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "500ms", "--tone", "1000", "--record", wav)
 	anna.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 	ca.Write(t, file("cert.pem"), file("key.pem"), "localhost")
-	if out := <-called; !strings.HasPrefix(out, "exit 0") {
-		t.Fatalf("bugle call: %s", out)
-	}
+	peer.Eventually(t, 20*time.Second, "the new certificate to be served", func() bool { return expiry(t, bugle) > before })
+	awaitTalk(t, anna, 7*time.Second)
+	hangUp(t, caller)
 	anna.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
 	if got := peer.ReadWAV(t, wav).Tone(0, 600); got < 5*time.Second {
 		t.Errorf("the caller heard the agent's tone for %v without a gap, want 5s", got)
@@ -51,7 +47,6 @@ func TestPhoneOverTLSWithSRTP(t *testing.T) {
 	if got := theOneRecording(t, anna).Tone(0, 1000); got < 5*time.Second {
 		t.Errorf("the agent heard the caller's tone for %v without a gap, want 5s", got)
 	}
-	peer.Eventually(t, 15*time.Second, "the new certificate to be served", func() bool { return expiry(t, bugle) > before })
 	if failed := peer.Sum(bugle.Metrics(t), "bugle_tls_certificate_reload_failures_total"); failed != 0 {
 		t.Errorf("%v failures to take the new certificate up", failed)
 	}

@@ -86,8 +86,7 @@ func StartBaresip(t testing.TB, phone Phone) *Baresip {
 	phone = phone.withDefaults()
 	dir := t.TempDir()
 	control, rtp := FreePort(t), freePorts(t, baresipPorts)
-	sip := freePorts(t, 2) // the second one for SIP over TLS: it ends if it can't have it
-	config := fmt.Sprintf(baresipConfig, sip, phone.Tone, rtp, rtp+baresipPorts-1, control, dir)
+	config := fmt.Sprintf(baresipConfig, FreePort(t), phone.Tone, rtp, rtp+baresipPorts-1, control, dir)
 	if phone.CA != "" {
 		config += "sip_cafile " + phone.CA + "\nsip_verify_server yes\n"
 	}

@@ -56,7 +56,7 @@ func StartLinphone(t testing.TB, phone Phone) *Linphone {
 		t.Fatal(err)
 	}
 	config, said := filepath.Join(l.dir, "linphonerc"), filepath.Join(l.dir, "said.wav")
-	write(t, config, fmt.Sprintf(linphoneConfig, FreePort(t), freePorts(t, 2), phone.User, phone.Password, phone.Server, phone.Transport, phone.Domain))
+	write(t, config, fmt.Sprintf(linphoneConfig, FreePort(t), FreePort(t), phone.User, phone.Password, phone.Server, phone.Transport, phone.Domain))
 	write(t, said, string(toneFile(phone.Tone, time.Minute)))
 	cmd := exec.Command("linphonec", "-d", "4", "-l", l.log(), "-c", config)
 	cmd.Env = append(os.Environ(), "HOME="+l.dir, "XDG_CONFIG_HOME="+l.dir, "XDG_DATA_HOME="+filepath.Join(l.dir, ".local/share"))

@@ -91,7 +91,7 @@ func (p *Postgres) run(bin string) error {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	if p.port, err = takePorts(1); err != nil {
+	if p.port, err = takePorts(4); err != nil {
 		return err
 	}
 	return p.launch(bin, who)
