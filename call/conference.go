@@ -7,6 +7,7 @@ import (
 
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/media"
+	"github.com/bugle-voice/bugle/sip"
 )
 
 // A conference is a caller, his agent and whom the agent consults, in one mix. The
@@ -23,7 +24,9 @@ type conference struct {
 	other *ring // the agent's other leg, until all hear each other
 	lent  *loan // nil: it has been answered
 	mix   *media.Mix
-	name  *wish // how it is told of
+	was   string // Call-ID of the leg that is hung up then
+	name  *wish  // how it is told of
+	here  bool   // he has asked for it in the caller's call
 }
 
 // loan is what an agent's own call lends to a conference beside whom he consults: his
@@ -38,7 +41,10 @@ type loan struct {
 // pair comes back from a conference: the one consulted, to talk on with the agent by
 // the leg that he has now, or, without that, to be hung up; or nobody, who stays with
 // the caller.
-type pair struct{ guest, agent *ring }
+type pair struct {
+	guest, agent *ring
+	warned       bool // the agent hears that there is no conference
+}
 
 // returned is a conference from which the caller and his agent went on by themselves.
 var returned = result{word: "returned"}
@@ -61,16 +67,23 @@ func (t *talk) three(w three) step {
 	t.with = nil
 	return func() (step, Termination) {
 		defer c.over()
-		if !w.here {
-			c.with, c.other = c.other, c.with
-			c.with.talk, c.other.talk = c.other.talk, nil
-		} else {
-			c.with.own, c.other.own = c.other.own, nil
-		}
+		c.here = w.here
+		c.trade()
 		c.handed++
 		c.name = &wish{id: fmt.Sprintf("%s-t%d", c.id, c.handed), asked: time.Now(), how: event.Conference, to: guest.where()}
 		return c.run()
 	}
+}
+
+// trade gives the leg that stays what keeps the agent, in the caller's visit or in his own
+// call. The second time all is as it was.
+func (c *conference) trade() {
+	if c.here {
+		c.with.own, c.other.own = c.other.own, c.with.own
+		return
+	}
+	c.with, c.other = c.other, c.with
+	c.with.talk, c.other.talk = c.other.talk, c.with.talk
 }
 
 // over ends what nobody has taken over: the agent's own call last, which tells of whom it
@@ -105,8 +118,8 @@ func (c *conference) run() (step, Termination) {
 		case <-mixable:
 			mixable = nil
 			if err := c.begin(); err != nil {
-				c.log.Error("mixing three", "agent", c.with.agent, "error", err)
-				return c.without(broken)
+				c.log.Warn("three cannot be mixed", "agent", c.with.agent, "error", err)
+				return c.apart()
 			}
 		case <-c.leg.Done():
 			return c.callerLeft(c.hungUp(CallerHungUp))
@@ -120,7 +133,14 @@ func (c *conference) run() (step, Termination) {
 		case r := <-c.asked:
 			r.refuse()
 		case refer := <-c.with.refers():
-			_ = refer.Reject(603) // he hangs up instead
+			if c.mix == nil || !c.means(refer) {
+				_ = refer.Reject(603) // he hangs up instead
+				continue
+			}
+			if refer.Accept() == nil {
+				_ = refer.Notify(handedOn.code)
+			}
+			return c.handOn()
 		case refer := <-c.guest.refers():
 			_ = refer.Reject(603)
 		case info := <-c.leg.Infos():
@@ -169,6 +189,7 @@ func (c *conference) begin() error {
 		}
 	}
 	c.clock.resume(time.Now())
+	c.was = c.other.leg.SIPCallID()
 	c.other.leg.HangupFor(HandedOver.cause())
 	c.other = c.other.stop()
 	return nil
@@ -208,9 +229,36 @@ func (c *conference) handOn() (step, Termination) {
 	c.belongs(next.with)
 	talk, hold := c.clock.stop(time.Now())
 	agent.talk.Over(after, talk, hold)
-	agent.stop()
+	c.belongs(agent)
 	c.repay(pair{})
-	agent.talk.Free()
+	c.dismiss(agent)
+	return next.conduct, Termination{}
+}
+
+// means says whether the agent's phone asks that the caller be handed on to whom he
+// consults: to him by name, or in place of the call that has become part of this one.
+func (c *conference) means(refer *sip.Refer) bool {
+	if refer.Replaces != nil {
+		return refer.Replaces.CallID == c.was
+	}
+	switch to := c.Resolve(refer.User); to.Kind {
+	case ToAgent:
+		return to.Agent == c.guest.agent
+	case ToQueue:
+		return to.Queue == c.name.to.Queue
+	default:
+		return to.Number != "" && to.Kind == c.name.to.Kind && to.Number == c.name.to.Number
+	}
+}
+
+// apart is a conference that cannot be, since somebody's phone keeps to a codec that
+// cannot be mixed: the agent hears so, and both calls go on as they were.
+func (c *conference) apart() (step, Termination) {
+	c.tell(c.name, broken)
+	c.trade()
+	back, next := pair{c.guest, c.other, !c.here}, &talk{inbound: c.inbound, with: c.with, clock: c.clock, warned: c.here}
+	c.with, c.guest, c.other = nil, nil, nil
+	c.repay(back)
 	return next.conduct, Termination{}
 }
 
@@ -242,7 +290,7 @@ func (c *conference) callerLeft(end Termination) (step, Termination) {
 	c.with, c.guest = nil, nil
 	talk := agent.talk
 	agent.talk = nil
-	c.repay(pair{guest, agent})
+	c.repay(pair{guest: guest, agent: agent})
 	talk.End(c.clock.stop(time.Now()))
 	return nil, end
 }
@@ -287,11 +335,25 @@ func (t *talk) repaid(p pair, clock *holdClock) (step, Termination) {
 	if p.guest == nil {
 		return nil, HandedOver
 	}
-	next := &talk{inbound: t.inbound, with: p.guest, clock: clock}
+	next := &talk{inbound: t.inbound, with: p.guest, clock: clock, warned: p.warned}
 	if p.agent == nil {
 		next.over()
 		return nil, AgentHungUp
 	}
 	t.own, t.taken = p.agent.own, false
 	return func() (step, Termination) { return next.by(p.agent) }, Termination{}
+}
+
+// warn lets the agent hear that the three cannot talk with each other: in the call in
+// which he has asked for it.
+func (t *talk) warn() {
+	if !t.warned {
+		return
+	}
+	t.warned = false
+	his := t.with.media
+	if t.agent != "" {
+		his = t.inbound.media
+	}
+	his.Play(first, second, third) // after that he hears the other again
 }

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/media"
 	"github.com/bugle-voice/bugle/router"
+	"github.com/bugle-voice/bugle/sip"
 	"github.com/bugle-voice/bugle/test/peer"
 )
 
@@ -45,12 +47,8 @@ func (h *house) mixed(parties ...party) {
 	var tapes []*media.Recording
 	var files []string
 	for range parties {
-		file, err := os.Create(filepath.Join(h.t.TempDir(), "heard.wav"))
-		must(h.t, err)
-		defer file.Close()
-		tape, err := parties[len(tapes)].media.Record(file)
-		must(h.t, err)
-		tapes, files = append(tapes, tape), append(files, file.Name())
+		tape, file := h.record(parties[len(tapes)])
+		tapes, files = append(tapes, tape), append(files, file)
 	}
 	h.packets(parties[0], 20)
 	for i := range parties {
@@ -406,4 +404,114 @@ func TestKeyOfATalkThatGoesOnElsewhere(t *testing.T) {
 	caller.leg.Hangup()
 	h.ended(CallerHungUp)
 	h.nothingLeft()
+}
+
+// Somebody who cannot be mixed, as his phone keeps to another codec than G.711, costs nobody
+// the talk he is in: the agent hears that there is no conference.
+func TestThreeWayThatCannotBe(t *testing.T) {
+	for _, here := range []bool{true, false} {
+		t.Run(fmt.Sprintf("here=%t", here), func(t *testing.T) {
+			h := newHouse(t, desks, func(c *config.Config) { c.Media.Codecs = []string{"g722"} })
+			h.register("anna")
+			caller, anna := h.talk()
+			h.holds(anna, true)
+			own := h.dialsAs("anna", "billing", media.LegOptions{Prefer: []media.Codec{media.PCMU, media.G722}})
+			h.await("the answer", own.leg.Answered())
+			h.facts.await(t, "visit.joined")
+			h.arrives("ben")
+			ben := h.ringingAs(media.LegOptions{Latch: true, Prefer: []media.Codec{media.G722}})
+			must(t, ben.leg.Answer(ben.media))
+			h.hears(own, ben)
+			active := own
+			if here {
+				h.holds(own, true)
+				h.holds(anna, false)
+				active = anna
+			}
+			tape, heard := h.record(active)
+			must(t, active.media.SendKeys("*3"))
+			h.transferred(event.Transferred{Agent: "anna", How: event.Conference, To: "queue", Target: "billing", Result: "failed"})
+			h.packets(active, 40)
+			must(t, tape.Close())
+			if share := peer.ReadWAV(t, heard).Share(0, 950); here && share < .05 {
+				t.Errorf("%.2f of what she hears is the tone", share)
+			}
+			if here {
+				h.hears(caller, anna)
+				h.hears(anna, caller)
+				h.holds(anna, true)
+				h.holds(own, false)
+			}
+			h.hears(ben, own)
+			h.hears(own, ben)
+			h.state("ben", router.Talking)
+			d := own.leg.Dialog() // and the two can still be brought together
+			h.told(h.refer(anna, sip.ReferTo{URI: "ben", Replaces: &d}), 200)
+			h.ended(HandedOver)
+			h.state("anna", router.Ready)
+			caller.leg.Hangup()
+			h.ended(CallerHungUp)
+			h.nothingLeft()
+		})
+	}
+}
+
+// The agent's phone may also ask for a transfer to whom he consults: he leaves the other
+// two. What else it asks for is declined, and the three talk on.
+func TestThreeWayTransfer(t *testing.T) {
+	for _, c := range []struct {
+		name, to string
+		here     bool
+		refer    func(h *house, other party) sip.ReferTo
+	}{
+		{"to a colleague", "ben", false, func(*house, party) sip.ReferTo { return sip.ReferTo{URI: "ben"} }},
+		{"to a queue", "billing", true, func(*house, party) sip.ReferTo { return sip.ReferTo{URI: "billing"} }},
+		{"to who came by a queue", "billing", true, func(*house, party) sip.ReferTo { return sip.ReferTo{URI: "ben"} }},
+		{"to a number", "+4930123456", false, func(*house, party) sip.ReferTo { return sip.ReferTo{URI: "+4930123456"} }},
+		{"in place of his other call", "ben", true, func(_ *house, other party) sip.ReferTo {
+			d := other.leg.Dialog()
+			return sip.ReferTo{URI: "ben", Replaces: &d}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, desks, outside)
+			h.register("anna")
+			if c.to == "ben" {
+				h.register("ben")
+			}
+			caller, held, own, guest := h.consulting(c.to)
+			anna, other := own, held
+			if c.here {
+				h.holds(own, true)
+				h.holds(held, false)
+				anna, other = held, own
+			}
+			refer := c.refer(h, other)
+			must(t, anna.media.SendKeys("*3"))
+			h.await("the end of the other leg", other.leg.Done())
+			h.told(h.refer(anna, sip.ReferTo{URI: "goodbye"}), 603)
+			d := caller.leg.Dialog()
+			h.told(h.refer(anna, sip.ReferTo{URI: "caller", Replaces: &d}), 603)
+			h.told(h.refer(anna, refer), 200)
+			h.await("the end of the agent's leg", anna.leg.Done())
+			h.ended(HandedOver)
+			h.state("anna", router.Ready)
+			h.hears(guest, caller)
+			h.hears(caller, guest)
+			caller.leg.Hangup()
+			h.ended(CallerHungUp)
+			h.nothingLeft()
+		})
+	}
+}
+
+// record records what somebody hears into a file.
+func (h *house) record(p party) (*media.Recording, string) {
+	h.t.Helper()
+	file, err := os.Create(filepath.Join(h.t.TempDir(), "heard.wav"))
+	must(h.t, err)
+	h.t.Cleanup(func() { _ = file.Close() })
+	tape, err := p.media.Record(file)
+	must(h.t, err)
+	return tape, file.Name()
 }

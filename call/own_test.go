@@ -20,7 +20,13 @@ import (
 // dials has an agent call somebody from his phone.
 func (h *house) dials(agent, number string) party {
 	h.t.Helper()
-	side, err := h.ears.NewLeg(media.LegOptions{})
+	return h.dialsAs(agent, number, media.LegOptions{})
+}
+
+// dialsAs is dials with a telephone of some kind.
+func (h *house) dialsAs(agent, number string, o media.LegOptions) party {
+	h.t.Helper()
+	side, err := h.ears.NewLeg(o)
 	must(h.t, err)
 	h.t.Cleanup(side.Close)
 	leg, err := h.phones.Dial(sip.Target{

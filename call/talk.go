@@ -20,6 +20,7 @@ type talk struct {
 
 	first     *sip.Refer // of the agent, before it begins; nil: none
 	near, far *side      // of the agents in it: side.go
+	warned    bool       // it goes on after a conference that could not be
 }
 
 // talkWith gives the step in which the caller talks with somebody who has answered.
@@ -57,6 +58,7 @@ func (t *talk) run() (step, Termination) {
 	if err := t.bridge(); err != nil {
 		return nil, Signalling
 	}
+	t.warn()
 	t.log.Info("talking", "agent", t.with.agent)
 	defer t.found(t.with.leg)()
 	defer t.sit()()
