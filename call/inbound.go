@@ -42,6 +42,8 @@ type inbound struct {
 	theirs *ring       // whose call it is since it was turned round: turned.go
 	code   int         // with which it was refused further on, to be passed on to his phone
 
+	theirTime *holdClock // since then
+
 	asked chan request  // for one of those who talk: handover.go
 	taken bool          // leg and media are another call's
 	over  chan struct{} // closed at the end
@@ -211,6 +213,7 @@ func (c *inbound) release(end Termination) {
 	switch {
 	case c.theirs != nil:
 		c.theirs.stop()
+		c.theirs.end(c.theirTime.stop(time.Now()))
 	case !c.taken:
 		if !c.answered() && !c.left() {
 			_ = c.leg.Reject(cmp.Or(c.code, end.Code, 500), "")

@@ -2,6 +2,7 @@ package call
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/router"
@@ -14,18 +15,23 @@ import (
 // is as transfer.go has it, but that there is no visit.
 
 // turned gives the step in which the call goes on turned round, with a transfer that its
-// agent asks for. Whom he has reached through a queue is no caller, and one who helps is
-// not sent away: nil.
+// agent asks for. One who helps is not sent away: nil. The visit in which a colleague came who was
+// reached through a queue ends with the call.
 func (t *talk) turned(refer *sip.Refer) step {
-	if t.with.talk != nil || t.with.to.Kind == ToEmergency {
-		_ = refer.Reject(603)
+	if t.with.to.Kind == ToEmergency {
+		_ = refer.RejectFor(403, "An emergency call is not transferred")
 		return nil
 	}
 	agent, c := t.across(t.with.leg), t.inbound
 	agent.side = "agent"
 	c.theirs, c.agent, c.own = t.with, "", nil
 	c.leg, c.media, c.held = c.theirs.leg, c.theirs.media, c.theirs.onHold
-	next := &talk{inbound: c, with: agent, clock: t.clock, first: refer}
+	now := time.Now()
+	if c.theirs.talk != nil {
+		c.theirs.talk.Add(t.clock.stop(now))
+	}
+	c.theirTime = newHoldClock(now)
+	next := &talk{inbound: c, with: agent, clock: newHoldClock(now), first: refer}
 	t.with = nil
 	return next.conduct
 }
@@ -41,7 +47,7 @@ func (t *talk) turnedBack() step {
 	guest := t.theirs
 	guest.onHold = t.held
 	c.agent, c.own, c.theirs = agent.agent, agent.own, nil
-	next := &talk{inbound: c, with: guest, clock: t.clock}
+	next := &talk{inbound: c, with: guest, clock: c.theirTime}
 	t.with = nil
 	return func() (step, Termination) { return next.by(agent) }
 }

@@ -2,6 +2,7 @@ package call
 
 import (
 	"testing"
+	"time"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
@@ -170,6 +171,42 @@ func TestOwnCallWhoseAgentAsksLast(t *testing.T) {
 	}
 }
 
+// Whom an agent has reached through a queue is handed on too: the visit goes on meanwhile, and
+// ends with the call.
+func TestOwnCallOfWhoCameByAQueue(t *testing.T) {
+	h := newHouse(t, desks, outside)
+	h.register("anna")
+	caller, anna, own, ben := h.consulting("billing")
+	h.told(h.refer(own, sip.ReferTo{URI: "+3930123456"}), 403) // is forbidden, and all is as it was
+	h.hears(ben, own)
+	h.hears(own, ben)
+	h.packets(ben, 50) // a second
+	r := h.refer(own, sip.ReferTo{URI: "+4930123456"})
+	far := h.ringing()
+	must(t, far.leg.Answer(far.media))
+	h.told(r, 200)
+	h.await("the end of her own call", own.leg.Done())
+	h.hears(far, ben)
+	h.hears(ben, far)
+	h.state("ben", router.Talking)
+	far.leg.Hangup()
+	h.await("the end of the colleague's leg", ben.leg.Done())
+	h.ended(AgentHungUp)
+	talk := h.facts.await(t, "talk.ended").(event.TalkEnded)
+	if talk.Agent != "ben" || talk.Queue != "billing" || talk.Talk+talk.Hold < time.Second {
+		t.Errorf("the talk ended as %+v", talk)
+	}
+	h.state("ben", router.Ready)
+	h.holds(anna, false)
+	h.hear("the agent", anna, caller)
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+	if n := count(h.facts.kinds(), "talk.ended"); n != 2 {
+		t.Errorf("%d talks have ended", n)
+	}
+}
+
 // It may ask as soon as it has the answer, before the talk has begun.
 func TestOwnCallWhoseAgentAsksAtOnce(t *testing.T) {
 	h := newHouse(t, outside)
@@ -203,7 +240,7 @@ func TestOwnCallForHelpStays(t *testing.T) {
 	far := h.ringing()
 	must(t, far.leg.Answer(far.media))
 	h.await("the answer", anna.leg.Answered())
-	h.told(h.refer(anna, sip.ReferTo{URI: "goodbye"}), 603)
+	h.told(h.refer(anna, sip.ReferTo{URI: "goodbye"}), 403)
 	h.hear("who helps", far, anna)
 	anna.leg.Hangup()
 	h.ended(CallerHungUp)

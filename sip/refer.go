@@ -146,7 +146,15 @@ func (r *Refer) Accept() error {
 }
 
 // Reject declines the transfer with a status of 400 to 699.
-func (r *Refer) Reject(code int) error {
+func (r *Refer) Reject(code int) error { return r.reject(code, nil) }
+
+// RejectFor is Reject, and says why in plain words, for whoever looks for a
+// fault (Warning, RFC 3261 section 20.43).
+func (r *Refer) RejectFor(code int, why string) error {
+	return r.reject(code, gosip.NewHeader("Warning", "399 bugle "+quote(why)))
+}
+
+func (r *Refer) reject(code int, extra gosip.Header) error {
 	r.l.mu.Lock()
 	defer r.l.mu.Unlock()
 	if code < 400 || code > 699 {
@@ -156,7 +164,7 @@ func (r *Refer) Reject(code int) error {
 		return err
 	}
 	r.end()
-	r.l.reply(r.tx, r.req, code, nil)
+	r.l.reply(r.tx, r.req, code, extra)
 	r.heard = true
 	return nil
 }

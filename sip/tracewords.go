@@ -23,7 +23,7 @@ var phraseWords = func() map[string]bool {
 		resource quality facility subscribed bearer capability authorized presently recovery on timer expiry protocol interworking
 		elsewhere completed ended cancelled canceled hangup up hung calls node such scheme mismatch repeated character missing tag scheme
 		incompatible available transport multicast unicast insufficient bandwidth attribute understood miscellaneous warning formats
-		an record in the or and was with by expired a this at invalid description dropped rtp lost connection`) {
+		an record in the or and was with by expired a this at invalid description dropped rtp lost connection emergency transferred`) {
 		known[word] = true
 	}
 	for _, phrase := range reasons {
