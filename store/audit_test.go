@@ -129,13 +129,12 @@ func TestVerifyFindsWhatWasDone(t *testing.T) {
 			[]string{"node n1, entry 4: changed, or not the entry that stood here", "node n1, entry 4: an anchor that cannot be read"}},
 	}
 	onBoth(t, func(t *testing.T, d site) {
+		for _, s := range chains(t, d) {
+			must(t, s.Close())
+		}
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
-				d := d
-				if d.dir = t.TempDir(); d.config.Postgres != "" {
-					d.config.Postgres = server.Database(t)
-				}
-				s := chains(t, d)[0]
+				s := d.copy(t).open(t, "n1")
 				for _, query := range test.spoil {
 					_, err := s.write.ExecContext(t.Context(), query)
 					must(t, err)

@@ -41,16 +41,14 @@ func TestAuditDoesNotCoverUpABreak(t *testing.T) {
 		}, "entry 6: the head does not bear our seal", 7},
 	}
 	onBoth(t, func(t *testing.T, d site) {
+		s := d.open(t, "n1")
+		for range 6 {
+			must(t, s.Audit(t.Context(), Entry{Action: "test"}))
+		}
+		must(t, s.Close())
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
-				d := d
-				if d.dir = t.TempDir(); d.config.Postgres != "" {
-					d.config.Postgres = server.Database(t)
-				}
-				s := d.open(t, "n1")
-				for range 6 {
-					must(t, s.Audit(t.Context(), Entry{Action: "test"}))
-				}
+				s := d.copy(t).open(t, "n1")
 				for _, query := range test.spoil {
 					_, err := s.write.ExecContext(t.Context(), query)
 					must(t, err)

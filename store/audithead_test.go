@@ -62,10 +62,7 @@ func TestARolledBackChainIsFound(t *testing.T) {
 	onBoth(t, func(t *testing.T, d site) {
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
-				d := d
-				if d.dir = t.TempDir(); d.config.Postgres != "" {
-					d.config.Postgres = server.Database(t)
-				}
+				d := d.another(t)
 				s := d.open(t, "n1")
 				write := func() {
 					for range 3 {
@@ -199,10 +196,7 @@ func TestAPurgedChainIsMended(t *testing.T) {
 	onBoth(t, func(t *testing.T, d site) {
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
-				d := d
-				if d.dir = t.TempDir(); d.config.Postgres != "" {
-					d.config.Postgres = server.Database(t)
-				}
+				d := d.another(t)
 				s := d.open(t, "n1")
 				old := time.Now().Add(-time.Hour)
 				for _, at := range []time.Time{old, old, {}, {}} {

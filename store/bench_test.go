@@ -4,16 +4,12 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
-
-	"github.com/bugle-voice/bugle/config"
 )
 
 // benchOnBoth is onBoth for benchmarks.
 func benchOnBoth(b *testing.B, bench func(b *testing.B, d site)) {
-	b.Run("sqlite", func(b *testing.B) { bench(b, site{dir: b.TempDir(), sealer: newSealer()}) })
-	b.Run("postgres", func(b *testing.B) {
-		bench(b, site{config: config.Store{Postgres: server.Database(b)}, sealer: newSealer()})
-	})
+	b.Run("sqlite", func(b *testing.B) { bench(b, site{}.another(b)) })
+	b.Run("postgres", func(b *testing.B) { bench(b, onPostgres(b)) })
 }
 
 // BenchmarkApply takes in batches of 100 events: what 200 ms of a busy node

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
 	"github.com/bugle-voice/bugle/test/peer"
 	"github.com/google/go-cmp/cmp"
@@ -97,9 +96,7 @@ func TestRunGoesOnWhereItWas(t *testing.T) {
 		once := d.open(t, "n1")
 		must(t, once.History(testQueues).Apply(t.Context(), fromN1, all))
 		want := dump(t, once)
-		if d.dir = t.TempDir(); d.config.Postgres != "" {
-			d.config.Postgres = server.Database(t)
-		}
+		d = d.another(t)
 		s := d.open(t, "n1")
 		run(t, quick(s), newTape(all[:len(all)/3], 2))
 		run(t, quick(s), newTape(all, 1))
@@ -116,8 +113,8 @@ func TestRunGoesOnWhereItWas(t *testing.T) {
 // The database goes away while the history runs, in two ways: it refuses what
 // is written, or it answers nothing at all. Nothing is lost or taken in twice.
 func TestRunOutlivesTheDatabase(t *testing.T) {
-	away := map[string]func(t *testing.T, s *Store, p *peer.Postgres) (back func()){
-		"refuses": func(t *testing.T, s *Store, _ *peer.Postgres) func() {
+	away := map[string]func(t *testing.T, s *Store) (back func()){
+		"refuses": func(t *testing.T, s *Store) func() {
 			_, err := s.write.Exec(`ALTER TABLE calls RENAME TO gone`)
 			must(t, err)
 			return func() {
@@ -125,19 +122,18 @@ func TestRunOutlivesTheDatabase(t *testing.T) {
 				must(t, err)
 			}
 		},
-		"hangs": func(_ *testing.T, _ *Store, p *peer.Postgres) func() {
-			p.Pause()
-			return p.Resume
+		"hangs": func(t *testing.T, _ *Store) func() {
+			server.Pause() // no other test runs meanwhile
+			t.Cleanup(server.Resume)
+			return server.Resume
 		},
 	}
 	for name, leave := range away {
 		t.Run(name, func(t *testing.T) {
-			p := peer.StartPostgres(t) // one that others don't need
-			d := site{sealer: newSealer()}
-			d.config.Postgres = p.Database(t)
+			d := onPostgres(t)
 			s := d.open(t, "n1")
 			all := day(rand.New(rand.NewPCG(5, 6)), 20, d.sealer).events
-			back := leave(t, s, p)
+			back := leave(t, s)
 			failed := make(chan struct{})
 			var once sync.Once
 			s.log = slog.New(onError{slog.DiscardHandler, func() { once.Do(func() { close(failed) }) }})
@@ -157,8 +153,7 @@ func TestRunOutlivesTheDatabase(t *testing.T) {
 
 // A database too slow for a batch within the limit gets smaller ones.
 func TestRunOnASlowDatabase(t *testing.T) {
-	d := site{dir: t.TempDir(), sealer: newSealer()}
-	d.config.Postgres = server.Database(t)
+	d := onPostgres(t)
 	s := d.open(t, "n1")
 	for _, query := range []string{
 		`CREATE FUNCTION slowly() RETURNS trigger AS $$ BEGIN PERFORM pg_sleep(0.03); RETURN NEW; END $$ LANGUAGE plpgsql`,
@@ -287,7 +282,7 @@ func TestRunOnARealLog(t *testing.T) {
 // the other has. PostgreSQL ends one of the two transactions: it is begun again and
 // nothing has failed.
 func TestTransactionsThatWantEachOthersRows(t *testing.T) {
-	d := site{config: config.Store{Postgres: server.Database(t)}, sealer: newSealer()}
+	d := onPostgres(t)
 	nodes := []*Store{d.open(t, "n1"), d.open(t, "n2")}
 	agents := []string{"anna", "ben"}
 	var both, done sync.WaitGroup

@@ -250,9 +250,7 @@ func TestReplaysChangeNothing(t *testing.T) {
 		must(t, once.History(testQueues).Apply(t.Context(), fromN1, all))
 		want := dump(t, once)
 
-		if d.dir = t.TempDir(); d.config.Postgres != "" {
-			d.config.Postgres = server.Database(t)
-		}
+		d = d.another(t)
 		often := d.open(t, "n1")
 		refuseSpoilt(t, often)
 		h := often.History(testQueues)
@@ -392,17 +390,13 @@ func TestWrapUpBeforeItsVisit(t *testing.T) {
 		})
 		fromN2 := Origin{Node: "n2", Log: "n2-log"}
 		for name, told := range map[string][]event.Event{"whole": call.events, "damaged": unjoined} {
-			if d.dir = t.TempDir(); d.config.Postgres != "" {
-				d.config.Postgres = server.Database(t)
-			}
+			d = d.another(t)
 			s := d.open(t, "n1")
 			h := s.History(testQueues)
 			must(t, h.Apply(ctx, fromN1, told))
 			must(t, h.Apply(ctx, fromN2, agent.events))
 			want := dump(t, s)
-			if d.dir = t.TempDir(); d.config.Postgres != "" {
-				d.config.Postgres = server.Database(t)
-			}
+			d = d.another(t)
 			s = d.open(t, "n1")
 			h = s.History(testQueues)
 			must(t, h.Apply(ctx, fromN2, agent.events))

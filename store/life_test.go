@@ -36,9 +36,7 @@ func (s *story) reborn() *story {
 func TestAKilledLifeIsClosed(t *testing.T) {
 	onBoth(t, func(t *testing.T, d site) {
 		for _, batch := range []int{1, 5, 100} { // however it is taken in
-			if d.dir = t.TempDir(); d.config.Postgres != "" {
-				d.config.Postgres = server.Database(t)
-			}
+			d = d.another(t)
 			s := d.open(t, "n1")
 			ctx := t.Context()
 			h := s.History(testQueues)
@@ -230,9 +228,7 @@ func TestCutOffByOrderNotByClock(t *testing.T) {
 func TestARenamedNodeClosesItsLife(t *testing.T) {
 	onBoth(t, func(t *testing.T, d site) {
 		for _, batch := range []int{1, 5, 100} {
-			if d.dir = t.TempDir(); d.config.Postgres != "" {
-				d.config.Postgres = server.Database(t)
-			}
+			d = d.another(t)
 			s, ctx := d.open(t, "n9"), t.Context()
 			log := killed().tell("c4", event.RecordingMade{Recording: "r1"}).reborn()
 			for i := range log.events {

@@ -530,7 +530,7 @@ func TestErasureWinsOverWhatIsUnderWay(t *testing.T) {
 		}},
 	} {
 		t.Run(test.table, func(t *testing.T) {
-			d := site{config: config.Store{Postgres: server.Database(t)}, sealer: newSealer()}
+			d := onPostgres(t)
 			s, eraser := d.open(t, "n1"), d.open(t, "n2")
 			ctx := t.Context()
 			test.before(t, s, d)

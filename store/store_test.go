@@ -32,8 +32,14 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	code := m.Run()
+	code := 1
+	if err := makeBlank(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else {
+		code = m.Run()
+	}
 	server.Stop()
+	os.RemoveAll(blank.dir)
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -48,13 +54,70 @@ type site struct {
 	sealer *testSealer
 }
 
-// onBoth runs a test on both databases.
+// blank is a database of each kind that has been migrated and holds nothing: copying
+// it costs far less than the migrations.
+var blank site
+
+// makeBlank makes the SQLite file in blank.dir and the database blank.config names.
+func makeBlank() (err error) {
+	if blank.dir, err = os.MkdirTemp("", "bugle-store-"); err != nil {
+		return err
+	}
+	if blank.config.Postgres, err = server.Create(""); err != nil {
+		return err
+	}
+	for _, c := range []config.Store{{}, blank.config} {
+		s, err := Later(Options{Config: c, DataDir: blank.dir, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(s.migrate(context.Background()), s.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onBoth runs a test on both databases, migrated and with nothing in them.
 func onBoth(t *testing.T, test func(t *testing.T, d site)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, site{}.another(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, onPostgres(t)) })
+}
+
+// onPostgres is the half of onBoth for what only PostgreSQL does.
+func onPostgres(t testing.TB) site { return site{config: blank.config}.another(t) }
+
+// another gives another site with the same kind of database, migrated and with nothing in it.
+func (d site) another(t testing.TB) site {
+	t.Helper()
+	if d.config.Postgres != "" {
+		return site{config: blank.config}.copy(t)
+	}
+	return site{dir: blank.dir}.copy(t)
+}
+
+// onBothFromNothing is onBoth for a test of what is done to a database before it can be used.
+func onBothFromNothing(t *testing.T, test func(t *testing.T, d site)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { test(t, site{dir: t.TempDir(), sealer: newSealer()}) })
 	t.Run("postgres", func(t *testing.T) {
 		test(t, site{config: config.Store{Postgres: server.Database(t)}, dir: t.TempDir(), sealer: newSealer()})
 	})
+}
+
+// copy gives another site whose database holds what d's does, which no node may have open.
+func (d site) copy(t testing.TB) site {
+	t.Helper()
+	c := site{dir: t.TempDir(), sealer: newSealer()}
+	if d.config.Postgres != "" {
+		c.config.Postgres = server.Copy(t, d.config.Postgres)
+		return c
+	}
+	b, err := os.ReadFile(filepath.Join(d.dir, fileName))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(c.dir, fileName), b, 0o600))
+	return c
 }
 
 // open opens the database as a node.
@@ -123,7 +186,7 @@ func must(t testing.TB, err error) {
 }
 
 func TestOpenTwiceKeepsEverything(t *testing.T) {
-	onBoth(t, func(t *testing.T, d site) {
+	onBothFromNothing(t, func(t *testing.T, d site) {
 		s := d.open(t, "n1")
 		must(t, s.PutAgent(t.Context(), tester, "anna", config.Agent{Name: "Anna", Tier: 1}))
 		again := d.open(t, "n2")
@@ -136,11 +199,10 @@ func TestOpenTwiceKeepsEverything(t *testing.T) {
 	})
 }
 
-// Nodes that start together all migrate; one does it, the others wait.
 // A database that was not there yet gives ErrAway, whatever it is asked, until it is
 // ready; then all works.
 func TestLater(t *testing.T) {
-	onBoth(t, func(t *testing.T, d site) {
+	onBothFromNothing(t, func(t *testing.T, d site) {
 		s, err := Later(Options{Config: d.config, DataDir: d.dir, Node: "n1", Sealer: d.sealer, Log: slog.New(slog.DiscardHandler)})
 		must(t, err)
 		defer func() { must(t, s.Close()) }()
@@ -174,6 +236,7 @@ func TestLater(t *testing.T) {
 	})
 }
 
+// Nodes that start together all migrate; one does it, the others wait.
 func TestNodesMigrateTogether(t *testing.T) {
 	d := site{config: config.Store{Postgres: server.Database(t)}, sealer: newSealer()}
 	errs := make(chan error, 4)
@@ -310,7 +373,6 @@ func TestPrivateIsNotPrinted(t *testing.T) {
 	}
 }
 
-// Without a vault nothing is stored in the clear instead.
 // Nodes that read national numbers in two ways would not know each other's callers.
 func TestAnotherCountryIsRefused(t *testing.T) {
 	for _, test := range []struct {
@@ -339,6 +401,7 @@ func TestAnotherCountryIsRefused(t *testing.T) {
 	}
 }
 
+// Without a vault nothing is stored in the clear instead.
 func TestNothingPersonalWithoutVault(t *testing.T) {
 	s, err := Open(t.Context(), Options{DataDir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	must(t, err)

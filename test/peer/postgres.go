@@ -6,12 +6,14 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -176,16 +178,40 @@ func (p *Postgres) address(database string) string {
 // Database makes an empty database and gives its address.
 func (p *Postgres) Database(t testing.TB) string {
 	t.Helper()
-	db, err := sql.Open("pgx", p.address("postgres"))
+	return p.Copy(t, "")
+}
+
+// Copy is Create for a test.
+func (p *Postgres) Copy(t testing.TB, from string) string {
+	t.Helper()
+	address, err := p.Create(from)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return address
+}
+
+// Create makes a database with what the one at the address from holds, which nobody may be
+// using; an empty one if from is "". It gives its address.
+func (p *Postgres) Create(from string) (string, error) {
+	template := "template1"
+	if from != "" {
+		u, err := url.Parse(from)
+		if err != nil {
+			return "", err
+		}
+		template = strings.TrimPrefix(u.Path, "/")
+	}
+	db, err := sql.Open("pgx", p.address("postgres"))
+	if err != nil {
+		return "", err
+	}
 	defer db.Close()
 	name := fmt.Sprintf("test%d", p.made.Add(1))
-	if _, err := db.Exec("CREATE DATABASE " + name); err != nil {
-		t.Fatal(err)
+	if _, err := db.Exec("CREATE DATABASE " + name + " TEMPLATE " + template); err != nil {
+		return "", fmt.Errorf("make a database: %w", err)
 	}
-	return p.address(name)
+	return p.address(name), nil
 }
 
 // Pause stops the server's processes where they are, as a machine does that is
