@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"iter"
 	"time"
 
 	"github.com/bugle-voice/bugle/event"
@@ -30,14 +29,14 @@ func (b By) entry(action, object, detail string) Entry {
 // Entry is who did what, when, from where, to what. No part of it may hold a
 // telephone number or other private text; a number is named by its hash.
 type Entry struct {
-	Node   string // whose chain it is in; set by Audit
-	Seq    uint64 // its place there, from 1; set by Audit
-	At     time.Time
-	Actor  string
-	Action string // "caller.read"
-	Object string // "call 5x…"
-	From   string // address
-	Detail string
+	Node   string    `json:"node"` // whose chain it is in; set by Audit
+	Seq    uint64    `json:"seq"`  // its place there, from 1; set by Audit
+	At     time.Time `json:"at"`
+	Actor  string    `json:"actor"`
+	Action string    `json:"action"`         // "caller.read"
+	Object string    `json:"object"`         // "call 5x…"
+	From   string    `json:"from,omitempty"` // address
+	Detail string    `json:"detail,omitempty"`
 }
 
 // The chain: an entry's hash covers its fields and the hash of the entry
@@ -394,36 +393,4 @@ func (s *Store) tell(ctx context.Context, t *tx, h head) error {
 
 func anchorDetail(seq uint64, hash []byte) string {
 	return fmt.Sprintf("%d %s", seq, hex.EncodeToString(hash))
-}
-
-// Entries gives the audit's entries from one moment until before another, of
-// all nodes, in that order.
-func (s *Store) Entries(ctx context.Context, from, to time.Time) iter.Seq2[Entry, error] {
-	scan := func(row scanner) (Entry, error) {
-		e, _, err := scanEntry(row)
-		return e, err
-	}
-	return rows(ctx, s.read, "read the audit", entryQuery+` WHERE at >= $1 AND at < $2 ORDER BY at, node, seq`,
-		[]any{from.UnixMilli(), to.UnixMilli()}, scan)
-}
-
-const entryQuery = `SELECT node, seq, at, actor, action, object, address, detail, hash FROM audit`
-
-func scanEntry(row scanner) (e Entry, hash []byte, err error) {
-	err = row.Scan(&e.Node, number{&e.Seq}, when{&e.At}, &e.Actor, &e.Action, &e.Object, &e.From, &e.Detail, &hash)
-	return e, hash, err
-}
-
-// number reads an entry's number. What can't be one, such as a negative, is 0,
-// which fits nowhere: whoever writes it must neither stop the node nor Verify.
-type number struct{ into *uint64 }
-
-// Scan implements sql.Scanner.
-func (n number) Scan(v any) error {
-	var i sql.NullInt64
-	if err := i.Scan(v); err != nil || i.Int64 < 0 {
-		i.Int64 = 0
-	}
-	*n.into = uint64(i.Int64)
-	return nil
 }

@@ -73,11 +73,7 @@ func (s *Store) Calls(ctx context.Context, q CallSearch) (CallPage, error) {
 	if err := q.conditions(&w); err != nil {
 		return CallPage{}, fmt.Errorf("store: search calls: %w", err)
 	}
-	limit := q.Limit
-	if limit <= 0 {
-		limit = 100
-	}
-	limit = min(limit, 1000)
+	limit := pageLimit(q.Limit)
 	found, err := collect(rows(ctx, s.read, "search calls",
 		callQuery+w.String()+fmt.Sprintf(` ORDER BY c.started_at DESC, c.id DESC LIMIT %d`, limit+1), w.args, scanCall))
 	if err != nil {
@@ -131,21 +127,29 @@ func (q CallSearch) conditions(w *where) error {
 // who answered.
 const handedTo = `FROM transfers t WHERE t.target = ? AND t.target_kind = 'agent' AND t.result = 'done'`
 
-// pageMark names a place in the order of calls.
-func pageMark(started time.Time, id string) string {
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", started.UnixMilli(), id))
+// pageLimit is how many a page has when so many were asked for.
+func pageLimit(asked int) int {
+	if asked <= 0 {
+		return 100
+	}
+	return min(asked, 1000)
 }
 
-func readPageMark(mark string) (started int64, id string, err error) {
+// pageMark names a place in the order of calls, or of what else comes in pages.
+func pageMark(at time.Time, id string) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", at.UnixMilli(), id))
+}
+
+func readPageMark(mark string) (at int64, id string, err error) {
 	b, err := base64.RawURLEncoding.DecodeString(mark)
 	if err != nil {
 		return 0, "", ErrBadPage
 	}
 	ms, id, ok := strings.Cut(text(string(b)), " ")
-	if started, err = strconv.ParseInt(ms, 10, 64); err != nil || !ok {
+	if at, err = strconv.ParseInt(ms, 10, 64); err != nil || !ok {
 		return 0, "", ErrBadPage
 	}
-	return started, id, nil
+	return at, id, nil
 }
 
 // ErrUnknownCall is an id that no call has.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -246,27 +247,36 @@ func (a *callAPI) read(get func(name string) string) (store.CallSearch, *apiErro
 	default:
 		return s, &apiError{http.StatusBadRequest, "bad_result", "result is answered, abandoned, flowed_out or callback"}
 	}
-	if limit := get("limit"); limit != "" {
-		var err error
-		if s.Limit, err = strconv.Atoi(limit); err != nil || s.Limit < 1 || s.Limit > maxPage {
-			return s, &apiError{http.StatusBadRequest, "bad_limit", "limit is from 1 to " + strconv.Itoa(maxPage)}
-		}
+	var bad *apiError
+	if s.Limit, bad = limit(get("limit")); bad != nil {
+		return s, bad
 	}
-	from, to := get("from"), get("to")
+	s.From, s.To, bad = span(get("from"), get("to"), a.zone)
+	return s, bad
+}
+
+// limit reads how many a page may have; 0 if that is not said.
+func limit(given string) (n int, bad *apiError) {
+	if given == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(given)
+	if err != nil || n < 1 || n > maxPage {
+		return 0, &apiError{http.StatusBadRequest, "bad_limit", "limit is from 1 to " + strconv.Itoa(maxPage)}
+	}
+	return n, nil
+}
+
+// span reads from when until when, as reports do; zero times if neither is said.
+func span(from, to string, zone *time.Location) (first, last time.Time, bad *apiError) {
 	if from == "" && to == "" {
-		return s, nil
+		return first, last, nil
 	}
-	if from == "" {
-		from = "1970-01-01"
+	first, last, err := report.ParseSpan(cmp.Or(from, "1970-01-01"), cmp.Or(to, "9999-12-31"), zone, time.Now())
+	if err != nil {
+		return first, last, &apiError{http.StatusBadRequest, "bad_request", err.Error()}
 	}
-	if to == "" {
-		to = "9999-12-31"
-	}
-	var err error
-	if s.From, s.To, err = report.ParseSpan(from, to, a.zone, time.Now()); err != nil {
-		return s, &apiError{http.StatusBadRequest, "bad_request", err.Error()}
-	}
-	return s, nil
+	return first, last, nil
 }
 
 // hashForm is that of vault.Hash; nameForm that of agents' ids and queues' names.

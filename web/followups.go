@@ -79,11 +79,10 @@ func (a *followUpAPI) list(w http.ResponseWriter, r *http.Request) {
 	if r.FormValue("all") == "true" {
 		q.Settled = now.Add(-span)
 	}
-	if limit := r.FormValue("limit"); limit != "" {
-		if q.Limit, err = strconv.Atoi(limit); err != nil || q.Limit < 1 || q.Limit > maxPage {
-			fail(w, &apiError{http.StatusBadRequest, "bad_limit", "limit is from 1 to " + strconv.Itoa(maxPage)})
-			return
-		}
+	var bad *apiError
+	if q.Limit, bad = limit(r.FormValue("limit")); bad != nil {
+		fail(w, bad)
+		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()

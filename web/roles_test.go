@@ -96,7 +96,7 @@ func (c *cabinet) Settle(_ context.Context, by By, id string, result store.Follo
 func TestRoles(t *testing.T) {
 	files := &cabinet{}
 	s := serve(t, Options{Config: config.HTTP{Token: "sesame"}, Users: everybody, Agents: &desk{more: []Agent{{ID: "cleo"}}}, Staff: files, FollowUps: files, Traces: traced{},
-		Callers: &callerBook{}, Hash: hashSome})
+		Trail: &trailBook{}, Callers: &callerBook{}, Hash: hashSome})
 	const good = `{"name":"A","languages":{"en":5}}`
 	for _, test := range []struct {
 		method, path, body string
@@ -110,6 +110,7 @@ func TestRoles(t *testing.T) {
 		{"POST", "/api/v1/agents/cleo/state", `{"state":"ready"}`, "sm"},
 		{"GET", "/api/v1/queues", "", "sajm"},
 		{"GET", "/api/v1/calls/c1/trace", "", "sm"},
+		{"GET", "/api/v1/audit", "", "tm"},
 		{"POST", "/api/v1/callers/export", `{"caller":"+1 555 010 0999"}`, "m"},
 		{"GET", "/api/v1/followups", "", "sm"},
 		{"POST", "/api/v1/followups/f1/claim", "{}", "sm"},

@@ -19,6 +19,7 @@
 //	POST /api/v1/followups/{id}/settle  {"result": "done"}, "failed" or "dropped"
 //	GET  /api/v1/calls               search: ?from&to&caller_hash&number&agent&queue&result&termination&limit&after
 //	POST /api/v1/calls/search        {"caller": "+1…"}: search by a caller's number; the other conditions as above
+//	GET  /api/v1/audit               who did what to what: ?from&to&actor&action&object&limit&after
 //	POST /api/v1/callers/export      {"caller": "+1…"}: a ZIP file of all that is held about a number, with what was said
 //	GET  /api/v1/calls/{id}/trace    its SIP messages, masked: ?format=text; {id} may be a SIP Call-ID
 //
@@ -60,6 +61,7 @@ type Options struct {
 	Callers   Callers
 	Users     Users
 	Audit     Auditor
+	Trail     Trail
 
 	// What a search for calls may name.
 	Hash    func(number string) string // of a caller's number, "" if it is none; nil: callers can't be looked for by number
@@ -173,6 +175,7 @@ func (s *Server) routes(o Options) http.Handler {
 	agents := &agentAPI{agents: o.Agents, staff: o.Staff, audit: audit, log: s.log}
 	owed := &followUpAPI{o.FollowUps, s.log}
 	calls := &callAPI{calls: o.Calls, hash: o.Hash, numbers: o.Numbers, audit: audit, zone: o.zone(), log: s.log}
+	trail := &trailAPI{trail: o.Trail, audit: audit, zone: o.zone(), log: s.log}
 	callers := &callerAPI{callers: o.Callers, hash: o.Hash, log: s.log, one: make(chan struct{}, 1)}
 	traces := &traceAPI{traces: o.Traces, node: o.Node, audit: audit, log: s.log}
 	const agent, supervisor, quality = store.RoleAgent, store.RoleSupervisor, store.RoleQuality
@@ -191,6 +194,7 @@ func (s *Server) routes(o Options) http.Handler {
 	route("/api/v1/report", methods{"GET": g.protect(newReportAPI(o, s.log).show, supervisor, quality)})
 	route("/api/v1/calls", methods{"GET": g.protect(calls.search, supervisor, quality)})
 	route("/api/v1/calls/search", methods{"POST": g.protect(calls.searchCaller, supervisor, quality)})
+	route("/api/v1/audit", methods{"GET": g.protect(trail.list, store.RoleAuditor)})
 	route("/api/v1/callers/export", methods{"POST": g.protect(callers.export)})
 	route("/api/v1/calls/{id}/trace", methods{"GET": g.protect(traces.show, supervisor)})
 	route("/api/v1/followups", methods{"GET": g.protect(owed.list, supervisor)})

@@ -49,7 +49,7 @@ func commands() []command {
 		{"users", "[-c bugle.yaml] list | put USER | token USER | remove USER", "who may use the API, and their tokens", users},
 		{"followups", "[-c bugle.yaml] list | claim ID | settle ID RESULT", "list the calls we owe, take one, say how it ended", followUps},
 		{"callers", "[-c bugle.yaml] export FILE | erase", "give out, or forget, all that is held about a caller, whose number is read from standard input", callers},
-		{"audit", "[-c bugle.yaml] verify", "say whether the audit is as it was written", audit},
+		{"audit", "[-c bugle.yaml] list [-from DAY] [flags] | verify", "show who did what, or say whether the audit is as it was written", audit},
 		{"vault", "[-c bugle.yaml] init|rotate|check", "make, rotate or check the keyset", keyset},
 		{"report", "[-c bugle.yaml] [-from DAY] [flags]", "print figures by interval, as a table, CSV or JSON", reportOn},
 		{"trace", "[-c bugle.yaml] CALL-ID", "show the SIP messages of a call of the running node, masked", trace},
