@@ -17,7 +17,7 @@ import (
 // be left by key 3.
 func crashHelpline(t *testing.T) (settings string, agents []string) {
 	t.Helper()
-	settings, agents = peer.LoadHelpline(t, 8, "node: crash\n")
+	settings, agents = peer.LoadHelpline(t, 8, "node: crash\nevents: {segment_bytes: 1048576}\n")
 	for was, is := range map[string]string{
 		"wrap_up: 0s":             "wrap_up: 100ms",
 		"2: {next: wait}}":        "2: {next: wait}, 3: {next: message}}",
