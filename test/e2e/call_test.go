@@ -51,7 +51,7 @@ func TestSpanishCallerReachesTheAgentWithSpanish(t *testing.T) {
 			if got := heard.Tone(0, 600); got < 5*time.Second {
 				t.Errorf("the caller heard the agent's tone for %v without a gap, want 5s", got)
 			}
-			sofia.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+			sofia.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 			if got := theOneRecording(t, sofia).Tone(0, 1000); got < 5*time.Second {
 				t.Errorf("the agent heard the caller's tone for %v without a gap, want 5s", got)
 			}
@@ -79,15 +79,15 @@ func TestSoftphoneCallsSoftphone(t *testing.T) {
 				User: "caller", Server: bugle.SIP, Transport: transport, Tone: 800, Codec: "PCMA", NoRegister: true, Domain: "caller.invalid",
 			})
 			caller.Do(t, "dial", fmt.Sprintf("sip:helpline@%s;transport=%s", bugle.SIP, transport))
-			caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 10*time.Second)
+			caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 			press(t, bugle, caller, "1", "1")
 			awaitTalk(t, anna, 7*time.Second)
 			if got := peer.Sum(bugle.Metrics(t), "bugle_queue_answered_total"); got != 1 {
 				t.Errorf("%v visits were answered, want 1", got)
 			}
 			caller.Do(t, "hangup", "")
-			anna.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
-			caller.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+			anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
+			caller.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 			if got := theOneRecording(t, anna).Tone(0, 800); got < 5*time.Second {
 				t.Errorf("the agent heard the caller's tone for %v without a gap, want 5s", got)
 			}
@@ -116,12 +116,12 @@ func TestEncryptedCall(t *testing.T) {
 		User: number, Server: bugle.SIP, Tone: 800, Codec: "PCMA", NoRegister: true, Domain: "caller.invalid", Encrypted: true,
 	})
 	caller.Do(t, "dial", "sip:helpline@"+bugle.SIP)
-	caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 10*time.Second)
+	caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 	press(t, bugle, caller, "1", "1")
 	awaitTalk(t, anna, 12*time.Second)
 	caller.Do(t, "hangup", "")
-	anna.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
-	caller.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+	anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
+	caller.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	if got := theOneRecording(t, anna).Tone(0, 800); got < 5*time.Second {
 		t.Errorf("the agent heard the caller's tone for %v without a gap, want 5s", got)
 	}
@@ -129,7 +129,7 @@ func TestEncryptedCall(t *testing.T) {
 		t.Errorf("the caller heard the agent's tone for %v without a gap, want 5s", got)
 	}
 	var out string
-	peer.Eventually(t, 5*time.Second, "both legs' ends to be told", func() bool {
+	peer.Eventually(t, 20*time.Second, "both legs' ends to be told", func() bool {
 		out, _ = peer.Run(t, "", "events", "-c", filepath.Join(bugle.Dir, "bugle.yaml"))
 		return strings.Count(out, "leg.ended") == 2
 	})
@@ -166,11 +166,11 @@ func TestWidebandCall(t *testing.T) {
 		User: "caller", Server: bugle.SIP, Tone: 800, Codec: "G722/16000/1,PCMU", NoRegister: true, Domain: "caller.invalid",
 	})
 	caller.Do(t, "dial", "sip:helpline@"+bugle.SIP)
-	caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 10*time.Second)
+	caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 	press(t, bugle, caller, "1", "1")
 	anna.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 	for _, phone := range []*peer.Baresip{caller, anna} {
-		peer.Eventually(t, 5*time.Second, "both phones to speak G.722", func() bool {
+		peer.Eventually(t, 20*time.Second, "both phones to speak G.722", func() bool {
 			return strings.Contains(phone.Output(), "Set audio encoder: G722")
 		})
 	}
@@ -178,10 +178,10 @@ func TestWidebandCall(t *testing.T) {
 	before := bugle.Metrics(t)[passed]
 	peer.Eventually(t, 20*time.Second, "four seconds of talk", func() bool { return bugle.Metrics(t)[passed] > before+400 })
 	caller.Do(t, "hangup", "")
-	anna.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
-	caller.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+	anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
+	caller.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	var out string
-	peer.Eventually(t, 5*time.Second, "both legs' ends to be told", func() bool {
+	peer.Eventually(t, 20*time.Second, "both legs' ends to be told", func() bool {
 		out, _ = peer.Run(t, "", "events", "-c", filepath.Join(bugle.Dir, "bugle.yaml"))
 		return strings.Count(out, "leg.ended") == 2
 	})
@@ -266,8 +266,8 @@ func TestAgentDialsHisState(t *testing.T) {
 	anna := softphone(t, bugle, "anna", 440, "udp")
 	for i, c := range []struct{ code, state string }{{"*70", "ready"}, {"*71", "paused"}, {"*70", "ready"}} {
 		anna.Do(t, "dial", "sip:"+c.code+"@"+bugle.SIP)
-		anna.AwaitEvent(t, "CALL_CLOSED", i+1, 10*time.Second)
-		peer.Eventually(t, 5*time.Second, "anna is "+c.state, func() bool {
+		anna.AwaitEvent(t, "CALL_CLOSED", i+1, 20*time.Second)
+		peer.Eventually(t, 20*time.Second, "anna is "+c.state, func() bool {
 			return bugle.Metrics(t)[fmt.Sprintf("bugle_agents{state=%q}", c.state)] == 1
 		})
 	}
@@ -288,7 +288,7 @@ func TestAgentWhoDoesNotAnswerIsPausedAndTheCallerGoesOn(t *testing.T) {
 	anna.AwaitEvent(t, "CALL_INCOMING", 1, 20*time.Second)
 	sofia.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 	hangUp(t, caller)
-	peer.Eventually(t, 5*time.Second, "anna is paused", func() bool {
+	peer.Eventually(t, 20*time.Second, "anna is paused", func() bool {
 		return bugle.Metrics(t)[`bugle_agents{state="paused"}`] == 1
 	})
 	figures := bugle.Metrics(t)
@@ -359,7 +359,7 @@ func theOneRecording(t *testing.T, phone *peer.Baresip) peer.Sound {
 // nothingLeft waits until the node is as it was before its calls.
 func nothingLeft(t *testing.T, bugle *peer.Bugle) {
 	t.Helper()
-	peer.Eventually(t, 10*time.Second, "nothing to be left of the calls", func() bool {
+	peer.Eventually(t, 20*time.Second, "nothing to be left of the calls", func() bool {
 		figures := bugle.Metrics(t)
 		return figures["bugle_calls_active"] == 0 &&
 			figures["bugle_media_legs"] == 0 &&
@@ -388,7 +388,7 @@ func TestHoldPlaysMusic(t *testing.T) {
 	anna.Do(t, "resume", "")
 	<-sound.C
 	anna.Do(t, "hangup", "")
-	if code := caller.Wait(t, 10*time.Second); code != 0 {
+	if code := caller.Wait(t, 20*time.Second); code != 0 {
 		t.Fatalf("bugle call: exit %d\n%s", code, caller.Output())
 	}
 
@@ -407,7 +407,7 @@ func TestHoldPlaysMusic(t *testing.T) {
 	if got := after.Tone(0, 600); got < 1500*time.Millisecond {
 		t.Errorf("after the hold the caller heard the agent for %v, want 1.5s", got)
 	}
-	peer.Eventually(t, 5*time.Second, "about three seconds of hold to be counted", func() bool {
+	peer.Eventually(t, 20*time.Second, "about three seconds of hold to be counted", func() bool {
 		held := bugle.Metrics(t)[`bugle_queue_hold_seconds_sum{language="en",queue="claims"}`]
 		return held > 2 && held < 4
 	})

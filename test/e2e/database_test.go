@@ -28,17 +28,17 @@ func TestStartWithoutDatabase(t *testing.T) {
 			t.Fatalf("bugle %v: exit %d\n%s", args, code, out)
 		}
 	}
-	peer.Eventually(t, 10*time.Second, "mia to be known", func() bool {
+	peer.Eventually(t, 20*time.Second, "mia to be known", func() bool {
 		status, _ := api(t, bugle, "", "GET", "/api/v1/agents/mia", "")
 		return status == 200
 	})
 	bugle.Signal(syscall.SIGTERM)
-	bugle.Wait(t, 15*time.Second)
+	bugle.Wait(t, 20*time.Second)
 	p.Crash()
 
 	bugle.Restart(t)
 	mia := peer.StartPhone(t, "pw-mia", "sip:mia@"+bugle.SIP, "--answer-after", "0s", "--talk", "1s")
-	mia.Await(t, "is registered", 10*time.Second)
+	mia.Await(t, "is registered", 20*time.Second)
 	if out, code := peer.Run(t, "", "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms"); code != 0 {
 		t.Fatalf("a call without the database: exit %d\n%s", code, out)
 	}
@@ -68,7 +68,7 @@ func TestStartWithoutDatabase(t *testing.T) {
 	peer.Eventually(t, 30*time.Second, "the database to have all", func() bool {
 		return bugle.Metrics(t)[`bugle_events_behind{reader="history"}`] == 0
 	})
-	peer.Eventually(t, 10*time.Second, "the call to be found", func() bool {
+	peer.Eventually(t, 20*time.Second, "the call to be found", func() bool {
 		_, body := api(t, bugle, "", "GET", "/api/v1/calls?agent=mia", "")
 		return strings.Contains(body, `"caller_hung_up"`) || strings.Contains(body, `"agent_hung_up"`)
 	})

@@ -49,7 +49,7 @@ func TestTwoNodesBehindAnEdge(t *testing.T) {
 
 	spanish := call(t, peer.CarrierHost, edge.Outer, "2,1")
 	sofia.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
-	peer.Eventually(t, 10*time.Second, "three seconds of talk", func() bool { return talked(t, sofia, 3*time.Second) })
+	peer.Eventually(t, 20*time.Second, "three seconds of talk", func() bool { return talked(t, sofia, 3*time.Second) })
 	sofia.Do(t, "hangup", "")
 	heard := spanish.ended(t)
 	if got := heard.Tone(0, 600); got < 2*time.Second {
@@ -68,7 +68,7 @@ func TestTwoNodesBehindAnEdge(t *testing.T) {
 	// The other node dies. What goes to it goes to this one, at once.
 	edge.Only(t, "")
 	b.Signal(syscall.SIGKILL)
-	b.Wait(t, 5*time.Second)
+	b.Wait(t, 20*time.Second)
 	stranger := newStranger(t, "127.0.0.7", edge.Outer)
 	for i := range 8 {
 		stranger.send("OPTIONS", fmt.Sprint("after-", i))
@@ -83,15 +83,15 @@ func TestTwoNodesBehindAnEdge(t *testing.T) {
 	if got := a.Metrics(t)["bugle_sip_registrations"]; got != 2 {
 		t.Errorf("%v phones have registered at the node that is left, want 2", got)
 	}
-	peer.Eventually(t, 10*time.Second, "three seconds of talk", func() bool { return talked(t, anna, 3*time.Second) })
+	peer.Eventually(t, 20*time.Second, "three seconds of talk", func() bool { return talked(t, anna, 3*time.Second) })
 	again := call(t, peer.CarrierHost, edge.Outer, "2,1")
 	sofia.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 	for _, c := range []*placed{english, again} {
 		c.hangUp()
 		c.ended(t)
 	}
-	anna.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
-	sofia.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+	anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
+	sofia.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	if got := edge.Count(t, "rcv_requests_bye"); got != 6 {
 		t.Errorf("%d BYEs came by the edge, want 6: three calls of two legs, ended from either side", got)
 	}

@@ -56,12 +56,12 @@ func TestAttendedTransferBehindAnEdge(t *testing.T) {
 	call(t, peer.CarrierHost, edge.Outer, "1,1")
 	anna.rung(t)
 	b.Signal(syscall.SIGKILL)
-	b.Wait(t, 5*time.Second)
+	b.Wait(t, 20*time.Second)
 	edge.Only(t, a.SIP)
 	go func() { answered <- ben.rung(t) }()
 	own = anna.dial(t, "ben")
 	theirs = <-answered
 	own.leg.Hangup()
 	<-theirs.leg.Done()
-	peer.Eventually(t, 10*time.Second, "the call to be over", func() bool { return a.Metrics(t)["bugle_calls_active"] == 0 })
+	peer.Eventually(t, 20*time.Second, "the call to be over", func() bool { return a.Metrics(t)["bugle_calls_active"] == 0 })
 }

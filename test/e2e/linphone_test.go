@@ -31,17 +31,17 @@ func TestLinphone(t *testing.T) {
 			<-sound.C
 			if c.holds {
 				anna.Do(t, "pause")
-				anna.AwaitState(t, "CallPaused", 1, 2*time.Second)
+				anna.AwaitState(t, "CallPaused", 1, 20*time.Second)
 				<-sound.C
 				anna.Do(t, "resume")
-				anna.AwaitState(t, "CallStreamsRunning", 2, 2*time.Second)
+				anna.AwaitState(t, "CallStreamsRunning", 2, 20*time.Second)
 				<-sound.C
 			}
 			anna.Do(t, "terminate")
-			if code := caller.Wait(t, 10*time.Second); code != 0 {
+			if code := caller.Wait(t, 20*time.Second); code != 0 {
 				t.Fatalf("bugle call: exit %d\n%s", code, caller.Output())
 			}
-			anna.AwaitState(t, "CallEnd", 1, 5*time.Second)
+			anna.AwaitState(t, "CallEnd", 1, 20*time.Second)
 
 			heard := peer.ReadWAV(t, wav)
 			end := heard.Length()

@@ -26,7 +26,7 @@ func TestDemoServesACall(t *testing.T) {
 		t.Fatalf("the demo printed no password for anna:\n%s", demo.Output())
 	}
 	agent := peer.StartPhone(t, password[1], "sip:anna@127.0.0.1", "--answer-after", "500ms")
-	agent.Await(t, "is registered", 10*time.Second)
+	agent.Await(t, "is registered", 20*time.Second)
 
 	wav := filepath.Join(dir, "out.wav")
 	caller := peer.Start(t, "call", "sip:helpline@127.0.0.1", "--press", "1,1", "--every", "500ms", "--record", wav)
@@ -37,7 +37,7 @@ func TestDemoServesACall(t *testing.T) {
 		t.Errorf("the caller heard the agent's tone for %v, want 2s", got)
 	}
 	demo.Signal(syscall.SIGTERM)
-	if code := demo.Wait(t, 10*time.Second); code != 0 {
+	if code := demo.Wait(t, 20*time.Second); code != 0 {
 		t.Errorf("the demo exits with %d, want 0", code)
 	}
 
@@ -47,7 +47,7 @@ func TestDemoServesACall(t *testing.T) {
 		t.Error("a second start shows the password again")
 	}
 	again.Signal(syscall.SIGTERM)
-	again.Wait(t, 10*time.Second)
+	again.Wait(t, 20*time.Second)
 
 	// What was good enough for loopback is not let out.
 	config := strings.NewReplacer("SIP_ADDR", "192.0.2.1:5060", "HTTP_ADDR", "127.0.0.1:8080", "DATA_DIR", dir,
@@ -68,18 +68,18 @@ func TestDrain(t *testing.T) {
 	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna", "ben")
 	anna := peer.StartPhone(t, "pw-anna", "sip:anna@"+bugle.SIP, "--answer-after", "0s")
-	anna.Await(t, "is registered", 10*time.Second)
+	anna.Await(t, "is registered", 20*time.Second)
 	talking := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms")
-	anna.Await(t, "answered", 10*time.Second)
+	anna.Await(t, "answered", 20*time.Second)
 
 	bugle.Signal(syscall.SIGTERM)
-	peer.Eventually(t, 5*time.Second, "the node to say that it is not ready", func() bool { return !bugle.Ready() })
+	peer.Eventually(t, 20*time.Second, "the node to say that it is not ready", func() bool { return !bugle.Ready() })
 	out, code := peer.Run(t, "", "call", "sip:helpline@"+bugle.SIP, "--for", "1s")
 	if code != 1 || !strings.Contains(out, "503") {
 		t.Errorf("a call while draining: exit %d, %s; want 503", code, out)
 	}
 	hangUp(t, talking)
-	if code := bugle.Wait(t, 15*time.Second); code != 0 {
+	if code := bugle.Wait(t, 20*time.Second); code != 0 {
 		t.Errorf("the node exits with %d, want 0", code)
 	}
 }
@@ -89,19 +89,19 @@ func TestDrainServesWhoIsInLine(t *testing.T) {
 	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna")
 	anna := peer.StartPhone(t, "pw-anna", "sip:anna@"+bugle.SIP, "--answer-after", "0s", "--talk", "2s", "--paused")
-	anna.Await(t, "is registered", 10*time.Second)
+	anna.Await(t, "is registered", 20*time.Second)
 	waiting := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms")
-	peer.Eventually(t, 10*time.Second, "a caller in line", func() bool {
+	peer.Eventually(t, 20*time.Second, "a caller in line", func() bool {
 		return peer.Sum(bugle.Metrics(t), "bugle_queue_waiting") == 1
 	})
 	bugle.Signal(syscall.SIGTERM)
-	bugle.Await(t, "draining", 5*time.Second)
+	bugle.Await(t, "draining", 20*time.Second)
 	bugle.SetState(t, "anna", "ready")
-	anna.Await(t, "hung up", 15*time.Second)
-	if code := waiting.Wait(t, 5*time.Second); code != 0 {
+	anna.Await(t, "hung up", 20*time.Second)
+	if code := waiting.Wait(t, 20*time.Second); code != 0 {
 		t.Errorf("the caller in line: exit %d, %s", code, waiting.Output())
 	}
-	if code := bugle.Wait(t, 15*time.Second); code != 0 {
+	if code := bugle.Wait(t, 20*time.Second); code != 0 {
 		t.Errorf("the node exits with %d, want 0", code)
 	}
 }
@@ -110,14 +110,14 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports))
 	waiting := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms")
-	peer.Eventually(t, 10*time.Second, "a caller in line", func() bool {
+	peer.Eventually(t, 20*time.Second, "a caller in line", func() bool {
 		return peer.Sum(bugle.Metrics(t), "bugle_queue_waiting") == 1
 	})
 	bugle.Signal(syscall.SIGTERM)
-	bugle.Await(t, "draining", 5*time.Second)
+	bugle.Await(t, "draining", 20*time.Second)
 	bugle.Signal(syscall.SIGTERM)
-	bugle.Wait(t, 10*time.Second)
-	if code := waiting.Wait(t, 5*time.Second); code != 0 || !strings.Contains(waiting.Output(), "ended by remote") {
+	bugle.Wait(t, 20*time.Second)
+	if code := waiting.Wait(t, 20*time.Second); code != 0 || !strings.Contains(waiting.Output(), "ended by remote") {
 		t.Errorf("the caller in line was left hanging: exit %d, %s", code, waiting.Output())
 	}
 }
@@ -127,14 +127,14 @@ func TestKilledNodePurgesItsOwn(t *testing.T) {
 	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports+"redis: {addr: "+peer.StartRedis(t)+"}\n"), "anna")
 	peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms")
-	peer.Eventually(t, 10*time.Second, "a caller in line", func() bool {
+	peer.Eventually(t, 20*time.Second, "a caller in line", func() bool {
 		return peer.Sum(bugle.Metrics(t), "bugle_queue_waiting") == 1
 	})
 	bugle.Signal(syscall.SIGKILL)
-	bugle.Wait(t, 5*time.Second)
+	bugle.Wait(t, 20*time.Second)
 	bugle.Restart(t)
 	anna := peer.StartPhone(t, "pw-anna", "sip:anna@"+bugle.SIP, "--answer-after", "0s")
-	anna.Await(t, "is registered", 10*time.Second)
+	anna.Await(t, "is registered", 20*time.Second)
 	caller := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms")
 	anna.Await(t, "answered", 20*time.Second)
 	hangUp(t, caller)
@@ -149,7 +149,7 @@ func TestKeysBySIPInfo(t *testing.T) {
 	t.Parallel()
 	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports))
 	peer.Play(t, "info.xml", bugle.SIP, "helpline")
-	peer.Eventually(t, 5*time.Second, "an abandoned visit of claims", func() bool {
+	peer.Eventually(t, 20*time.Second, "an abandoned visit of claims", func() bool {
 		return bugle.Metrics(t)[`bugle_queue_abandoned_total{language="en",queue="claims"}`] == 1
 	})
 	nothingLeft(t, bugle)

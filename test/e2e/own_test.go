@@ -24,19 +24,19 @@ func TestAgentsOwnCalls(t *testing.T) {
 	bugle.SetState(t, "anna", "ready")
 
 	anna.Do(t, "dial", "sip:+49301234567@"+bugle.SIP)
-	anna.AwaitEvent(t, "CALL_ESTABLISHED", 1, 10*time.Second)
-	peer.Eventually(t, 5*time.Second, "anna to be on the phone", func() bool { return bugle.Metrics(t)[`bugle_agents{state="talking"}`] == 1 })
+	anna.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
+	peer.Eventually(t, 20*time.Second, "anna to be on the phone", func() bool { return bugle.Metrics(t)[`bugle_agents{state="talking"}`] == 1 })
 	anna.Do(t, "hangup", "")
-	anna.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+	anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 
 	anna.Do(t, "dial", "sip:+49900123456@"+bugle.SIP)
-	anna.AwaitEvent(t, "CALL_CLOSED", 2, 5*time.Second)
+	anna.AwaitEvent(t, "CALL_CLOSED", 2, 20*time.Second)
 	if told := anna.Events()[len(anna.Events())-1]; !strings.Contains(told.Param, "403") {
 		t.Errorf("the phone was told %q", told.Param)
 	}
 
 	anna.Do(t, "dial", "sip:911@"+bugle.SIP)
-	anna.AwaitEvent(t, "CALL_ESTABLISHED", 2, 5*time.Second)
+	anna.AwaitEvent(t, "CALL_ESTABLISHED", 2, 20*time.Second)
 	anna.AwaitEvent(t, "CALL_CLOSED", 3, 20*time.Second)
 	files := anna.Heard(t)
 	last := peer.ReadWAV(t, files[len(files)-1])

@@ -37,11 +37,11 @@ func TestAgentsChangeWhileTheNodeRuns(t *testing.T) {
 		status, _ := api(t, bugle, "", "GET", "/api/v1/agents/"+id, "")
 		return status == http.StatusOK
 	}
-	peer.Eventually(t, 10*time.Second, "mia to be known", func() bool { return known("mia") })
+	peer.Eventually(t, 20*time.Second, "mia to be known", func() bool { return known("mia") })
 	mia := peer.StartPhone(t, "pw-mia", "sip:mia@"+bugle.SIP, "--answer-after", "0s")
-	mia.Await(t, "is registered", 10*time.Second)
+	mia.Await(t, "is registered", 20*time.Second)
 	caller := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "300ms")
-	mia.Await(t, "answered", 15*time.Second)
+	mia.Await(t, "answered", 20*time.Second)
 
 	// While she talks she learns Spanish, and then leaves.
 	spanish := `{"name":"Mia","languages":{"es":5},"skills":{"claims":1}}`
@@ -50,19 +50,19 @@ func TestAgentsChangeWhileTheNodeRuns(t *testing.T) {
 			t.Errorf("PUT: %d %s, want %d", status, body, want)
 		}
 	}
-	peer.Eventually(t, 10*time.Second, "her Spanish to be known", func() bool {
+	peer.Eventually(t, 20*time.Second, "her Spanish to be known", func() bool {
 		_, body := api(t, bugle, supervisor, "GET", "/api/v1/agents/mia", "")
 		return strings.Contains(body, `"languages":{"es":5}`) && strings.Contains(body, `"state":"talking"`)
 	})
 	if status, body := api(t, bugle, admin, "DELETE", "/api/v1/agents/mia", ""); status != http.StatusNoContent {
 		t.Errorf("DELETE: %d %s", status, body)
 	}
-	peer.Eventually(t, 10*time.Second, "mia to be forgotten", func() bool { return !known("mia") })
+	peer.Eventually(t, 20*time.Second, "mia to be forgotten", func() bool { return !known("mia") })
 	if bugle.Metrics(t)[`bugle_agents{state="talking"}`] != 1 {
 		t.Error("her talk was cut off")
 	}
 	hangUp(t, caller)
-	peer.Eventually(t, 10*time.Second, "mia to be offline", func() bool {
+	peer.Eventually(t, 20*time.Second, "mia to be offline", func() bool {
 		m := bugle.Metrics(t)
 		return m[`bugle_agents{state="talking"}`]+m[`bugle_agents{state="wrapup"}`]+m[`bugle_agents{state="ready"}`] == 0
 	})

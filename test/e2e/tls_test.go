@@ -40,7 +40,7 @@ func TestPhoneOverTLSWithSRTP(t *testing.T) {
 	peer.Eventually(t, 20*time.Second, "the new certificate to be served", func() bool { return expiry(t, bugle) > before })
 	awaitTalk(t, anna, 7*time.Second)
 	hangUp(t, caller)
-	anna.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+	anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	if got := peer.ReadWAV(t, wav).Tone(0, 600); got < 5*time.Second {
 		t.Errorf("the caller heard the agent's tone for %v without a gap, want 5s", got)
 	}

@@ -31,7 +31,7 @@ func TestBlindTransferToAQueue(t *testing.T) {
 	anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	awaitTalk(t, ben, 5*time.Second)
 	hangUp(t, caller)
-	ben.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+	ben.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	if got := theOneRecording(t, ben).Tone(0, 1000); got < 3*time.Second {
 		t.Errorf("the second agent heard the caller's tone for %v without a gap, want 3s", got)
 	}
@@ -68,11 +68,11 @@ func TestAttendedTransfer(t *testing.T) {
 	talk.media.Hold(true)
 	must(t, talk.leg.Reinvite(t.Context()))
 	own := anna.dial(t, "ben")
-	ben.AwaitEvent(t, "CALL_ESTABLISHED", 1, 10*time.Second)
+	ben.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 	anna.joins(t, talk, own, "ben")
 	awaitTalk(t, ben, 5*time.Second)
 	hangUp(t, caller)
-	ben.AwaitEvent(t, "CALL_CLOSED", 1, 5*time.Second)
+	ben.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	if got := theOneRecording(t, ben).Tone(0, 1000); got < 3*time.Second {
 		t.Errorf("the second agent heard the caller's tone for %v without a gap, want 3s", got)
 	}
@@ -146,7 +146,7 @@ func (d *desk) rung(t *testing.T) line {
 	case leg := <-d.ring:
 		side := d.side(t)
 		must(t, leg.Answer(side))
-		peer.Eventually(t, 5*time.Second, "the call to be up", func() bool { return leg.Reinvite(t.Context()) == nil })
+		peer.Eventually(t, 20*time.Second, "the call to be up", func() bool { return leg.Reinvite(t.Context()) == nil })
 		return line{leg, side}
 	case <-time.After(20 * time.Second):
 		t.Fatal("the phone does not ring")

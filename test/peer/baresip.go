@@ -96,7 +96,7 @@ func StartBaresip(t testing.TB, phone Phone) *Baresip {
 
 	b := &Baresip{dir: dir, more: make(chan struct{})}
 	b.Process = start(t, exec.Command("baresip", "-4", "-n", "127.0.0.1", "-f", dir))
-	Eventually(t, 10*time.Second, "baresip's control socket", func() bool {
+	Eventually(t, 20*time.Second, "baresip's control socket", func() bool {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", control))
 		b.conn = conn
 		return err == nil
@@ -105,7 +105,7 @@ func StartBaresip(t testing.TB, phone Phone) *Baresip {
 	go b.read(bufio.NewReader(b.conn))
 	if !phone.NoRegister {
 		// The registration may have succeeded before the socket was open.
-		Eventually(t, 10*time.Second, "baresip's registration", func() bool {
+		Eventually(t, 20*time.Second, "baresip's registration", func() bool {
 			return strings.Contains(b.Output(), "200 OK") || b.seen("REGISTER_OK") > 0
 		})
 	}

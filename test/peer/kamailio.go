@@ -63,7 +63,7 @@ func StartEdge(t testing.TB, nodes ...string) *Edge {
 		"CHILDREN": "2", "ASK_EVERY": "1", "NODE_SILENT": "500", "SILENT_STRANGER": strconv.Itoa(int(EdgeSilence / time.Second)),
 	}))
 	e.Process = start(t, exec.Command("kamailio", "-f", file, "-DD", "-E", "-m", "32", "-M", "4", "-Y", e.dir, "-P", filepath.Join(e.dir, "pid")))
-	Eventually(t, 10*time.Second, "the edge to have heard from its nodes", func() bool {
+	Eventually(t, 20*time.Second, "the edge to have heard from its nodes", func() bool {
 		out, err := e.ask("dispatcher.list")
 		return err == nil && strings.Count(out, "FLAGS: AP") == len(nodes)
 	})

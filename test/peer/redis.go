@@ -16,7 +16,7 @@ func StartRedis(t testing.TB) string {
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	start(t, exec.Command("redis-server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1",
 		"--save", "", "--appendonly", "no", "--dir", t.TempDir()))
-	Eventually(t, 10*time.Second, "redis-server to listen", func() bool {
+	Eventually(t, 20*time.Second, "redis-server to listen", func() bool {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			return false
