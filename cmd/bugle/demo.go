@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -40,7 +41,11 @@ func demonstrate(env environment, args []string) error {
 	if err := vault.Init(filepath.Join(*dir, vault.KeysetFile)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	secrets, err := OpenHA1(filepath.Join(*dir, ha1Name), c.SIP.Domain)
+	keys, err := openKeys(context.Background(), c)
+	if err != nil {
+		return err
+	}
+	secrets, err := OpenHA1(filepath.Join(*dir, ha1Name), c.SIP.Domain, keys)
 	if err != nil {
 		return err
 	}

@@ -76,15 +76,15 @@ func (n *node) open(site *site) (err error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return fmt.Errorf("make data_dir: %w", err)
 	}
-	if n.secrets, err = openSecrets(c); err != nil {
-		return err
-	}
 	opening, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if n.vault, err = vault.Open(opening, c.Vault, c.DataDir); err != nil {
 		return err
 	}
 	n.vault.Clean(international(c))
+	if n.secrets, err = openSecrets(c, n.vault); err != nil {
+		return err
+	}
 	if n.events, err = event.Open(event.Options{
 		Dir: filepath.Join(c.DataDir, eventDir), Node: c.Node, Version: version, Log: log, Seal: n.vault,
 		SegmentBytes: int64(c.Events.SegmentBytes), Rotate: c.Events.Rotate.D(), Keep: c.Events.Keep.D(), ReserveBytes: int64(c.Events.ReserveBytes),

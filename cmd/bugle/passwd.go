@@ -15,6 +15,7 @@ import (
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/store"
+	"github.com/bugle-voice/bugle/vault"
 )
 
 // passwd sets an agent's password. A running node takes it up by itself.
@@ -34,7 +35,11 @@ func passwd(env environment, args []string) error {
 		if err != nil {
 			return err
 		}
-		secrets, err := OpenHA1(filepath.Join(c.DataDir, ha1Name), c.SIP.Domain)
+		keys, err := openKeys(ctx, c)
+		if err != nil {
+			return err
+		}
+		secrets, err := OpenHA1(filepath.Join(c.DataDir, ha1Name), c.SIP.Domain, keys)
 		if err != nil {
 			return err
 		}
@@ -79,10 +84,14 @@ func knownAgent(ctx context.Context, c *config.Config, s *store.Store, id string
 	return nil
 }
 
-// openSecrets opens the agents' secrets of a node. Passwords that were printed
-// for a demo are good enough on loopback and nowhere else.
-func openSecrets(c *config.Config) (*HA1File, error) {
-	secrets, err := OpenHA1(filepath.Join(c.DataDir, ha1Name), c.SIP.Domain)
+// openSecrets opens the agents' secrets of a node, and seals what is in the clear
+// there. Passwords that were printed for a demo are good enough on loopback and
+// nowhere else.
+func openSecrets(c *config.Config, v *vault.Vault) (*HA1File, error) {
+	secrets, err := OpenHA1(filepath.Join(c.DataDir, ha1Name), c.SIP.Domain, v)
+	if err == nil {
+		err = secrets.SealPlain()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,19 +19,25 @@ import (
 	"syscall"
 	"time"
 	"unicode"
+
+	"github.com/bugle-voice/bugle/vault"
 )
 
 // HA1File keeps what agents prove themselves with: not their passwords but the
-// digest hashes of them (RFC 7616 section 3.4.2), in a file that only Bugle may
-// read. It is safe for concurrent use, and follows changes that another process
-// makes to the file.
+// digest hashes of them (RFC 7616 section 3.4.2), sealed by the vault, in a file
+// that only Bugle may read. It is safe for concurrent use, and follows changes
+// that another process makes to the file.
 //
-// A line is USER:REALM:MD5:SHA256, the hashes in hex; ":demo" behind it marks a
-// password that EnsureDemo made. A hash is good in its realm only, so lines of
+// A line is USER:REALM:sealed:VALUE. Sealed is MD5:SHA256, the hashes in hex, and
+// ":demo" behind them for a password that EnsureDemo made; it is bound to user and
+// realm, so that nobody gets another's password by swapping lines. Before, a line
+// was USER:REALM:MD5:SHA256[:demo], in the clear: that is still read, and sealed
+// as the file is next written. A hash is good in its realm only, so lines of
 // another realm are kept but never used.
 type HA1File struct {
 	path  string
 	realm string
+	vault *vault.Vault
 
 	mu    sync.Mutex
 	stamp stamp // of the file that lines was read from
@@ -42,6 +49,7 @@ type (
 	secret    struct {
 		md5, sha256 string
 		demo        bool
+		plain       bool // the file has it in the clear
 	}
 	// stamp tells one version of a file from another. Set puts a new file in
 	// place, so two changes within the clock's grain differ by inode.
@@ -55,9 +63,9 @@ type (
 
 // OpenHA1 reads the file at path, or starts with none: it is made by the first
 // Set. A file that others than its owner may read is refused, since whoever has
-// an HA1 can pass for the agent.
-func OpenHA1(path, realm string) (*HA1File, error) {
-	f := &HA1File{path: path, realm: realm, lines: make(map[secretKey]secret)}
+// an HA1 can pass for the agent; so is one that the vault can't open.
+func OpenHA1(path, realm string, v *vault.Vault) (*HA1File, error) {
+	f := &HA1File{path: path, realm: realm, vault: v, lines: make(map[secretKey]secret)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.refresh(); err != nil {
@@ -106,13 +114,54 @@ func (f *HA1File) HasDemo() bool {
 
 // Set gives a user a password. The file is replaced whole or not at all.
 func (f *HA1File) Set(user, password string) error {
+	return f.change(func(lines map[secretKey]secret) (bool, error) {
+		return true, f.put(lines, user, password, false)
+	})
+}
+
+// Count gives how many passwords the file has, of all realms, and how many of them
+// in the clear.
+func (f *HA1File) Count() (all, plain int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for _, s := range f.lines {
+		if s.plain {
+			plain++
+		}
+	}
+	return len(f.lines), plain
+}
+
+// SealPlain seals what the file has in the clear.
+func (f *HA1File) SealPlain() error {
+	return f.change(func(map[secretKey]secret) (bool, error) {
+		for _, s := range f.lines {
+			if s.plain {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+}
+
+// change has do change the lines as they are now, and writes the file if it says
+// so. One process at a time changes it.
+func (f *HA1File) change(do func(lines map[secretKey]secret) (write bool, err error)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	dir, err := os.Open(filepath.Dir(f.path))
+	if err == nil {
+		defer dir.Close() // and so unlocks it
+		err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		return fmt.Errorf("agents' secrets: %w", err)
+	}
 	if err := f.refresh(); err != nil {
 		return err
 	}
 	lines := maps.Clone(f.lines)
-	if err := f.put(lines, user, password, false); err != nil {
+	if write, err := do(lines); err != nil || !write {
 		return err
 	}
 	return f.write(lines)
@@ -124,27 +173,21 @@ type DemoPassword struct{ User, Password string }
 // EnsureDemo makes passwords for those users who have none in this realm, and
 // gives them, sorted by user.
 func (f *HA1File) EnsureDemo(users []string) ([]DemoPassword, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.refresh(); err != nil {
-		return nil, err
-	}
-	lines := maps.Clone(f.lines)
 	var made []DemoPassword
-	for _, user := range slices.Sorted(slices.Values(users)) {
-		if _, has := lines[secretKey{user, f.realm}]; has {
-			continue
+	err := f.change(func(lines map[secretKey]secret) (bool, error) {
+		for _, user := range slices.Sorted(slices.Values(users)) {
+			if _, has := lines[secretKey{user, f.realm}]; has {
+				continue
+			}
+			password := readablePassword()
+			if err := f.put(lines, user, password, true); err != nil {
+				return false, err
+			}
+			made = append(made, DemoPassword{user, password})
 		}
-		password := readablePassword()
-		if err := f.put(lines, user, password, true); err != nil {
-			return nil, err
-		}
-		made = append(made, DemoPassword{user, password})
-	}
-	if len(made) == 0 {
-		return nil, nil
-	}
-	return made, f.write(lines)
+		return len(made) > 0, nil
+	})
+	return made, err
 }
 
 // put adds a line. Neither part may hold what separates lines and their parts.
@@ -158,7 +201,7 @@ func (f *HA1File) put(lines map[secretKey]secret, user, password string, demo bo
 	}
 	a1 := []byte(user + ":" + f.realm + ":" + password)
 	m, s := md5.Sum(a1), sha256.Sum256(a1)
-	lines[secretKey{user, f.realm}] = secret{hex.EncodeToString(m[:]), hex.EncodeToString(s[:]), demo}
+	lines[secretKey{user, f.realm}] = secret{md5: hex.EncodeToString(m[:]), sha256: hex.EncodeToString(s[:]), demo: demo}
 	return nil
 }
 
@@ -185,7 +228,7 @@ func (f *HA1File) refresh() error {
 	if err != nil {
 		return fmt.Errorf("agents' secrets: %w", err)
 	}
-	lines, err := parseHA1(data)
+	lines, err := parseHA1(data, f.vault)
 	if err != nil {
 		return fmt.Errorf("agents' secrets: %s:%w", f.path, err)
 	}
@@ -195,41 +238,45 @@ func (f *HA1File) refresh() error {
 
 // write replaces the file. The caller holds mu.
 func (f *HA1File) write(lines map[secretKey]secret) error {
-	tmp, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".new-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("agents' secrets: %w", err)
-	}
-	_, err = tmp.Write(formatHA1(lines))
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	text, err := formatHA1(lines, f.vault)
 	if err == nil {
-		err = os.Rename(tmp.Name(), f.path)
+		err = replaceFile(f.path, text)
 	}
 	if err != nil {
-		_ = os.Remove(tmp.Name())
 		return fmt.Errorf("agents' secrets: %w", err)
 	}
 	return f.refresh()
 }
 
-func formatHA1(lines map[secretKey]secret) []byte {
+// secretPlace is what a line's sealed value is bound to. No user has a colon.
+func secretPlace(k secretKey) []byte { return []byte("agent secret " + k.user + ":" + k.realm) }
+
+// sealedMark stands before a sealed value, where a plain line has an MD5 in hex.
+const sealedMark = "sealed"
+
+func formatHA1(lines map[secretKey]secret, v *vault.Vault) ([]byte, error) {
 	var b bytes.Buffer
-	b.WriteString("# USER:REALM:MD5:SHA256 of agents' passwords. For Bugle alone: mode 0600.\n")
+	b.WriteString("# USER:REALM:sealed:VALUE, of agents' passwords. For Bugle alone: mode 0600.\n")
 	keys := slices.SortedFunc(maps.Keys(lines), func(a, b secretKey) int {
 		return strings.Compare(a.user+":"+a.realm, b.user+":"+b.realm)
 	})
 	for _, k := range keys {
 		s := lines[k]
-		fmt.Fprintf(&b, "%s:%s:%s:%s", k.user, k.realm, s.md5, s.sha256)
+		plain := s.md5 + ":" + s.sha256
 		if s.demo {
-			b.WriteString(":demo")
+			plain += ":demo"
 		}
-		b.WriteByte('\n')
+		sealed, err := v.Seal([]byte(plain), secretPlace(k))
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&b, "%s:%s:%s:%s\n", k.user, k.realm, sealedMark, base64.RawStdEncoding.EncodeToString(sealed))
 	}
-	return b.Bytes()
+	return b.Bytes(), nil
 }
 
 // parseHA1 reads the file. Errors name the line, never what stands in it.
-func parseHA1(data []byte) (map[secretKey]secret, error) {
+func parseHA1(data []byte, v *vault.Vault) (map[secretKey]secret, error) {
 	lines := make(map[secretKey]secret)
 	n := 0
 	for line := range strings.Lines(string(data)) {
@@ -238,9 +285,9 @@ func parseHA1(data []byte) (map[secretKey]secret, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		key, s, ok := parseHA1Line(line)
-		if !ok {
-			return nil, fmt.Errorf("%d: not USER:REALM:MD5:SHA256 with hashes in hex", n)
+		key, s, err := parseHA1Line(line, v)
+		if err != nil {
+			return nil, fmt.Errorf("%d: %w", n, err)
 		}
 		if _, twice := lines[key]; twice {
 			return nil, fmt.Errorf("%d: the same user and realm stand above", n)
@@ -250,19 +297,54 @@ func parseHA1(data []byte) (map[secretKey]secret, error) {
 	return lines, nil
 }
 
-// parseHA1Line takes the hashes from the right, since a realm may hold colons:
-// that of a site known by an IPv6 address does.
-func parseHA1Line(line string) (secretKey, secret, bool) {
+var errNoHA1 = errors.New("not USER:REALM:sealed:VALUE, nor USER:REALM:MD5:SHA256 with hashes in hex")
+
+// parseHA1Line takes what follows the realm from the right, since a realm may hold
+// colons: that of a site known by an IPv6 address does.
+func parseHA1Line(line string, v *vault.Vault) (secretKey, secret, error) {
 	line, demo := strings.CutSuffix(line, ":demo")
 	user, rest, _ := strings.Cut(line, ":")
 	parts := strings.Split(rest, ":")
-	if user == "" || len(parts) < 3 {
-		return secretKey{}, secret{}, false
-	}
 	n := len(parts)
-	s := secret{strings.ToLower(parts[n-2]), strings.ToLower(parts[n-1]), demo}
-	ok := isHex(s.md5, md5.Size) && isHex(s.sha256, sha256.Size)
-	return secretKey{user, strings.Join(parts[:n-2], ":")}, s, ok
+	if user == "" || n < 3 {
+		return secretKey{}, secret{}, errNoHA1
+	}
+	key := secretKey{user, strings.Join(parts[:n-2], ":")}
+	if parts[n-2] == sealedMark {
+		s, err := openSecret(key, parts[n-1], v)
+		return key, s, err
+	}
+	s, ok := parseHashes(parts[n-2], parts[n-1])
+	if !ok {
+		return key, s, errNoHA1
+	}
+	s.demo, s.plain = demo, true
+	return key, s, nil
+}
+
+// openSecret opens a line's sealed value.
+func openSecret(key secretKey, value string, v *vault.Vault) (secret, error) {
+	sealed, err := base64.RawStdEncoding.DecodeString(value)
+	if err != nil {
+		return secret{}, errNoHA1
+	}
+	plain, err := v.Unseal(sealed, secretPlace(key))
+	if err != nil {
+		return secret{}, fmt.Errorf("this password can't be opened: put back the keyset it was sealed with, or remove the line and give the agent a new password: %w", err)
+	}
+	hashes, demo := strings.CutSuffix(string(plain), ":demo")
+	m, sha, _ := strings.Cut(hashes, ":")
+	s, ok := parseHashes(m, sha)
+	if !ok {
+		return secret{}, errNoHA1
+	}
+	s.demo = demo
+	return s, nil
+}
+
+func parseHashes(m, sha string) (secret, bool) {
+	s := secret{md5: strings.ToLower(m), sha256: strings.ToLower(sha)}
+	return s, isHex(s.md5, md5.Size) && isHex(s.sha256, sha256.Size)
 }
 
 func isHex(s string, size int) bool {

@@ -1,11 +1,17 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/bugle-voice/bugle/config"
+	"github.com/bugle-voice/bugle/vault"
 )
 
 // The hashes of "anna:bugle.test:secret", made with md5sum and sha256sum.
@@ -14,13 +20,23 @@ const (
 	annaSHA256 = "327e3ab41b46ca0cdd83c0e5c8409b92769a91ae402762b48df6807460cafa84"
 )
 
+// testVault is a vault with a keyset of its own.
+func testVault(t testing.TB) *vault.Vault {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, vault.Init(filepath.Join(dir, vault.KeysetFile)))
+	v, err := vault.Open(t.Context(), config.Vault{}, dir)
+	must(t, err)
+	return v
+}
+
 func openTestHA1(t *testing.T, content string) (*HA1File, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "agents.ha1")
 	if content != "" {
 		write(t, path, content, 0o600)
 	}
-	f, err := OpenHA1(path, "bugle.test")
+	f, err := OpenHA1(path, "bugle.test", testVault(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,8 +73,8 @@ func TestHA1FileKeepsHashesOnly(t *testing.T) {
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("mode is %04o", info.Mode().Perm())
 	}
-	if data, _ := os.ReadFile(path); strings.Contains(string(data), "secret") {
-		t.Errorf("the password stands in the file:\n%s", data)
+	if data, _ := os.ReadFile(path); strings.Contains(string(data), "secret") || strings.Contains(string(data), annaMD5) || strings.Contains(string(data), annaSHA256) {
+		t.Errorf("the password or a hash of it stands in the file:\n%s", data)
 	}
 	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
@@ -67,7 +83,7 @@ func TestHA1FileKeepsHashesOnly(t *testing.T) {
 
 func TestHA1FileFollowsChanges(t *testing.T) {
 	f, path := openTestHA1(t, "")
-	other, err := OpenHA1(path, "bugle.test")
+	other, err := OpenHA1(path, "bugle.test", f.vault)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +131,7 @@ func TestHA1FileKeepsWhatItHadWhenTheFileGoesBad(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +143,7 @@ func TestHA1FileOfAnotherRealm(t *testing.T) {
 	if _, known := f.HA1("anna", "MD5"); known {
 		t.Error("a hash of another realm is given")
 	}
-	v6, err := OpenHA1(path, "[::1]")
+	v6, err := OpenHA1(path, "[::1]", f.vault)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +157,7 @@ func TestHA1FileOfAnotherRealm(t *testing.T) {
 }
 
 func TestHA1FileRefuses(t *testing.T) {
-	hashes := annaMD5 + ":" + annaSHA256
+	hashes, keys := annaMD5+":"+annaSHA256, testVault(t)
 	for _, test := range []struct {
 		name, content string
 		mode          os.FileMode
@@ -157,7 +173,7 @@ func TestHA1FileRefuses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "agents.ha1")
 			write(t, path, test.content, test.mode)
-			_, err := OpenHA1(path, "r")
+			_, err := OpenHA1(path, "r", keys)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("error is %v, want %q", err, test.want)
 			}
@@ -165,6 +181,104 @@ func TestHA1FileRefuses(t *testing.T) {
 				t.Errorf("the error tells a hash: %v", err)
 			}
 		})
+	}
+}
+
+// What a file of before has in the clear is good, and is sealed.
+func TestHA1FileSealsWhatIsPlain(t *testing.T) {
+	f, path := openTestHA1(t, "anna:bugle.test:"+annaMD5+":"+annaSHA256+"\nben:other:"+annaMD5+":"+annaSHA256+":demo\n")
+	for _, plain := range []int{2, 0} {
+		if got, _ := f.HA1("anna", "MD5"); got != annaMD5 {
+			t.Errorf("anna's hash is %q", got)
+		}
+		if all, n := f.Count(); all != 2 || n != plain {
+			t.Errorf("%d of %d are plain, want %d", n, all, plain)
+		}
+		must(t, f.SealPlain())
+	}
+	text, err := os.ReadFile(path)
+	must(t, err)
+	if strings.Contains(string(text), annaMD5) || strings.Contains(string(text), annaSHA256) || strings.Contains(string(text), "demo") {
+		t.Errorf("the file has\n%s", text)
+	}
+	if other, err := OpenHA1(path, "other", f.vault); err != nil || !other.HasDemo() {
+		t.Errorf("the demo's password is forgotten: %v", err)
+	}
+	must(t, f.SealPlain())
+	if again, err := os.ReadFile(path); string(again) != string(text) {
+		t.Errorf("written although nothing was plain: %v", err)
+	}
+}
+
+// A sealed line is good for its user, its realm and its keyset alone; the error
+// says which line is not.
+func TestHA1FileOpensNoStrangersLine(t *testing.T) {
+	f, path := openTestHA1(t, "")
+	must(t, f.Set("anna", "secret"))
+	must(t, f.Set("ben", "other"))
+	text, err := os.ReadFile(path)
+	must(t, err)
+	for what, spoil := range map[string]func(string) string{
+		"another user":  func(s string) string { return strings.Replace(s, "ben:", "eve:", 1) },
+		"another realm": func(s string) string { return strings.Replace(s, "ben:bugle.test:", "ben:bugle:", 1) },
+		"cut":           func(s string) string { return s[:len(s)-9] },
+	} {
+		write(t, path, spoil(string(text)), 0o600)
+		if _, err := OpenHA1(path, "bugle.test", f.vault); !errors.Is(err, vault.ErrAltered) || !strings.Contains(err.Error(), path+":3: ") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	write(t, path, string(text), 0o600)
+	if _, err := OpenHA1(path, "bugle.test", testVault(t)); !errors.Is(err, vault.ErrUnknownKey) || !strings.Contains(err.Error(), path+":2: ") {
+		t.Errorf("with another keyset: %v", err)
+	}
+}
+
+// Two who set passwords at the same time lose none.
+func TestHA1FileIsChangedByOneAtATime(t *testing.T) {
+	f, path := openTestHA1(t, "")
+	other, err := OpenHA1(path, "bugle.test", f.vault)
+	must(t, err)
+	var wg sync.WaitGroup
+	for i, by := range []*HA1File{f, other} {
+		wg.Go(func() {
+			for n := range 10 {
+				if err := by.Set(fmt.Sprintf("agent%d-%d", i, n), "secret"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	must(t, f.Healthy())
+	if all, _ := f.Count(); all != 20 {
+		t.Errorf("%d of 20 passwords are kept", all)
+	}
+}
+
+// vault check tells of the agents' passwords, and which it can't open.
+func TestVaultCheckCountsPasswords(t *testing.T) {
+	dir, run := storeSite(t)
+	data := filepath.Join(dir, "data")
+	path := filepath.Join(data, ha1Name)
+	write(t, path, "anna:127.0.0.1:"+annaMD5+":"+annaSHA256+"\n", 0o600)
+	check := func(want string) {
+		t.Helper()
+		if out, err := run(keyset, "check"); err != nil || !strings.Contains(out, want) {
+			t.Errorf("said %q, %v, want %q", out, err, want)
+		}
+	}
+	check("agents.ha1: 1 of 1 agents' passwords are not sealed yet")
+	keys, err := vault.Inspect(t.Context(), config.Vault{}, data)
+	must(t, err)
+	f, err := OpenHA1(path, "127.0.0.1", keys)
+	must(t, err)
+	must(t, f.SealPlain())
+	check("agents.ha1: 1 agents' passwords, sealed and opened")
+	must(t, os.Remove(filepath.Join(data, vault.KeysetFile)))
+	must(t, vault.Init(filepath.Join(data, vault.KeysetFile)))
+	if out, err := run(keyset, "check"); !errors.Is(err, vault.ErrUnknownKey) || !strings.Contains(err.Error(), path+":2: this password can't be opened") {
+		t.Errorf("with another keyset: %q, %v", out, err)
 	}
 }
 
@@ -203,7 +317,7 @@ func TestEnsureDemoMakesEachPasswordOnce(t *testing.T) {
 		t.Error("anna's own password was replaced")
 	}
 
-	again, err := OpenHA1(path, "bugle.test")
+	again, err := OpenHA1(path, "bugle.test", f.vault)
 	must(t, err)
 	if more, err := again.EnsureDemo([]string{"sofia", "anna", "bert"}); err != nil || len(more) > 0 {
 		t.Errorf("the second start made %v, %v", more, err)
@@ -221,17 +335,25 @@ func TestEnsureDemoMakesEachPasswordOnce(t *testing.T) {
 func FuzzParseHA1(f *testing.F) {
 	f.Add([]byte("anna:bugle.test:" + annaMD5 + ":" + annaSHA256 + ":demo\n# comment\n"))
 	f.Add([]byte("a:b:c:d"))
+	keys := testVault(f)
+	sealed, err := formatHA1(map[secretKey]secret{{"anna", "[::1]"}: {md5: annaMD5, sha256: annaSHA256, demo: true}}, keys)
+	must(f, err)
+	f.Add(sealed)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		lines, err := parseHA1(data)
+		lines, err := parseHA1(data, keys)
 		if err != nil {
 			return
 		}
-		again, err := parseHA1(formatHA1(lines))
+		text, err := formatHA1(lines, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := parseHA1(text, keys)
 		if err != nil || len(again) != len(lines) {
 			t.Fatalf("%d lines became %d: %v", len(lines), len(again), err)
 		}
 		for key, s := range lines {
-			if again[key] != s {
+			if s.plain = false; again[key] != s {
 				t.Fatalf("%v became %v", s, again[key])
 			}
 		}

@@ -185,6 +185,10 @@ func checkKeyset(w io.Writer, c *config.Config) error {
 	if err := sealAndOpen(v); err != nil {
 		return err
 	}
+	secrets, err := OpenHA1(filepath.Join(c.DataDir, ha1Name), c.SIP.Domain, v)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(w, "keyset from %s\n", v.Source())
 	for _, k := range v.Keys() {
 		role := "opens"
@@ -194,6 +198,11 @@ func checkKeyset(w io.Writer, c *config.Config) error {
 		fmt.Fprintf(w, "  key %-10d  %s  %s\n", k.ID, made(k.Made), role)
 	}
 	fmt.Fprintf(w, "  key for numbers, fingerprint %s\n", v.Fingerprint())
+	if all, plain := secrets.Count(); plain > 0 {
+		fmt.Fprintf(w, "%s: %d of %d agents' passwords are not sealed yet: the node's next start does that\n", ha1Name, plain, all)
+	} else if all > 0 {
+		fmt.Fprintf(w, "%s: %d agents' passwords, sealed and opened\n", ha1Name, all)
+	}
 	if primary := v.Keys()[0]; !primary.Made.IsZero() && time.Since(primary.Made) > keyAge {
 		fmt.Fprintf(w, "key %d is more than a year old: bugle vault rotate\n", primary.ID)
 	}
