@@ -25,7 +25,7 @@ var (
 
 // PutBinding remembers where a user can be reached until a binding expires.
 // The value is the registrar's own; a contact's earlier value is replaced. For as
-// long sender is one of Senders, unless it is empty.
+// long sender is one of Senders, unless it is empty, or the user has 20 that last longer.
 func (q *Queue) PutBinding(ctx context.Context, user, contact string, expires time.Time, value []byte, sender string) error {
 	_, err := q.run(ctx, bindScript, user, contact, millis(expires), value, q.now(), sender)
 	return err
@@ -40,7 +40,8 @@ func (q *Queue) Senders(ctx context.Context) (map[string]bool, error) {
 	}
 	senders := make(map[string]bool, len(all))
 	for _, z := range all {
-		if sender, ok := z.Member.(string); ok {
+		if place, ok := z.Member.(string); ok { // "user sender"
+			_, sender, _ := strings.Cut(place, " ")
 			senders[sender] = true
 		}
 	}

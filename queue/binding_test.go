@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -103,6 +104,39 @@ func TestSenders(t *testing.T) {
 		put("sofia", "two", time.Second)
 		if n := q.client.ZCard(ctx, q.prefix+"senders").Val(); n != 1 {
 			t.Errorf("%d senders are kept, expired ones too", n)
+		}
+	})
+}
+
+// A user whose phone comes from ever other places takes no room without end, and nobody
+// else's place.
+func TestSendersAreBounded(t *testing.T) {
+	queuetest.Each(t, func(t *testing.T, cfg config.Redis) {
+		ctx := context.Background()
+		q, clock := openStill(t, cfg)
+		put := func(user string, n int, lasts time.Duration) {
+			t.Helper()
+			if err := q.PutBinding(ctx, user, "sip:"+user, clock.Add(lasts), []byte("x"), fmt.Sprintf("p%03d", n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put("ben", 1, time.Second)
+		for i := range 100 {
+			put("anna", i, time.Minute+time.Duration(i)*time.Second)
+		}
+		got, err := q.Senders(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"p001"}
+		for i := 80; i < 100; i++ {
+			want = append(want, fmt.Sprintf("p%03d", i))
+		}
+		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(got))); diff != "" {
+			t.Error(diff)
+		}
+		if ttl := q.client.PTTL(ctx, q.prefix+"senders:anna").Val(); ttl <= 0 {
+			t.Errorf("where anna was stays for %s", ttl)
 		}
 	})
 }

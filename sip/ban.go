@@ -76,11 +76,11 @@ type edge struct {
 	senders func(context.Context) (func(flow string) bool, error)
 	born    time.Time
 	toShare chan newBan
-	begun   chan struct{} // a ban has
+	begun   chan struct{} // a ban, or dropping for a rate, has
 
 	mu      sync.Mutex
-	bansEnd time.Duration          // of the one that lasts longest
-	phones  func(flow string) bool // behind edge proxies, of all nodes; nil while nobody is banned
+	sparing time.Duration          // until then it is asked who has registered: the last ban ends, or the last rate was passed a while ago
+	phones  func(flow string) bool // behind edge proxies, of all nodes; nil while nobody has to be spared
 	sources *sources
 	total   buckets
 	calls   bucket
@@ -135,11 +135,26 @@ func (e *edge) judge(a netip.Addr, network string) string {
 	case s.banned(now, network):
 		return dropBanned
 	case rate > 0 && !s.buckets.of(network).take(now, rate):
-		return dropRate
+		return e.limited(now, dropRate)
 	case e.limits.Total > 0 && !e.total.of(network).take(now, float64(e.limits.Total)):
-		return dropTotal
+		return e.limited(now, dropTotal)
 	}
 	return ""
+}
+
+// limited has the phones of other nodes asked for, whom a rate does not hold either.
+func (e *edge) limited(now time.Duration, reason string) string {
+	e.sparing = max(e.sparing, now+failWindow)
+	e.spare()
+	return reason
+}
+
+// spare has it asked soon who has registered.
+func (e *edge) spare() {
+	select {
+	case e.begun <- struct{}{}:
+	default:
+	}
 }
 
 // banned reports whether nothing from an address is taken that comes by a network.
@@ -194,10 +209,7 @@ func (e *edge) count(a netip.Addr, network string, weight float64, what offence)
 		return
 	}
 	e.metrics.bans.WithLabelValues(string(what)).Inc()
-	select {
-	case e.begun <- struct{}{}:
-	default:
-	}
+	e.spare()
 	if !certain {
 		return
 	}
@@ -224,7 +236,7 @@ func (e *edge) tally(a netip.Addr, certain bool, weight float64) (ban time.Durat
 		return 0, false
 	}
 	d := t.ban(now, e.limits.Ban.D(), longest)
-	e.bansEnd = max(e.bansEnd, t.until)
+	e.sparing = max(e.sparing, t.until)
 	return d, certain
 }
 
@@ -258,7 +270,7 @@ func (e *edge) adopt(a netip.Addr, d time.Duration) {
 	t.until = now + min(d, longest)
 	t.bans = max(t.bans, 1)
 	t.forgiven = t.until + longest
-	e.bansEnd = max(e.bansEnd, t.until)
+	e.sparing = max(e.sparing, t.until)
 	e.metrics.bans.WithLabelValues(string(banShared)).Inc()
 }
 
@@ -288,7 +300,7 @@ func (e *edge) bannedNow() (n int) {
 }
 
 // registered reports whether a phone that came to any node through an edge proxy is at
-// the far end of a flow. Only while somebody is banned that is known.
+// the far end of a flow. Only while somebody is banned, or has passed a rate, that is known.
 func (e *edge) registered(from netip.AddrPort, network string) bool {
 	e.mu.Lock()
 	phones := e.phones
@@ -299,7 +311,7 @@ func (e *edge) registered(from netip.AddrPort, network string) bool {
 // share tells the other nodes of bans and takes up theirs, and what a ban must spare,
 // until ctx ends.
 func (e *edge) share(ctx context.Context) {
-	if e.bans == nil || e.limits.Failures <= 0 {
+	if e.bans == nil {
 		return
 	}
 	tick := time.NewTicker(shareEvery)
@@ -328,6 +340,9 @@ func (e *edge) tell(ctx context.Context, b newBan) {
 }
 
 func (e *edge) ask(ctx context.Context) {
+	if e.limits.Failures <= 0 {
+		return // nobody is banned here
+	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	all, err := e.bans.Bans(ctx)
@@ -348,10 +363,10 @@ func (e *edge) knowsNoPhones() bool {
 }
 
 // askPhones learns which phones are registered through edge proxies, as long as
-// somebody is banned. While the store does not answer, what was learnt last holds.
+// somebody is banned, or a rate was passed lately. While the store does not answer, what was learnt last holds.
 func (e *edge) askPhones(ctx context.Context) {
 	e.mu.Lock()
-	idle := len(e.proxies) == 0 || e.now() >= e.bansEnd
+	idle := len(e.proxies) == 0 || e.now() >= e.sparing
 	if idle {
 		e.phones = nil
 	}

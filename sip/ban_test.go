@@ -328,6 +328,51 @@ func TestPhonesOfOtherNodes(t *testing.T) {
 	})
 }
 
+// TestPhonesOfOtherNodesPassTheRate: an office that sends more than it may, or more than all
+// may, does not silence a phone of it that has registered at another node.
+func TestPhonesOfOtherNodesPassTheRate(t *testing.T) {
+	for name, limit := range map[string]func(*config.Limits){
+		"one source": func(l *config.Limits) { l.Total = 0 },
+		"all":        func(l *config.Limits) { l.Source, l.Total = 0, 10 },
+		"no bans":    func(l *config.Limits) { l.Failures = 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := testEdge(&sharedBans{})
+				e.proxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.5/32")}
+				limit(&e.limits)
+				e.total = full(float64(e.limits.Total), 0)
+				e.senders = func(context.Context) (func(string) bool, error) {
+					return func(flow string) bool { return flow == "udp:"+stranger.String() }, nil
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				var wg sync.WaitGroup
+				wg.Go(func() { e.share(ctx) })
+				neighbour := netip.AddrPortFrom(stranger.Addr(), 4000)
+				for range 10 {
+					if !e.admit(neighbour, "udp") {
+						t.Error("limited before it has sent too much")
+					}
+				}
+				if e.admit(neighbour, "udp") {
+					t.Error("not limited")
+				}
+				synctest.Wait()
+				if !e.admit(stranger, "udp") || e.admit(neighbour, "udp") {
+					t.Error("the registered phone is not told from its neighbour")
+				}
+				time.Sleep(2 * failWindow)
+				synctest.Wait()
+				if !e.knowsNoPhones() {
+					t.Error("phones are still asked for")
+				}
+				cancel()
+				wg.Wait()
+			})
+		})
+	}
+}
+
 // strangers is a server to which loopback is no trunk, with an agent c.
 func strangersServer(t *testing.T, l config.Limits) *Server {
 	cfg := openConfig("udp", "tcp")

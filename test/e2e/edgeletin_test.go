@@ -47,6 +47,11 @@ func (k *talker) asks(limit time.Duration, method string, extra ...string) strin
 	if _, err := k.conn.Write(asked(method, strings.ToUpper(k.network), from.Addr().String(), 100*int(from.Port())+k.sent, extra...)); err != nil {
 		k.t.Fatal(err)
 	}
+	return k.hears(limit, method)
+}
+
+// hears gives the status of the next final answer to a method.
+func (k *talker) hears(limit time.Duration, method string) string {
 	_ = k.conn.SetReadDeadline(time.Now().Add(limit))
 	buf := make([]byte, 65536)
 	for {
@@ -76,8 +81,8 @@ func TestLetInAtTheEdge(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	edge := peer.StartEdge(t, answeringNode(t, func(request string) string {
 		switch method, _, _ := strings.Cut(request, " "); {
-		case method == "REGISTER" && strings.Contains(request, "\r\nExpires: 0\r\n"):
-			return "SIP/2.0 200 OK\r\n"
+		case method == "REGISTER" && strings.Contains(request, "expires=0\r\n"):
+			return "SIP/2.0 200 OK\r\nContact: <sip:x@192.0.2.9>;expires=60\r\n" // another phone of his stays
 		case method == "REGISTER":
 			return "SIP/2.0 200 OK\r\nContact: <sip:x@192.0.2.9;transport=tcp>;expires=30\r\nContact: <sip:x@192.0.2.7>;q=0.5;expires=60\r\n"
 		case method == "INVITE" && strings.Contains(request, "\r\nX-Rings: 1\r\n"):
@@ -93,25 +98,25 @@ func TestLetInAtTheEdge(t *testing.T) {
 		t.Errorf("a call that rings gets %q", got)
 	}
 	for _, network := range []string{"udp", "tcp"} {
-		phone, stranger := newTalker(t, network, edge.Outer), newTalker(t, network, edge.Outer)
+		phone, asker, stranger := newTalker(t, network, edge.Outer), newTalker(t, network, edge.Outer), newTalker(t, network, edge.Outer)
 		for _, step := range []struct {
 			who, method, want string
 			extra             []string
 		}{
-			{"phone", "REGISTER", "200", []string{"Expires: 60"}},
+			{"phone", "REGISTER", "200", []string{"Contact: <sip:x@192.0.2.7>", "Expires: 60"}},
 			{"phone", "INVITE", "403", nil},
 			{"phone", "OPTIONS", "200", nil},
-			{"phone", "REGISTER", "200", []string{"Expires: 0"}},
+			{"phone", "REGISTER", "200", []string{"Contact: <sip:x@192.0.2.7>;expires=0"}},
 			{"phone", "INVITE", "403", nil},
 			{"phone", "OPTIONS", "", nil},
-			{"phone", "REGISTER", "", []string{"Expires: 60"}},
+			{"phone", "REGISTER", "", []string{"Contact: <sip:x@192.0.2.7>", "Expires: 60"}},
+			{"asker", "REGISTER", "200", nil}, // which phones there are
+			{"asker", "INVITE", "403", nil},
+			{"asker", "OPTIONS", "", nil},
 			{"stranger", "INVITE", "403", nil},
 			{"stranger", "OPTIONS", "", nil},
 		} {
-			k := phone
-			if step.who == "stranger" {
-				k = stranger
-			}
+			k := map[string]*talker{"phone": phone, "asker": asker, "stranger": stranger}[step.who]
 			if got := k.asks(wants(step.want), step.method, step.extra...); got != step.want {
 				t.Errorf("%s: %s of a %s gets %q, want %q\n%s", network, step.method, step.who, got, step.want, edge.Ask(t, "htable.dump", "phones"))
 			}
