@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -130,6 +131,47 @@ func TestLetInAtTheEdge(t *testing.T) {
 			if waiting.cut() {
 				t.Error("the connection of whose call rings is closed as well")
 			}
+		}
+	}
+}
+
+// TestNameAtTheEdge: what belongs to a call goes along its Route to a node by its address alone.
+// A name may lead there as it is looked at, and elsewhere as it is sent: it leads nowhere.
+func TestNameAtTheEdge(t *testing.T) {
+	t.Parallel()
+	node := answeringNode(t, func(request string) string {
+		if strings.HasPrefix(request, "BYE ") {
+			return "SIP/2.0 299 Node\r\n"
+		}
+		return "SIP/2.0 200 OK\r\n"
+	})
+	edge := peer.StartEdge(t, node)
+	host, port, err := net.SplitHostPort(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge.Ask(t, "dns.add_a", "changing.example", "60", host, "0") // which is the node, for now
+	name := "changing.example:" + port
+	k := newTalker(t, "udp", edge.Outer)
+	for i, c := range []struct{ what, uri, route, want string }{
+		{"the node's address, in Route", "sip:x@192.0.2.1", "<sip:" + node + ";lr>", "299"},
+		{"and in the Request-URI", "sip:" + node, "", "299"},
+		{"its name, in Route", "sip:x@192.0.2.1", "<sip:" + name + ";lr>", "481"},
+		{"and in the Request-URI", "sip:" + name, "", "481"},
+		{"somebody else's address", "sip:x@192.0.2.1", "<sip:127.0.0.1:9;lr>", "481"},
+		{"somebody else's name", "sip:x@elsewhere.invalid", "", "481"},
+	} {
+		route := "Route: <sip:" + edge.Outer + ";lr>\r\n"
+		if c.route != "" {
+			route += "Route: " + c.route + "\r\n"
+		}
+		if _, err := fmt.Fprintf(k.conn, "BYE %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bKname%d;rport\r\n%sFrom: <sip:x@y>;tag=1\r\n"+
+			"To: <sip:x@help.example>;tag=2\r\nCall-ID: name-%[3]d\r\nCSeq: 2 BYE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+			c.uri, k.conn.LocalAddr(), i, route); err != nil {
+			t.Fatal(err)
+		}
+		if got := k.hears(5*time.Second, "BYE"); got != c.want {
+			t.Errorf("%s: answered %q, want %s", c.what, got, c.want)
 		}
 	}
 }
