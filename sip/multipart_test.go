@@ -13,20 +13,27 @@ func parts(parts ...string) func([]string) []string {
 
 func TestContent(t *testing.T) {
 	const sdp, isup = "Content-Type: application/sdp\r\n\r\nv=0\r\ns=-\r\n", "Content-Type: application/isup;version=itu-t92+\r\nContent-Disposition: signal;handling=optional\r\n\r\n\x01\x00\r\n"
-	for _, c := range []struct{ what, body, want string }{
-		{"description first", sdp + "|" + isup, "v=0\r\ns=-\r\n"},
-		{"description last", isup + "|" + sdp, "v=0\r\ns=-\r\n"},
-		{"none", isup, ""},
-		{"of something else", "Content-Type: application/sdp\r\nContent-Disposition: early-session\r\n\r\nv=1|" + sdp, "v=0\r\ns=-\r\n"},
-		{"two", sdp + "|Content-Type: application/sdp\r\n\r\nv=1", "v=0\r\ns=-\r\n"},
-		{"packed", "Content-Type: application/sdp\r\nContent-Transfer-Encoding: base64\r\n\r\ndj0wDQo=", ""},
-		{"named as what it is for", "Content-Type: Application/SDP; charset=x\r\nContent-Disposition: Session;handling=required\r\n\r\nv=2", "v=2"},
-		{"too many", strings.Repeat(isup+"|", 20) + sdp, ""},
+	const required = "Content-Type: application/isup\r\nContent-Disposition: signal; Handling=Required\r\n\r\n\x01\r\n"
+	for _, c := range []struct {
+		what, body, want string
+		foreign          bool
+	}{
+		{"description first", sdp + "|" + isup, "v=0\r\ns=-\r\n", false},
+		{"description last", isup + "|" + sdp, "v=0\r\ns=-\r\n", false},
+		{"none", isup, "", false},
+		{"of something else", "Content-Type: application/sdp\r\nContent-Disposition: early-session\r\n\r\nv=1|" + sdp, "v=0\r\ns=-\r\n", false},
+		{"two", sdp + "|Content-Type: application/sdp\r\n\r\nv=1", "v=0\r\ns=-\r\n", false},
+		{"packed", "Content-Type: application/sdp\r\nContent-Transfer-Encoding: base64\r\n\r\ndj0wDQo=", "", false},
+		{"packed, and to be understood", "Content-Type: application/sdp\r\nContent-Disposition: session;handling=required\r\nContent-Transfer-Encoding: base64\r\n\r\ndj0wDQo=", "", true},
+		{"named as what it is for", "Content-Type: Application/SDP; charset=x\r\nContent-Disposition: Session;handling=required\r\n\r\nv=2", "v=2", false},
+		{"something to be understood beside it", sdp + "|" + required, "v=0\r\ns=-\r\n", true},
+		{"and without it", required, "", true},
+		{"too many", strings.Repeat(isup+"|", 20) + sdp, "", true},
 	} {
 		lines := parts(strings.Split(c.body, "|")...)([]string{"INVITE sip:a@b SIP/2.0", "Via: SIP/2.0/UDP h:5060;branch=z9hG4bKx",
 			"From: <sip:c@d>;tag=1", "To: <sip:a@b>", "Call-ID: id", "CSeq: 1 INVITE"})
-		if got := string(sdpOf(parse(t, strings.Join(lines, "\r\n")))); got != c.want {
-			t.Errorf("%s: %q, want %q", c.what, got, c.want)
+		if got := contentOf(parse(t, strings.Join(lines, "\r\n"))); string(got.sdp) != c.want || got.foreign != c.foreign {
+			t.Errorf("%s: %q, foreign %t; want %q, %t", c.what, got.sdp, got.foreign, c.want, c.foreign)
 		}
 	}
 }
