@@ -138,8 +138,9 @@ var headerMasks = func() map[string]func(*masker, string) string {
 		{(*masker).plain, `call-id cseq max-forwards allow supported require proxy-require unsupported content-length expires min-expires
 			session-expires min-se rseq rack date retry-after timestamp mime-version refer-sub replaces target-dialog join flow-timer
 			x-edge-source`},
-		{(*masker).tokens, `content-type content-disposition content-encoding event allow-events subscription-state accept accept-encoding
-			accept-language priority privacy p-early-media answer-mode request-disposition`},
+		{(*masker).tokens, `content-type content-disposition content-encoding event allow-events subscription-state accept accept-encoding`},
+		{(*masker).closed, `priority privacy p-early-media answer-mode request-disposition`},
+		{(*masker).languages, `accept-language content-language`},
 		{(*masker).product, `user-agent server`},
 		{(*masker).reason, `reason`},
 		{(*masker).warning, `warning`},

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"net/netip"
 	"regexp"
 	"strings"
 )
@@ -72,19 +73,21 @@ var makers = func() map[string]bool {
 	return known
 }()
 
-// Shapes of what a phone writes about itself and not about its owner: a version, a model,
-// a product with its version.
+// suffixes are what makers put behind their name without a space.
+var suffixes = map[string]bool{"": true, "sdk": true, "mod_sofia": true, "pbx": true, "desktop": true, "mobile": true, "pro": true, "vvx": true, "ua": true}
+
+// Shapes of what a phone writes about itself and not about its owner: a version, a model. Of
+// the letters in them none make a word but those that all versions have.
 var (
-	versionShape = regexp.MustCompile(`^[vV]?\d{1,4}(\.[0-9A-Za-z_~+-]{1,12}){1,5}$`)
-	modelShape   = regexp.MustCompile(`^[A-Z][A-Z-]{0,7}\d{1,4}[A-Z]{0,3}$`)
-	productShape = regexp.MustCompile(`^[A-Za-z][A-Za-z_.+-]{0,30}/[vV]?\d{1,4}([.~+_-][0-9A-Za-z]{1,12}){0,8}$`)
+	versionShape = regexp.MustCompile(`^[vV]?\d{1,4}([.~+_-](\d{1,12}|(alpha|beta|dev|git|pre|rc|release)\d{0,8}|g?[0-9a-f]{3,12})[a-z]?){0,8}$`)
+	modelShape   = regexp.MustCompile(`^((SIP|CP|IP)-)?[A-Z]{1,3}\d{1,4}[A-Z]{0,3}$`)
 )
 
 // product shows what a phone or server calls itself, without what its owner may have
 // called it.
 func (m *masker) product(text string) string {
 	return m.each(text, func(word string) string {
-		if bare := strings.Trim(word, "()"); makers[strings.ToLower(bare)] || likeProduct(bare) {
+		if likeProduct(strings.Trim(word, "()")) {
 			return hideRuns(word, likeNumber)
 		}
 		return ""
@@ -92,8 +95,81 @@ func (m *masker) product(text string) string {
 }
 
 func likeProduct(word string) bool {
-	return versionShape.MatchString(word) || modelShape.MatchString(word) || productShape.MatchString(word)
+	name, version, versioned := strings.Cut(word, "/")
+	if versioned {
+		return ofMaker(name) && versionShape.MatchString(version)
+	}
+	return makers[strings.ToLower(word)] || strings.Contains(word, ".") && versionShape.MatchString(word) || modelShape.MatchString(word)
 }
+
+// ofMaker reports whether a product's name is a maker's: Linphone, LinphoneAndroid,
+// FreeSWITCH-mod_sofia. Anybody can call his phone Jane/1.0.
+func ofMaker(name string) bool {
+	name = strings.ToLower(name)
+	for i := 2; i <= len(name); i++ {
+		if rest := strings.TrimLeft(name[i:], "-_"); makers[name[:i]] && (suffixes[rest] || ofModels(rest)) {
+			return true
+		}
+	}
+	return false
+}
+
+// ofModels reports whether what follows a maker's name are models, and nobody's name.
+func ofModels(rest string) bool {
+	for word := range strings.FieldsFuncSeq(rest, func(r rune) bool { return r == '-' || r == '_' }) {
+		if !suffixes[word] && !makers[word] && !modelShape.MatchString(strings.ToUpper(word)) && (len(word) > 4 || !only(word, isDigit)) {
+			return false
+		}
+	}
+	return true
+}
+
+// closedWords are what may stand in headers that have registered values only (RFC 3261
+// section 20.26, 3323, 3325, 3841, 5009, 5373, 7090).
+var closedWords = func() map[string]bool {
+	known := make(map[string]bool)
+	for word := range strings.FieldsSeq(`emergency urgent normal non-urgent psap-callback header session user none critical id history
+		sendrecv sendonly recvonly inactive gated supported auto manual
+		proxy redirect cancel no-cancel fork no-fork recurse no-recurse parallel sequential queue no-queue`) {
+		known[word] = true
+	}
+	return known
+}()
+
+// closed shows of a list what closedWords has.
+func (m *masker) closed(value string) string {
+	return m.listedIf(value, func(word string) bool { return closedWords[strings.ToLower(word)] })
+}
+
+// languageShape is a language of two letters, and its script and country if they are told
+// (RFC 5646).
+var languageShape = regexp.MustCompile(`^(\*|[A-Za-z]{2}(-(?i:Latn|Cyrl|Arab|Hans|Hant))?(-([A-Za-z]{2}|\d{3}))?)$`)
+
+// languages shows languages, and nothing longer that somebody may be called.
+func (m *masker) languages(value string) string { return m.listedIf(value, languageShape.MatchString) }
+
+// listedIf shows of a list what is known to be harmless, without unknown parameters.
+func (m *masker) listedIf(value string, harmless func(word string) bool) string {
+	var all []string
+	for part := range splitOutside(value, ',') {
+		for i, word := range strings.Split(part, ";") {
+			word = strings.TrimSpace(word)
+			weight, weighs := strings.CutPrefix(word, "q=")
+			if i == 0 && !harmless(word) || i > 0 && !harmless(word) && !(weighs && weightShape.MatchString(weight)) {
+				m.note(word)
+				word = hidden
+			}
+			if i > 0 {
+				all[len(all)-1] += ";" + word
+			} else {
+				all = append(all, word)
+			}
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+var weightShape = regexp.MustCompile(`^[01](\.\d{0,3})?$`)
 
 // reason shows why a request was sent (RFC 3326).
 func (m *masker) reason(value string) string {
@@ -108,7 +184,8 @@ func (m *masker) reason(value string) string {
 	})
 }
 
-// warning shows a code, who warns, and of what (RFC 3261 section 20.43).
+// warning shows a code, the address of who warns, and of what (RFC 3261 section 20.43): he may
+// call himself what he likes.
 func (m *masker) warning(value string) string {
 	var all []string
 	for part := range splitOutside(value, ',') {
@@ -117,9 +194,19 @@ func (m *masker) warning(value string) string {
 			code = hidden
 		}
 		agent, text, _ := strings.Cut(strings.TrimSpace(rest), " ")
-		all = append(all, strings.TrimSpace(code+" "+m.host(agent)+` "`+m.phrase(strings.Trim(strings.TrimSpace(text), `"`))+`"`))
+		all = append(all, strings.TrimSpace(code+" "+warner(agent)+` "`+m.phrase(strings.Trim(strings.TrimSpace(text), `"`))+`"`))
 	}
 	return strings.Join(all, ", ")
+}
+
+// warner shows an address, and ourselves.
+func warner(agent string) string {
+	_, noPort := netip.ParseAddr(strings.Trim(agent, "[]"))
+	_, withPort := netip.ParseAddrPort(agent)
+	if agent == "bugle" || noPort == nil || withPort == nil {
+		return agent
+	}
+	return hidden
 }
 
 // tokens shows a list of words, or of types of content, with the parameters that say
