@@ -38,6 +38,7 @@ test-load: peers build ## load tests on a plain build
 	$(GO) test -tags load -count=1 -timeout 35m -v ./test/load/...
 	$(GO) test -run '^$$' -fuzz FuzzLeg -fuzztime 15s -fuzzminimizetime 20x ./sip
 	BUGLE_HISTORIES=100000 $(GO) test -count=1 -timeout 15m -run Histories ./sip
+	$(GO) test -count=1 -timeout 5m ./media # whole: the race detector's tests do less of what is mere computation
 
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi

@@ -21,6 +21,7 @@ func TestPlayingAllocatesNothing(t *testing.T) {
 		shared = append(shared, newSharedPort(sh, socketPair{at.fd, own.fd}, at.address.Port()))
 	}
 	sh.ports = shared
+	song, word, rest := Tone(440, time.Second), Tone(440, 1010*time.Millisecond), Tone(0, time.Minute)
 	var streams []*stream
 	for i := range legs {
 		st := &stream{shard: sh, out: newSender(0), events: make(chan Event, eventBuffer), gone: make(chan struct{})}
@@ -37,9 +38,9 @@ func TestPlayingAllocatesNothing(t *testing.T) {
 		st.to.set(nobody.address) // where nobody hears, but somebody is
 		switch i / 2 % 3 {
 		case 0:
-			st.play(music{Tone(440, time.Second)})
+			st.play(music{song})
 		case 1:
-			st.play(&playlist{clips: []*Clip{Tone(440, 1010*time.Millisecond), Tone(0, time.Minute)}})
+			st.play(&playlist{clips: []*Clip{word, rest}})
 		}
 		streams = append(streams, st)
 	}

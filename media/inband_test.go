@@ -95,7 +95,7 @@ func TestTonesAtTheLimitsOfQ24(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, 2))
 			wrong := 0
-			const rounds = 50
+			rounds := amount(50, 5)
 			for code := range uint8(16) {
 				for range rounds {
 					row, column := toneOf(code)
@@ -230,7 +230,7 @@ func synthMusic(seed uint64, seconds int) []int16 {
 
 // TestVoicesAndMusicAreNoKeys listens to half an hour of each.
 func TestVoicesAndMusicAreNoKeys(t *testing.T) {
-	const minutes = 30
+	minutes := amount(30, 2)
 	for name, make := range map[string]func(seed uint64, seconds int) []int16{"voice": synthVoice, "music": synthMusic} {
 		t.Run(name, func(t *testing.T) {
 			var false_ []Event

@@ -173,7 +173,8 @@ func TestJitterGivesBackWhatComes(t *testing.T) {
 // TestJitterFollowsAnotherClock holds for five minutes, and clocks far worse than
 // phones have, that nothing clicks, nothing falls silent and the delay stays.
 func TestJitterFollowsAnotherClock(t *testing.T) {
-	const n, hz = 15000, 437
+	const hz = 437
+	n := amount(15000, 6000)
 	for _, ppm := range []float64{-500, -50, 50, 500} {
 		list := packetsOf(hz, n)
 		for i := range list {

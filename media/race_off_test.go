@@ -3,3 +3,5 @@
 package media
 
 const raceDetector = false
+
+func amount(all, _ int) int { return all }
