@@ -13,7 +13,7 @@ import (
 // datagram before it has made a string of where that came from.
 func (ln *listener) readPackets() error {
 	buf := make([]byte, 65535)
-	parser := gosip.NewParser()
+	parser := newParser()
 	for {
 		n, from, err := ln.packets.ReadFromUDPAddrPort(buf)
 		if err != nil {

@@ -343,7 +343,7 @@ func FuzzReceive(f *testing.F) {
 	d := newDesk(func(l *Leg) { _ = l.Answer(&media{}) })
 	s := start(f, Options{Config: openConfig("udp"), Handler: d, Credentials: passwords{"127.0.0.1", map[string]string{"c": "x"}}})
 	fl := flow{at: s.listeners[0], remote: "127.0.0.1:9"}
-	parser := gosip.NewParser()
+	parser := newParser()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if !plausible(data) {
 			return

@@ -24,7 +24,7 @@ Content-Type: application/sdp
 Content-Length: 3
 
 v=0`, "\n", "\r\n"))
-	m, err := gosip.NewParser().ParseSIP(invite)
+	m, err := newParser().ParseSIP(invite)
 	if err != nil {
 		t.Fatal(err)
 	}

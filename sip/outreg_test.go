@@ -125,7 +125,7 @@ func TestGranted(t *testing.T) {
 		{"Contact: <sip:us@192.0.2.1:5060>;expires=120\r\nContact: <sip:us@192.0.2.2:5060>;expires=1\r\n", 2 * time.Minute},
 		{"Contact: <sip:us@10.0.0.1:9>;expires=90\r\nContact: <sip:us@192.0.2.2:5060>;expires=40\r\n", 40 * time.Second},
 	} {
-		m, err := gosip.NewParser().ParseSIP([]byte(head + c.contacts + "Content-Length: 0\r\n\r\n"))
+		m, err := newParser().ParseSIP([]byte(head + c.contacts + "Content-Length: 0\r\n\r\n"))
 		if err != nil {
 			t.Fatal(err)
 		}

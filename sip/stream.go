@@ -43,7 +43,7 @@ type connections struct {
 }
 
 func newConnections(at *listener) *connections {
-	return &connections{at: at, parser: gosip.NewParser(), m: make(map[string]gosip.Connection)}
+	return &connections{at: at, parser: newParser(), m: make(map[string]gosip.Connection)}
 }
 
 // patience is for how long a far end that has connected may not read.

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	gosip "github.com/emiago/sipgo/sip"
 )
 
 // TestPanicInAReader holds that bytes which make the reading itself panic end, of
@@ -19,7 +17,7 @@ func TestPanicInAReader(t *testing.T) {
 		s := newServer(Options{})
 		boom := func(inbound) { panic("in the parser") }
 		message := strings.Replace(streamed, "Content-Length", "Call-ID: a\r\nCSeq: 1 OPTIONS\r\nContent-Length", 1)
-		newListener("udp", s.edge, boom).datagram(gosip.NewParser(), stranger, []byte(message))
+		newListener("udp", s.edge, boom).datagram(newParser(), stranger, []byte(message))
 
 		far, _ := pipedTo(t, newListener("tcp", s.edge, boom).conns, false)
 		if _, err := io.WriteString(far, message); err != nil {

@@ -142,8 +142,6 @@ func tidy(m gosip.Message) {
 			mendURI(&h.Address)
 		case *gosip.ReferredByHeader:
 			mendURI(&h.Address)
-		case *gosip.ViaHeader:
-			tidyParams(&h.Params)
 		case *gosip.CSeqHeader:
 			h.MethodName = gosip.RequestMethod(strings.Trim(string(h.MethodName), " \t"))
 		}

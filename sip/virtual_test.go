@@ -8,8 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	gosip "github.com/emiago/sipgo/sip"
 )
 
 // Tests in virtual time: servers and wires on a network in memory, in a bubble of
@@ -138,7 +136,7 @@ func startIn(t testing.TB, e *ether, o Options) *Server {
 	}
 	s := newServer(o)
 	ln := newListener("udp", s.edge, s.arrived)
-	parser := gosip.NewParser()
+	parser := newParser()
 	conn := e.listen(func(from netip.AddrPort, p []byte) {
 		ln.datagram(parser, from, p)
 	})

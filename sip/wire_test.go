@@ -186,7 +186,7 @@ func (w *wire) answer(req, status, toTag string, extra ...string) {
 // parse reads a request as a socket's reader does.
 func parse(t testing.TB, raw string) *gosip.Request {
 	t.Helper()
-	m, err := gosip.ParseMessage([]byte(raw))
+	m, err := newParser().ParseSIP([]byte(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
