@@ -144,8 +144,10 @@ func (e *edge) judge(a netip.Addr, network string) string {
 
 // limited has the phones of other nodes asked for, whom a rate does not hold either.
 func (e *edge) limited(now time.Duration, reason string) string {
+	if now >= e.sparing {
+		e.spare() // once: a flood is dropped for next to nothing
+	}
 	e.sparing = max(e.sparing, now+failWindow)
-	e.spare()
 	return reason
 }
 
