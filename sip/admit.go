@@ -111,7 +111,7 @@ func (s *Server) admit(req *gosip.Request, f flow, who identity) {
 	l.dlg = dialogFromInvite(req, f, token())
 	l.learn(req)
 	l.dlg.sticky = l.dlg.sticky || who.agent != ""
-	l.tx = s.begin(req, f, l.cancelled) // before anybody can find the leg
+	l.tx = s.begin(req, f, l.dlg.localTag, l.cancelled) // before anybody can find the leg
 	if !s.legs.add(l) {
 		l.tx.terminate()
 		who.line.done()

@@ -383,6 +383,7 @@ func strangersServer(t *testing.T, l config.Limits) *Server {
 // TestBannedIsDeaf takes each offence through the sockets: after enough of it
 // nothing is answered any more, over no transport.
 func TestBannedIsDeaf(t *testing.T) {
+	t.Parallel()
 	limits := strangersLimits
 	limits.Source, limits.Total = 0, 0
 	head := []string{"From: <sip:anna@d>;tag=1", "To: <sip:anna@d>", "Max-Forwards: 70"}

@@ -45,6 +45,7 @@ const places = 41
 // TestHostileCall puts each evil in each place of a call through two legs, whose
 // conductor passes on all he can, and reads what leaves strictly.
 func TestHostileCall(t *testing.T) {
+	t.Parallel()
 	for place := range places {
 		t.Run(strconv.Itoa(place), func(t *testing.T) { hostileCalls(t, place, evils...) })
 	}

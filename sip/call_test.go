@@ -21,6 +21,7 @@ func eachNetwork(t *testing.T, f func(t *testing.T, network string)) {
 }
 
 func TestCall(t *testing.T) {
+	t.Parallel()
 	for _, hangsUp := range []string{"caller", "callee"} {
 		eachNetwork(t, func(t *testing.T, network string) {
 			d := newDesk(nil)
@@ -71,6 +72,7 @@ func TestCall(t *testing.T) {
 }
 
 func TestReject(t *testing.T) {
+	t.Parallel()
 	eachNetwork(t, func(t *testing.T, network string) {
 		d := newDesk(func(l *Leg) {
 			if err := l.Reject(200, ""); err == nil {
@@ -93,6 +95,7 @@ func TestReject(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	eachNetwork(t, func(t *testing.T, network string) {
 		for _, rung := range []bool{true, false} {
 			d := newDesk(nil)
@@ -119,6 +122,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestHangupBeforeInviteLeaves(t *testing.T) {
+	t.Parallel()
 	a := start(t, Options{Config: openConfig("udp")})
 	for range 50 {
 		out, err := a.Dial(Target{URI: "sip:x@127.0.0.1:9"}, &media{})
@@ -131,6 +135,7 @@ func TestHangupBeforeInviteLeaves(t *testing.T) {
 }
 
 func TestInboundHangupWhileRinging(t *testing.T) {
+	t.Parallel()
 	d := newDesk(func(l *Leg) { l.Hangup() })
 	a, b := pair(t, "udp", d)
 	out, _ := a.Dial(Target{URI: b.uri("x", "udp")}, &media{})
@@ -143,6 +148,7 @@ func TestInboundHangupWhileRinging(t *testing.T) {
 }
 
 func TestSessionRefuses(t *testing.T) {
+	t.Parallel()
 	refused := make(chan error, 1)
 	for _, c := range []struct {
 		err  error
@@ -180,6 +186,7 @@ type acceptFails struct{ media }
 func (*acceptFails) Accept([]byte) error { return errors.New("no") }
 
 func TestPanicEndsOneCall(t *testing.T) {
+	t.Parallel()
 	d := newDesk(func(l *Leg) {
 		if l.Number() == "answered" {
 			if err := l.Answer(&media{}); err != nil {
@@ -214,6 +221,7 @@ func TestDialRefusesWhatWouldBreakAMessage(t *testing.T) {
 }
 
 func TestDialUnreachable(t *testing.T) {
+	t.Parallel()
 	a := start(t, Options{Config: openConfig("udp")})
 	for _, c := range []struct {
 		target Target
@@ -235,6 +243,7 @@ func TestDialUnreachable(t *testing.T) {
 // one which comes back ends. To an agent's phone it has them all: a caller who left none
 // for the edge would have each agent refuse him, and be paused.
 func TestMaxForwards(t *testing.T) {
+	t.Parallel()
 	for came, want := range map[string]string{"Max-Forwards: 7": "6", "Max-Forwards: 1": "0", "Max-Forwards: 255": "70", "X: no word": "70"} {
 		d := newDesk(nil)
 		s := start(t, Options{Config: openConfig("udp"), Handler: d})
@@ -262,6 +271,7 @@ func TestMaxForwards(t *testing.T) {
 // TestAgentsCallsTakeRoom: callers are refused while agents' own calls fill the node, and
 // agents never are.
 func TestAgentsCallsTakeRoom(t *testing.T) {
+	t.Parallel()
 	cfg := openConfig("udp")
 	cfg.MaxCalls, cfg.Domain = 1, "help.example"
 	d := newDesk(nil)
@@ -294,6 +304,7 @@ func TestAgentsCallsTakeRoom(t *testing.T) {
 }
 
 func TestCapacityAndDrain(t *testing.T) {
+	t.Parallel()
 	cfg := openConfig("udp")
 	cfg.MaxCalls = 1
 	d := newDesk(nil)
@@ -328,6 +339,7 @@ func TestCapacityAndDrain(t *testing.T) {
 }
 
 func TestCloseEndsCalls(t *testing.T) {
+	t.Parallel()
 	eachNetwork(t, func(t *testing.T, network string) {
 		d := newDesk(nil)
 		a, b := pair(t, network, d)
@@ -367,6 +379,7 @@ func TestNewNamesTheListener(t *testing.T) {
 // TestRejectForWantOfRoom holds that a 503 says when to try again, whoever gave
 // it, and that no other refusal does.
 func TestRejectForWantOfRoom(t *testing.T) {
+	t.Parallel()
 	for code, want := range map[int]string{503: "10", 486: ""} {
 		s := start(t, Options{Config: openConfig("udp"), Handler: newDesk(func(l *Leg) { _ = l.Reject(code, "Storage Full") })})
 		c := newCaller(t, s, "full")

@@ -15,6 +15,7 @@ import (
 // somebody else's connection by naming our own address: sipgo's pool knows
 // connections by both ends.
 func TestOwnAddressIsNoWay(t *testing.T) {
+	t.Parallel()
 	d := answering(t, &media{})
 	s := start(t, Options{Config: openConfig("tcp"), Handler: d})
 	own := s.Addrs()[0].Address.String()
@@ -69,6 +70,7 @@ func TestOwnAddressIsNoWay(t *testing.T) {
 // TestTCPFlowIsReused holds that requests of a dialog over TCP go back over its
 // connection, wherever the Contact points.
 func TestTCPFlowIsReused(t *testing.T) {
+	t.Parallel()
 	d := newDesk(nil)
 	callee := start(t, Options{Config: openConfig("tcp"), Handler: d})
 	caller := start(t, Options{Config: openConfig("udp")}) // dials TCP without a listener
@@ -98,6 +100,7 @@ func (a *acceptor) open() int {
 
 // TestFrom holds that nobody's name chooses the host we say a call is from.
 func TestFrom(t *testing.T) {
+	t.Parallel()
 	cfg := openConfig("udp")
 	cfg.Domain = "help.example"
 	s := start(t, Options{Config: cfg})
@@ -130,6 +133,7 @@ func TestFrom(t *testing.T) {
 }
 
 func TestCallOverIPv6(t *testing.T) {
+	t.Parallel()
 	cfg := openConfig()
 	cfg.Trunks[0].Addresses = []netip.Prefix{netip.MustParsePrefix("::1/128")}
 	cfg.Listeners = []config.Listener{{Network: "udp", Address: netip.MustParseAddrPort("[::1]:0")}}

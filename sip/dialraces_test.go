@@ -35,6 +35,7 @@ func hangUp(t *testing.T, w *wire, l *Leg) {
 var answerSDP = []string{"Content-Type: application/sdp", "", "v=0", "s=theirs"}
 
 func TestLate200AfterCancel(t *testing.T) {
+	t.Parallel()
 	w, l, invite := dialWire(t)
 	w.answer(invite, "180 Ringing", "callee")
 	wait(t, "ringing", l.Progress())
@@ -53,6 +54,7 @@ func TestLate200AfterCancel(t *testing.T) {
 }
 
 func TestHangupBeforeProvisional(t *testing.T) {
+	t.Parallel()
 	w, l, invite := dialWire(t)
 	l.Hangup()
 	if _, ok := w.within("CANCEL", 50*time.Millisecond); ok {
@@ -66,6 +68,7 @@ func TestHangupBeforeProvisional(t *testing.T) {
 }
 
 func TestCancelWithoutFinalAnswer(t *testing.T) {
+	t.Parallel()
 	w, l, invite := dialWire(t)
 	w.answer(invite, "180 Ringing", "callee")
 	wait(t, "ringing", l.Progress())
@@ -75,6 +78,7 @@ func TestCancelWithoutFinalAnswer(t *testing.T) {
 }
 
 func TestRepeated200IsAcknowledgedAgain(t *testing.T) {
+	t.Parallel()
 	w, l, invite := dialWire(t)
 	w.answer(invite, "200 OK", "callee", answerSDP...)
 	first := w.recv("ACK")
@@ -87,6 +91,7 @@ func TestRepeated200IsAcknowledgedAgain(t *testing.T) {
 }
 
 func TestForkedAnswerIsEnded(t *testing.T) {
+	t.Parallel()
 	w, l, invite := dialWire(t)
 	w.answer(invite, "200 OK", "one", answerSDP...)
 	w.recv("ACK")
@@ -108,6 +113,7 @@ func TestForkedAnswerIsEnded(t *testing.T) {
 }
 
 func TestByeOvertakes200(t *testing.T) {
+	t.Parallel()
 	w, l, invite := dialWire(t)
 	w.answer(invite, "100 Trying", "")
 	w.send("BYE sip:bugle@"+w.to.String()+" SIP/2.0",
@@ -121,6 +127,7 @@ func TestByeOvertakes200(t *testing.T) {
 }
 
 func TestRefusalIsAcknowledgedEachTime(t *testing.T) {
+	t.Parallel()
 	w, l, invite := dialWire(t)
 	w.answer(invite, "486 Busy Here", "callee")
 	w.recv("ACK")
@@ -130,6 +137,7 @@ func TestRefusalIsAcknowledgedEachTime(t *testing.T) {
 }
 
 func TestAnswerWithoutDescription(t *testing.T) {
+	t.Parallel()
 	w, l, invite := dialWire(t)
 	w.answer(invite, "200 OK", "callee")
 	w.recv("ACK")
@@ -138,6 +146,7 @@ func TestAnswerWithoutDescription(t *testing.T) {
 }
 
 func TestEarlyDescriptionServesABare200(t *testing.T) {
+	t.Parallel()
 	w, l, invite := dialWire(t)
 	w.answer(invite, "183 Session Progress", "callee", answerSDP...)
 	w.answer(invite, "200 OK", "callee")

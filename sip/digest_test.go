@@ -100,6 +100,7 @@ func TestGuard(t *testing.T) {
 // TestGuardForgetsSafely fills the memory of used nonces: what is forgotten is
 // not taken again.
 func TestGuardForgetsSafely(t *testing.T) {
+	t.Parallel()
 	g := newGuard(passwords{"r", map[string]string{"anna": "pw"}}, "r", "md5")
 	g.turn = time.Now()
 	first := g.nonce(time.Now(), somewhere)

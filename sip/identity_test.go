@@ -11,6 +11,7 @@ import (
 
 // TestTrunkCaller: who an INVITE of a trunk is from, and for.
 func TestTrunkCaller(t *testing.T) {
+	t.Parallel()
 	const from = "From: <sip:030123456@carrier.example>;tag=1"
 	for _, test := range []struct {
 		name     string

@@ -18,7 +18,7 @@ func (l *Leg) request(req *gosip.Request, f flow) {
 		l.s.reply(req, f, 481, reasonOf(481), nil)
 		return
 	}
-	tx := l.s.begin(req, f, nil)
+	tx := l.s.begin(req, f, "", nil)
 	fresh := d.inOrder(req.CSeq().SeqNo)
 	if fresh {
 		d.via.at, d.via.remote = f.at, f.remote // it may have changed networks

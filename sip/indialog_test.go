@@ -27,6 +27,7 @@ func (c *caller) over(t *testing.T, l *Leg, seq int) {
 }
 
 func TestReinvite(t *testing.T) {
+	t.Parallel()
 	m := &media{}
 	_, c, l := up(t, "reinvite", m)
 	c.request("INVITE", 2, "Content-Type: application/sdp", "", "v=0", "s=hold")
@@ -71,6 +72,7 @@ func TestReinvite(t *testing.T) {
 }
 
 func TestReinviteRefusedLeavesTheCall(t *testing.T) {
+	t.Parallel()
 	m := &media{}
 	_, c, l := up(t, "refused", m)
 	m.mu.Lock()
@@ -85,6 +87,7 @@ func TestReinviteRefusedLeavesTheCall(t *testing.T) {
 }
 
 func TestUnacknowledgedReinviteEndsTheCall(t *testing.T) {
+	t.Parallel()
 	_, c, l := up(t, "reinvite-no-ack", &media{})
 	c.request("INVITE", 2, offer...)
 	c.answer(c.recv("BYE"), "200 OK", "")
@@ -92,6 +95,7 @@ func TestUnacknowledgedReinviteEndsTheCall(t *testing.T) {
 }
 
 func TestReinviteCountsAsAck(t *testing.T) {
+	t.Parallel()
 	d := answering(t, &media{})
 	s := start(t, Options{Config: openConfig("udp"), Handler: d})
 	c := newCaller(t, s, "ack-lost-reinvite")
@@ -108,6 +112,7 @@ func TestReinviteCountsAsAck(t *testing.T) {
 }
 
 func TestOfferlessInvite(t *testing.T) {
+	t.Parallel()
 	for _, good := range []bool{true, false} {
 		m := &media{}
 		d := answering(t, m)
@@ -135,6 +140,7 @@ func TestOfferlessInvite(t *testing.T) {
 }
 
 func TestInDialogRequests(t *testing.T) {
+	t.Parallel()
 	s, c, l := up(t, "requests", &media{})
 	c.request("OPTIONS", 2)
 	if field(c.recv("SIP/2.0 200"), "Allow") == "" {
@@ -188,6 +194,7 @@ func TestOutOfDialog(t *testing.T) {
 }
 
 func TestRecordRoute(t *testing.T) {
+	t.Parallel()
 	d := answering(t, &media{})
 	s := start(t, Options{Config: openConfig("udp"), Handler: d})
 	proxy := newWire(t, s)

@@ -18,6 +18,7 @@ func counter(t testing.TB, c prometheus.Collector) float64 {
 func contains(s, sub string) bool { return strings.Contains(s, sub) }
 
 func TestCollectors(t *testing.T) {
+	t.Parallel()
 	d := newDesk(func(l *Leg) { _ = l.Reject(404, "") })
 	a, b := pair(t, "udp", d)
 	out, err := a.Dial(Target{URI: b.uri("x", "udp")}, &media{})

@@ -41,6 +41,7 @@ func TestContent(t *testing.T) {
 // TestCallAmongParts: a caller whose description comes beside his place, and an answer of
 // the kind, make a call.
 func TestCallAmongParts(t *testing.T) {
+	t.Parallel()
 	d := newDesk(nil)
 	s := start(t, Options{Config: openConfig("udp"), Handler: d})
 	c := newCaller(t, s, "parts")

@@ -39,6 +39,7 @@ var carrierSays = "X-Edge-Source: udp:198.51.100.9:5060"
 // TestOriginBehindEdge: a caller is who the edge proxy says, and only an edge proxy
 // says so.
 func TestOriginBehindEdge(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		proxies []netip.Prefix
@@ -125,6 +126,7 @@ func (w *wire) through(n int, from, cseq string) string {
 // TestBanAtAnotherNode: a phone that has registered at one node is not kept out by
 // another, whose ban its office has.
 func TestBanAtAnotherNode(t *testing.T) {
+	t.Parallel()
 	bindings, bans := &MemoryBindings{}, &sharedBans{}
 	a, _, atA := nodeBehindEdge(t, bindings, bans, loopback)
 	b, _, atB := nodeBehindEdge(t, bindings, bans, loopback)
@@ -156,6 +158,7 @@ func TestBanAtAnotherNode(t *testing.T) {
 // behind it; the proxy is told for how long. A registered phone of the same address,
 // and what belongs to a call, pass.
 func TestBanBehindEdge(t *testing.T) {
+	t.Parallel()
 	s, _, w := behindEdge(t, loopback)
 	ask := func(n int, from, cseq string) string { return w.through(n, from, cseq) }
 	const other = "udp:192.0.2.8:3333"
@@ -234,6 +237,7 @@ func TestDrainingOptions(t *testing.T) {
 // TestRedirect: an edge is told which node a call belongs to; whom no edge stands
 // before is not.
 func TestRedirect(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		headers []string

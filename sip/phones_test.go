@@ -13,6 +13,7 @@ import (
 )
 
 func TestPreference(t *testing.T) {
+	t.Parallel()
 	s, _, store := agents(t, "md5", "udp")
 	w := newWire(t, s)
 	ok := proved(t, s, w, "a", 1, "Contact: <sip:anna@10.1.1.1>;q=0.25,<sip:anna@10.1.1.2>,<sip:anna@10.1.1.3>;q=0")
@@ -54,6 +55,7 @@ func TestPreferReachable(t *testing.T) {
 // TestPhoneThatMoved holds that a phone which tells who it is takes the place of
 // its own old address, which nobody answers at any more (RFC 5626 section 6).
 func TestPhoneThatMoved(t *testing.T) {
+	t.Parallel()
 	s, _, store := agents(t, "md5", "udp")
 	w := newWire(t, s)
 	const me = `;reg-id=1;+sip.instance="<urn:uuid:00000000-0000-1000-8000-000A95A0E128>"`
@@ -120,6 +122,7 @@ func TestConnectionLost(t *testing.T) {
 // TestNATIsKeptOpen holds that a phone behind a NAT is sent something before the
 // NAT forgets it, and one that is where it says is left alone.
 func TestNATIsKeptOpen(t *testing.T) {
+	t.Parallel()
 	s, _, _ := agents(t, "md5", "udp")
 	behind, open := newWire(t, s), newWire(t, s)
 	proved(t, s, behind, "a", 1, "Contact: <sip:anna@10.1.1.1>")
@@ -139,6 +142,7 @@ func TestNATIsKeptOpen(t *testing.T) {
 // TestPhoneBehindTheEdge holds that a node rings a phone which registered through
 // an edge with another node: by the edge, whatever the phone's own transport is.
 func TestPhoneBehindTheEdge(t *testing.T) {
+	t.Parallel()
 	s := start(t, Options{Config: openConfig("udp"), Node: "n1"})
 	edge := newWire(t, s)
 	b := &Binding{User: "anna", Contact: "sip:anna@x.invalid;transport=ws", Source: "tls:192.0.2.9:5061", Local: "tls:192.0.2.11:5061",

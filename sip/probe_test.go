@@ -20,6 +20,7 @@ func standing(t *testing.T, s *Server, d *desk, callID string) (*caller, *Leg) {
 }
 
 func TestProbe(t *testing.T) {
+	t.Parallel()
 	d := answering(t, &media{})
 	s := start(t, Options{Config: openConfig("udp"), Handler: d})
 	for _, answer := range []struct {
@@ -57,6 +58,7 @@ func TestProbe(t *testing.T) {
 }
 
 func TestProbeWithoutAnswer(t *testing.T) {
+	t.Parallel()
 	d := answering(t, &media{})
 	s := start(t, Options{Config: openConfig("udp"), Handler: d})
 	c, l := standing(t, s, d, "probe-lost")

@@ -22,6 +22,7 @@ func answering(t *testing.T, m *media) *desk {
 }
 
 func TestLostAckEndsWithBye(t *testing.T) {
+	t.Parallel()
 	d := answering(t, &media{})
 	s := start(t, Options{Config: openConfig("udp"), Handler: d})
 	c := newCaller(t, s, "lost-ack")
@@ -39,6 +40,7 @@ func TestLostAckEndsWithBye(t *testing.T) {
 }
 
 func TestAckStopsRepetition(t *testing.T) {
+	t.Parallel()
 	d := answering(t, &media{})
 	s := start(t, Options{Config: openConfig("udp"), Handler: d})
 	c := newCaller(t, s, "ack")
@@ -59,6 +61,7 @@ func TestAckStopsRepetition(t *testing.T) {
 }
 
 func TestHangupBeforeAckWaitsForIt(t *testing.T) {
+	t.Parallel()
 	d := answering(t, &media{})
 	s := start(t, Options{Config: openConfig("udp"), Handler: d})
 	c := newCaller(t, s, "early-hangup")
@@ -77,6 +80,7 @@ func TestHangupBeforeAckWaitsForIt(t *testing.T) {
 }
 
 func TestByeBeforeAck(t *testing.T) {
+	t.Parallel()
 	d := answering(t, &media{})
 	s := start(t, Options{Config: openConfig("udp"), Handler: d})
 	c := newCaller(t, s, "bye-before-ack")
@@ -93,6 +97,7 @@ func TestByeBeforeAck(t *testing.T) {
 }
 
 func TestByeWhileRinging(t *testing.T) {
+	t.Parallel()
 	d := newDesk(nil)
 	s := start(t, Options{Config: openConfig("udp"), Handler: d})
 	c := newCaller(t, s, "bye-early")
@@ -110,8 +115,9 @@ func TestByeWhileRinging(t *testing.T) {
 }
 
 func TestLostByeAnswer(t *testing.T) {
+	t.Parallel()
 	d := answering(t, &media{})
-	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	s := start(t, Options{Config: openConfig("udp"), Handler: d, T1: time.Second}) // nothing comes again by itself
 	c := newCaller(t, s, "lost-bye-answer")
 	c.dial()
 	l := next(t, "leg", d.legs)
@@ -127,11 +133,16 @@ func TestLostByeAnswer(t *testing.T) {
 	// A new BYE for what is gone.
 	c.request("BYE", 3)
 	c.recv("SIP/2.0 481")
+}
 
-	// Theirs is lost: ours is repeated, then given up.
-	c = newCaller(t, s, "lost-bye-answer-2")
+// Theirs is lost: ours is repeated, then given up.
+func TestByeWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	d := answering(t, &media{})
+	s := start(t, Options{Config: openConfig("udp"), Handler: d})
+	c := newCaller(t, s, "bye-without-answer")
 	c.dial()
-	l = next(t, "leg", d.legs)
+	l := next(t, "leg", d.legs)
 	c.request("ACK", 1)
 	l.Hangup()
 	if first := c.recv("BYE"); c.recv("BYE") != first {
@@ -156,9 +167,35 @@ func TestOrphanCancel(t *testing.T) {
 	}
 }
 
+// TestCancelIsAnsweredAsItsInvite: by the tag of what answers it a caller's phone may
+// go, also when CANCEL has come too late.
+func TestCancelIsAnsweredAsItsInvite(t *testing.T) {
+	ringingCall(t, func(t *testing.T, _ *Server, c *caller, legs <-chan *Leg) {
+		c.request("INVITE", 1, offer...)
+		l := next(t, "leg", legs)
+		c.resend("CANCEL", 1, 1)
+		cancelled := c.recv("SIP/2.0 200")
+		if got, want := field(cancelled, "To"), field(c.recv("SIP/2.0 487"), "To"); got != want {
+			t.Errorf("CANCEL was answered by %s, INVITE by %s", got, want)
+		}
+		c.resend("ACK", 1, 1)
+		wantEnd(t, l, 487, ByRemote)
+	})
+	inBubble(t, &media{}, func(t *testing.T, _ *Server, c *caller, l *Leg) {
+		c.resend("CANCEL", 1, 1)
+		if got := field(c.recv("SIP/2.0 200"), "To"); got != c.to {
+			t.Errorf("CANCEL after the answer was answered by %s, INVITE by %s", got, c.to)
+		}
+		l.Hangup()
+		c.wire.answer(c.recv("BYE"), "200 OK", "")
+		wantEnd(t, l, 200, ByLocal)
+	})
+}
+
 // TestAnswersFollowTheInvite holds that the INVITE is answered where it came
 // from, whatever else came within its early dialog, and from where.
 func TestAnswersFollowTheInvite(t *testing.T) {
+	t.Parallel()
 	d := newDesk(nil)
 	s := start(t, Options{Config: openConfig("udp"), Handler: d})
 	c := newCaller(t, s, "elsewhere")

@@ -152,7 +152,11 @@ func (s *Server) cancelRequest(req *gosip.Request, f flow) {
 		s.reply(req, f, 481, reasonOf(481))
 		return
 	}
-	s.reply(req, f, 200, reasonOf(200))
+	tag := t.tag // of all that answers the INVITE (RFC 3261 section 9.2)
+	if tag == "" {
+		tag = s.tagger.tag(req)
+	}
+	s.write(response(req, f, 200, reasonOf(200), tag), f)
 	t.cancelled(req)
 }
 

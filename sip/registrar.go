@@ -64,7 +64,7 @@ func (s *Server) register(req *gosip.Request, f flow) {
 		return
 	}
 	s.edge.proved(f.addr(), f.network())
-	tx := s.begin(req, f, nil)
+	tx := s.begin(req, f, "", nil)
 	res := s.registrar.answer(s.ctx, user, req, f, s.tagger.tag(req))
 	if err := tx.respond(res); err != nil {
 		s.log.Debug("REGISTER could not be answered", "agent", user, "error", err)

@@ -27,6 +27,7 @@ func agents(t *testing.T, digest string, networks ...string) (*Server, *desk, *M
 }
 
 func TestRegisterAndCall(t *testing.T) {
+	t.Parallel()
 	for _, digest := range []string{"md5", "sha-256", "both"} {
 		eachNetwork(t, func(t *testing.T, network string) {
 			s, d, store := agents(t, digest, network)
@@ -165,6 +166,7 @@ func TestStrangersLearnNothing(t *testing.T) {
 var random = regexp.MustCompile(`(nonce="|tag=)[^";]*`)
 
 func TestAgentsNameIsNotBorrowed(t *testing.T) {
+	t.Parallel()
 	cfg := openConfig("udp")
 	cfg.Domain = "help.example"
 	d := newDesk(nil)
@@ -248,6 +250,7 @@ func proved(t *testing.T, s *Server, w *wire, callID string, seq int, extra ...s
 }
 
 func TestRegistrar(t *testing.T) {
+	t.Parallel()
 	s, d, store := agents(t, "md5", "udp")
 	w := newWire(t, s)
 	ask := func(want, callID string, seq int, extra ...string) string {
@@ -370,6 +373,7 @@ func TestBindingsExpire(t *testing.T) {
 }
 
 func TestRegistrationIsKept(t *testing.T) {
+	t.Parallel()
 	cfg := openConfig("udp")
 	cfg.Domain = "help.example"
 	cfg.RegisterExpires = config.Duration(2 * time.Second) // refreshed each second

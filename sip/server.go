@@ -342,6 +342,11 @@ func (s *Server) reply(req *gosip.Request, f flow, code int, reason string, extr
 			res.AppendHeader(h)
 		}
 	}
+	s.write(res, f)
+}
+
+// write sends an answer that nobody keeps.
+func (s *Server) write(res *gosip.Response, f flow) {
 	s.metrics.response(res)
 	if err := f.send(res); err != nil {
 		s.metrics.sendFailed.Inc()

@@ -30,6 +30,7 @@ type serverTx struct {
 	key    string
 	req    *gosip.Request
 	flow   flow
+	tag    string               // in To of what answers it, and of what answers its CANCEL; "" if the request bears one
 	cancel func(*gosip.Request) // what to do when a CANCEL comes
 
 	mu       sync.Mutex
@@ -53,10 +54,10 @@ func txKey(req *gosip.Request, method gosip.RequestMethod) string {
 	return branch + "\x00" + via.Host + ":" + strconv.Itoa(via.Port) + "\x00" + string(method)
 }
 
-// begin makes the transaction of a new request; cancel, if not nil, hears of a
-// CANCEL that comes before the final answer.
-func (s *Server) begin(req *gosip.Request, f flow, cancel func(*gosip.Request)) *serverTx {
-	t := &serverTx{s: s, key: txKey(req, req.Method), req: req, flow: f, cancel: cancel}
+// begin makes the transaction of a new request that is answered with a tag; cancel,
+// if not nil, hears of a CANCEL that comes before the final answer.
+func (s *Server) begin(req *gosip.Request, f flow, tag string, cancel func(*gosip.Request)) *serverTx {
+	t := &serverTx{s: s, key: txKey(req, req.Method), req: req, flow: f, tag: tag, cancel: cancel}
 	s.serverTxs.put(t.key, t)
 	if req.Method == gosip.INVITE {
 		// Within 200 ms the caller must hear something (section 17.2.1). Mostly

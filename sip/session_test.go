@@ -43,6 +43,7 @@ func (m *fragileMedia) breakIn(where string) {
 // wherever the session is asked: the far end is answered, the leg ends or goes
 // on as after any error, and no transaction stays (which start checks).
 func TestSessionPanics(t *testing.T) {
+	t.Parallel()
 	tests := map[string]func(*testing.T, *Server, *desk, *fragileMedia){
 		"answer to the INVITE": func(t *testing.T, s *Server, d *desk, m *fragileMedia) {
 			m.breakIn("answer")

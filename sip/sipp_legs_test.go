@@ -316,7 +316,7 @@ func callSipp(t *testing.T, cases []calleeCase) {
 				if c.over != "" && network != c.over {
 					return
 				}
-				o := Options{Config: openConfig("udp"), T1: sippT1}
+				o := Options{Config: openConfig("udp"), T1: calleeT1}
 				if c.tune != nil {
 					c.tune(&o)
 				}

@@ -142,7 +142,12 @@ func succeeds(t *testing.T, done <-chan error) {
 	}
 }
 
-const sippT1 = 40 * time.Millisecond // 64*T1 is 2.6 s
+const (
+	sippT1 = 40 * time.Millisecond // 64*T1 is 2.6 s
+	// calleeT1 lets sipp begin to read: an INVITE that comes again before it has read
+	// the first one it takes for a mistake.
+	calleeT1 = 5 * sippT1
+)
 
 func TestSippCalls(t *testing.T) {
 	for _, c := range []struct {
@@ -235,7 +240,7 @@ func TestSippAnswers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			eachNetwork(t, func(t *testing.T, network string) {
-				s := start(t, Options{Config: openConfig("udp"), T1: sippT1})
+				s := start(t, Options{Config: openConfig("udp"), T1: calleeT1})
 				port := freePort(t, network)
 				done := sipp(t, network, c.name, c.steps, "-p", fmt.Sprint(port))
 				l := ring(t, s, Target{URI: fmt.Sprintf("sip:agent@127.0.0.1:%d;transport=%s", port, network), From: "bugle"})

@@ -31,6 +31,7 @@ func saved(t *testing.T, l *Leg) []byte {
 // TestRestore lets a second server on the same address go on with a call: in both
 // roles, in both directions, through a proxy.
 func TestRestore(t *testing.T) {
+	t.Parallel()
 	for _, inbound := range []bool{true, false} {
 		t.Run(fmt.Sprintf("inbound %v", inbound), func(t *testing.T) {
 			d := answering(t, &media{})

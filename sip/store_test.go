@@ -19,6 +19,7 @@ type broken struct{ MemoryBindings }
 func (*broken) Get(context.Context, string) ([]Binding, error) { return nil, errors.New("gone") }
 
 func TestRegistrarWithoutStore(t *testing.T) {
+	t.Parallel()
 	cfg := openConfig("udp")
 	cfg.Domain = "help.example"
 	s := start(t, Options{Config: cfg, Bindings: &broken{}, Credentials: passwords{"help.example", map[string]string{"anna": "secret"}}})
@@ -58,6 +59,7 @@ func (f *forgetful) Remove(ctx context.Context, b Binding) error {
 // TestRefusedRegisterChangesNothing has the store fail at each of the writes of
 // a REGISTER that changes several bindings.
 func TestRefusedRegisterChangesNothing(t *testing.T) {
+	t.Parallel()
 	for after := range 3 {
 		store, d := &forgetful{}, newDesk(nil)
 		store.writes.Store(1 << 20)
@@ -103,6 +105,7 @@ func bound(t *testing.T, store Bindings) []Binding {
 // TestCallersByTheAgentsProxy holds that an agent who registers through a
 // proxy does not make every call through it an agent's.
 func TestCallersByTheAgentsProxy(t *testing.T) {
+	t.Parallel()
 	d := newDesk(nil)
 	cfg := openConfig("udp")
 	cfg.Domain = "help.example"
@@ -133,6 +136,7 @@ type fragile struct{ MemoryBindings }
 func (*fragile) Get(context.Context, string) ([]Binding, error) { panic("in the store") }
 
 func TestPanicInStoreIsAnswered(t *testing.T) {
+	t.Parallel()
 	cfg := openConfig("udp")
 	cfg.Domain = "help.example"
 	s := start(t, Options{Config: cfg, Bindings: &fragile{}, Credentials: passwords{"help.example", map[string]string{"anna": "secret"}}})

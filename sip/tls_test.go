@@ -46,6 +46,7 @@ func trusting(t *testing.T, ca *certtest.Authority) config.SIP {
 }
 
 func TestCallOverTLS(t *testing.T) {
+	t.Parallel()
 	ca := certtest.NewAuthority(t)
 	for _, c := range []struct {
 		what   string
@@ -122,6 +123,7 @@ func TestTLSFarEndIsVerified(t *testing.T) {
 // TestPhoneOverTLS holds that an agent whose phone has registered over TLS is
 // rung over that connection: there is no other way to him.
 func TestPhoneOverTLS(t *testing.T) {
+	t.Parallel()
 	ca := certtest.NewAuthority(t)
 	cfg := secured(t, ca, openConfig())
 	cfg.Trunks, cfg.Domain = nil, "help.example"

@@ -41,6 +41,7 @@ func wantStory(t *testing.T, s *Server, id string, want ...string) *Trace {
 }
 
 func TestTraceOfACall(t *testing.T) {
+	t.Parallel()
 	for _, network := range []string{"udp", "tcp"} {
 		t.Run(network, func(t *testing.T) {
 			d := newDesk(nil)
@@ -141,9 +142,11 @@ func TestTraceWithoutALeg(t *testing.T) {
 
 // A proof is shown as one, and nothing of it that would help to guess the password.
 func TestTraceOfAProof(t *testing.T) {
+	t.Parallel()
+	const patient = time.Second // nothing is to be sent twice
 	node := start(t, Options{Config: openConfig("udp"), Credentials: passwords{"127.0.0.1", map[string]string{"anna": "secret"}},
-		Handler: newDesk(func(l *Leg) { _ = l.Reject(404, "") })})
-	phone := start(t, Options{Config: openConfig("udp")})
+		Handler: newDesk(func(l *Leg) { _ = l.Reject(404, "") }), T1: patient})
+	phone := start(t, Options{Config: openConfig("udp"), T1: patient})
 	out, err := phone.Dial(Target{URI: node.uri("+4930123456", "udp"), From: "anna", FromHost: "127.0.0.1", Auth: &Auth{"anna", "secret"}}, &media{})
 	if err != nil {
 		t.Fatal(err)

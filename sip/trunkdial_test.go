@@ -343,6 +343,7 @@ func TestDialTrunkErrors(t *testing.T) {
 
 // TestUnreachableHost: a TCP host nobody listens at loses the call at once.
 func TestUnreachableHost(t *testing.T) {
+	t.Parallel()
 	d := newDesk(func(l *Leg) {
 		if err := l.Answer(&media{}); err == nil {
 			<-l.Done()

@@ -13,6 +13,7 @@ import (
 // it believes is called over TLS, calls us over TLS, and finds our health good. Without
 // that certificate it can't be called.
 func TestTrunkOverTLS(t *testing.T) {
+	t.Parallel()
 	ca, others := certtest.NewAuthority(t), certtest.NewAuthority(t)
 	demanding := func(cfg config.SIP) config.SIP {
 		cfg = secured(t, ca, cfg)

@@ -98,6 +98,7 @@ func (b *browser) answer(req, status string, extra ...string) {
 // TestPhoneInABrowser holds that a phone without an address is registered, rung and
 // hung up over its WebSocket, and gone with it. Its messages have no Content-Length.
 func TestPhoneInABrowser(t *testing.T) {
+	t.Parallel()
 	for network, secure := range map[string]bool{"ws": false, "wss": true} {
 		t.Run(network, func(t *testing.T) {
 			s, d, store := agents(t, "both", "udp")
