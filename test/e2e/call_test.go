@@ -38,8 +38,10 @@ func TestSpanishCallerReachesTheAgentWithSpanish(t *testing.T) {
 			bugle.SetState(t, "sofia", "ready")
 
 			wav := filepath.Join(t.TempDir(), "heard.wav")
-			caller := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "2,1", "--every", "3s", "--tone", "1000", "--record", wav)
-			awaitTalk(t, sofia, 7*time.Second)
+			caller := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "2,1", "--every", "4s", "--tone", "1000", "--record", wav)
+			awaitTalk(t, sofia, 6*time.Second)
+			awaitTone(t, wav, 600, 5*time.Second)
+			awaitTone(t, sofia.Heard(t)[0], 1000, 5*time.Second)
 			hangUp(t, caller)
 			heard := peer.ReadWAV(t, wav)
 			if !heard.Holds(0, peer.DemoPrompt(t, "es/subject")) {
@@ -81,7 +83,9 @@ func TestSoftphoneCallsSoftphone(t *testing.T) {
 			caller.Do(t, "dial", fmt.Sprintf("sip:helpline@%s;transport=%s", bugle.SIP, transport))
 			caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 			press(t, bugle, caller, "1", "1")
-			awaitTalk(t, anna, 7*time.Second)
+			awaitTalk(t, anna, 6*time.Second)
+			awaitTone(t, anna.Heard(t)[0], 800, 5*time.Second)
+			awaitTone(t, caller.Heard(t)[0], 440, 5*time.Second)
 			if got := peer.Sum(bugle.Metrics(t), "bugle_queue_answered_total"); got != 1 {
 				t.Errorf("%v visits were answered, want 1", got)
 			}
@@ -325,6 +329,19 @@ func awaitTalk(t *testing.T, phone *peer.Baresip, long time.Duration) {
 	t.Helper()
 	phone.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 	peer.Eventually(t, 20*time.Second, fmt.Sprintf("%v of talk", long), func() bool { return talked(t, phone, long) })
+}
+
+// awaitTone lets a call go on until the tone stands in what is recorded of it, for so long
+// and without a gap: where the machine has other work, that is not at once.
+func awaitTone(t *testing.T, recording string, hertz float64, long time.Duration) {
+	t.Helper()
+	look := time.NewTicker(500 * time.Millisecond)
+	defer look.Stop()
+	for began := time.Now(); peer.ReadWAV(t, recording).Tone(0, hertz) < long; <-look.C {
+		if time.Since(began) > 40*time.Second {
+			t.Fatalf("the tone of %v Hz was never heard for %v without a gap", hertz, long)
+		}
+	}
 }
 
 // hangUp ends the call of a `bugle call` that goes on: it must have been left alone.

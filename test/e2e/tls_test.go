@@ -38,7 +38,9 @@ func TestPhoneOverTLSWithSRTP(t *testing.T) {
 	anna.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 	ca.Write(t, file("cert.pem"), file("key.pem"), "localhost")
 	peer.Eventually(t, 20*time.Second, "the new certificate to be served", func() bool { return expiry(t, bugle) > before })
-	awaitTalk(t, anna, 7*time.Second)
+	awaitTalk(t, anna, 6*time.Second)
+	awaitTone(t, wav, 600, 5*time.Second)
+	awaitTone(t, anna.Heard(t)[0], 1000, 5*time.Second)
 	hangUp(t, caller)
 	anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	if got := peer.ReadWAV(t, wav).Tone(0, 600); got < 5*time.Second {

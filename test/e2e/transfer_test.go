@@ -29,7 +29,9 @@ func TestBlindTransferToAQueue(t *testing.T) {
 	anna.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 	anna.Do(t, "transfer", "sip:eligibility@"+bugle.SIP)
 	anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
-	awaitTalk(t, ben, 5*time.Second)
+	awaitTalk(t, ben, 4*time.Second)
+	awaitTone(t, wav, 700, 3*time.Second)
+	awaitTone(t, ben.Heard(t)[0], 1000, 3*time.Second)
 	hangUp(t, caller)
 	ben.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	if got := theOneRecording(t, ben).Tone(0, 1000); got < 3*time.Second {
@@ -70,7 +72,9 @@ func TestAttendedTransfer(t *testing.T) {
 	own := anna.dial(t, "ben")
 	ben.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 	anna.joins(t, talk, own, "ben")
-	awaitTalk(t, ben, 5*time.Second)
+	awaitTalk(t, ben, 4*time.Second)
+	awaitTone(t, wav, 700, 3*time.Second)
+	awaitTone(t, ben.Heard(t)[0], 1000, 3*time.Second)
 	hangUp(t, caller)
 	ben.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	if got := theOneRecording(t, ben).Tone(0, 1000); got < 3*time.Second {

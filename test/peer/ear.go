@@ -38,6 +38,9 @@ func parseWAV(data []byte) (s Sound, err error) {
 	var format, channels, bits int
 	for rest := data[12:]; len(rest) >= 8; {
 		name, size := string(rest[:4]), int(binary.LittleEndian.Uint32(rest[4:]))
+		if name == "data" && size == 0 {
+			size = len(rest) // still being recorded
+		}
 		body := rest[8:min(8+size, len(rest))]
 		switch {
 		case name == "fmt " && len(body) >= 16:
@@ -151,14 +154,22 @@ func goertzel(in []float64, frequency float64) (share, power float64) {
 	return 2 * at / (n * total), total / n
 }
 
-// Holds says whether the other recording's second second stands in the channel,
-// sample for sample: what went untouched through G.711 does.
+// Holds says whether half a second of the other recording, one with sound in it, stands
+// in the channel, sample for sample: what went untouched through G.711 does, and a gap
+// before or behind it is no matter.
 func (s Sound) Holds(channel int, other Sound) bool {
-	want := other.Channels[0][8000:16000]
+	const half = 500 * time.Millisecond
 	in := s.Channels[channel]
-	for at := 0; at+len(want) <= len(in); at++ {
-		if slices.Equal(in[at:at+len(want)], want) {
-			return true
+	for from := time.Duration(0); from+half <= other.Length(); from += half {
+		part := other.Cut(from, from+half)
+		if part.Power(0) < 1e-4 {
+			continue // silence is everywhere
+		}
+		want := part.Channels[0]
+		for at := 0; at+len(want) <= len(in); at++ {
+			if slices.Equal(in[at:at+len(want)], want) {
+				return true
+			}
 		}
 	}
 	return false

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 )
@@ -31,6 +32,35 @@ func TestToneIsFoundOnlyWhereItIs(t *testing.T) {
 			got := Sound{Rate: 8000, Channels: [][]float64{c.in}}.Tone(0, c.hertz)
 			if d := got - c.want; d < -40*time.Millisecond || d > 40*time.Millisecond {
 				t.Errorf("tone stands %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestASpokenPartIsFoundOnlyWhereItIs(t *testing.T) {
+	sound := func(parts ...[]float64) Sound {
+		return Sound{Rate: 8000, Channels: [][]float64{slices.Concat(parts...)}}
+	}
+	glide := make([]float64, 24000) // no two parts of it are alike
+	for i := range glide {
+		glide[i] = 0.3 * math.Sin(float64(i*i)/1e6)
+	}
+	silence := make([]float64, 8000)
+	spoken := sound(silence, glide)
+	for _, c := range []struct {
+		name string
+		in   Sound
+		want bool
+	}{
+		{"whole", sound(silence, silence, glide), true},
+		{"with gaps", sound(glide[:3000], silence[:90], glide[3000:9000], silence[:90], glide[9000:]), true},
+		{"too little", sound(glide[:3000], silence), false},
+		{"silence alone", sound(silence, silence), false},
+		{"something else", sound(sine(440, 3*time.Second)), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.in.Holds(0, spoken); got != c.want {
+				t.Errorf("found: %t, want %t", got, c.want)
 			}
 		})
 	}
