@@ -41,7 +41,7 @@ func TestSpanishCallerReachesTheAgentWithSpanish(t *testing.T) {
 			caller := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "2,1", "--every", "4s", "--tone", "1000", "--record", wav)
 			awaitTalk(t, sofia, 6*time.Second)
 			awaitTone(t, wav, 600, 5*time.Second)
-			awaitTone(t, sofia.Heard(t)[0], 1000, 5*time.Second)
+			awaitTone(t, theOneRecording(t, sofia), 1000, 5*time.Second)
 			hangUp(t, caller)
 			heard := peer.ReadWAV(t, wav)
 			if !heard.Holds(0, peer.DemoPrompt(t, "es/subject")) {
@@ -50,13 +50,7 @@ func TestSpanishCallerReachesTheAgentWithSpanish(t *testing.T) {
 			if heard.Holds(0, peer.DemoPrompt(t, "en/subject")) {
 				t.Error("the caller was asked for his subject in English")
 			}
-			if got := heard.Tone(0, 600); got < 5*time.Second {
-				t.Errorf("the caller heard the agent's tone for %v without a gap, want 5s", got)
-			}
 			sofia.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
-			if got := theOneRecording(t, sofia).Tone(0, 1000); got < 5*time.Second {
-				t.Errorf("the agent heard the caller's tone for %v without a gap, want 5s", got)
-			}
 			for _, e := range anna.Events() {
 				if e.Type == "CALL_INCOMING" {
 					t.Error("the agent without Spanish was rung")
@@ -84,20 +78,14 @@ func TestSoftphoneCallsSoftphone(t *testing.T) {
 			caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 			press(t, bugle, caller, "1", "1")
 			awaitTalk(t, anna, 6*time.Second)
-			awaitTone(t, anna.Heard(t)[0], 800, 5*time.Second)
-			awaitTone(t, caller.Heard(t)[0], 440, 5*time.Second)
+			awaitTone(t, theOneRecording(t, anna), 800, 5*time.Second)
+			awaitTone(t, theOneRecording(t, caller), 440, 5*time.Second)
 			if got := peer.Sum(bugle.Metrics(t), "bugle_queue_answered_total"); got != 1 {
 				t.Errorf("%v visits were answered, want 1", got)
 			}
 			caller.Do(t, "hangup", "")
 			anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 			caller.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
-			if got := theOneRecording(t, anna).Tone(0, 800); got < 5*time.Second {
-				t.Errorf("the agent heard the caller's tone for %v without a gap, want 5s", got)
-			}
-			if got := theOneRecording(t, caller).Tone(0, 440); got < 5*time.Second {
-				t.Errorf("the caller heard the agent's tone for %v without a gap, want 5s", got)
-			}
 			nothingLeft(t, bugle)
 		})
 	}
@@ -123,15 +111,11 @@ func TestEncryptedCall(t *testing.T) {
 	caller.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
 	press(t, bugle, caller, "1", "1")
 	awaitTalk(t, anna, 12*time.Second)
+	awaitTone(t, theOneRecording(t, anna), 800, 5*time.Second)
+	awaitTone(t, theOneRecording(t, caller), 440, 5*time.Second)
 	caller.Do(t, "hangup", "")
 	anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	caller.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
-	if got := theOneRecording(t, anna).Tone(0, 800); got < 5*time.Second {
-		t.Errorf("the agent heard the caller's tone for %v without a gap, want 5s", got)
-	}
-	if got := theOneRecording(t, caller).Tone(0, 440); got < 5*time.Second {
-		t.Errorf("the caller heard the agent's tone for %v without a gap, want 5s", got)
-	}
 	var out string
 	peer.Eventually(t, 20*time.Second, "both legs' ends to be told", func() bool {
 		out, _ = peer.Run(t, "", "events", "-c", filepath.Join(bugle.Dir, "bugle.yaml"))
@@ -364,13 +348,13 @@ func talked(t *testing.T, phone *peer.Baresip, atLeast time.Duration) bool {
 	return false
 }
 
-func theOneRecording(t *testing.T, phone *peer.Baresip) peer.Sound {
+func theOneRecording(t *testing.T, phone *peer.Baresip) (file string) {
 	t.Helper()
 	files := phone.Heard(t)
 	if len(files) != 1 {
 		t.Fatalf("%d recordings, want 1: %v", len(files), files)
 	}
-	return peer.ReadWAV(t, files[0])
+	return files[0]
 }
 
 // nothingLeft waits until the node is as it was before its calls.

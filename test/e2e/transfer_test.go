@@ -31,15 +31,9 @@ func TestBlindTransferToAQueue(t *testing.T) {
 	anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	awaitTalk(t, ben, 4*time.Second)
 	awaitTone(t, wav, 700, 3*time.Second)
-	awaitTone(t, ben.Heard(t)[0], 1000, 3*time.Second)
+	awaitTone(t, theOneRecording(t, ben), 1000, 3*time.Second)
 	hangUp(t, caller)
 	ben.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
-	if got := theOneRecording(t, ben).Tone(0, 1000); got < 3*time.Second {
-		t.Errorf("the second agent heard the caller's tone for %v without a gap, want 3s", got)
-	}
-	if got := peer.ReadWAV(t, wav).Tone(0, 700); got < 3*time.Second {
-		t.Errorf("the caller heard the second agent for %v without a gap, want 3s", got)
-	}
 	figures := bugle.Metrics(t)
 	if got := figures[`bugle_transfers_total{kind="blind",result="done",to="queue"}`]; got != 1 {
 		t.Errorf("%v transfers were counted, want 1", got)
@@ -74,15 +68,9 @@ func TestAttendedTransfer(t *testing.T) {
 	anna.joins(t, talk, own, "ben")
 	awaitTalk(t, ben, 4*time.Second)
 	awaitTone(t, wav, 700, 3*time.Second)
-	awaitTone(t, ben.Heard(t)[0], 1000, 3*time.Second)
+	awaitTone(t, theOneRecording(t, ben), 1000, 3*time.Second)
 	hangUp(t, caller)
 	ben.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
-	if got := theOneRecording(t, ben).Tone(0, 1000); got < 3*time.Second {
-		t.Errorf("the second agent heard the caller's tone for %v without a gap, want 3s", got)
-	}
-	if got := peer.ReadWAV(t, wav).Tone(0, 700); got < 3*time.Second {
-		t.Errorf("the caller heard the second agent for %v without a gap, want 3s", got)
-	}
 	if got := bugle.Metrics(t)[`bugle_transfers_total{kind="attended",result="done",to="agent"}`]; got != 1 {
 		t.Errorf("%v transfers were counted, want 1", got)
 	}
