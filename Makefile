@@ -24,7 +24,7 @@ run: build ## the demo helpline on loopback, everything embedded
 # They, the plan of the rooms and the rules' tests look at what the test cache
 # doesn't know of: -count=1.
 test: peers ## all tests with the race detector (not the load tests)
-	$(GO) test -race -p 3 -timeout 10m -count=1 $$($(GO) list ./... | grep -v /test/e2e)
+	$(GO) test -race -p 3 -parallel 4 -timeout 10m -count=1 $$($(GO) list ./... | grep -v /test/e2e)
 	$(GO) test -race -timeout 10m -count=1 -parallel 5 ./test/e2e
 
 FUZZTIME ?= 30s

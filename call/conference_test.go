@@ -392,11 +392,14 @@ func TestKeyOfATalkThatGoesOnElsewhere(t *testing.T) {
 	h.register("anna")
 	caller, _ := h.talk()
 	var heard *media.Leg
-	h.calls.mu.Lock()
-	for _, in := range h.calls.talks {
-		heard = in.media
-	}
-	h.calls.mu.Unlock()
+	h.poll("the talk", func() bool {
+		h.calls.mu.Lock()
+		defer h.calls.mu.Unlock()
+		for _, in := range h.calls.talks {
+			heard = in.media
+		}
+		return heard != nil
+	})
 	s := &side{agent: "ben", media: heard, to: heard, code: "*3", pressed: "*", slow: stopped()}
 	h.calls.seat(s)
 	h.calls.unseat(s)

@@ -35,11 +35,11 @@ sip:
   trunks:
     - {name: carrier, addresses: [127.0.0.0/8], hosts: [{host: 127.0.0.1}], options: 0s}
     - {name: backup, hosts: [{host: 127.0.0.1}], options: 0s}
-media: {ports: 46000-48999, silence: 2s, shards: 1}
+media: {ports: 46000-48999, silence: 4s, shards: 1}
 languages: [en, es]
 skills: [claims]
 queues:
-  claims: {requires: {claims: 1}, ring: 1s, wrap_up: 0s}
+  claims: {requires: {claims: 1}, ring: 2s, wrap_up: 0s}
 numbers:
   helpline: {flow: main, language: en}
   goodbye: {flow: bye, language: en}
