@@ -56,7 +56,7 @@ func (h *house) mixed(parties ...party) {
 		heard := peer.ReadWAV(h.t, files[i])
 		for j := range parties {
 			share := heard.Share(0, hertz(j))
-			if want := .8 / float64(len(parties)-1); i != j && share < want || i == j && share > .05 {
+			if want := .5 / float64(len(parties)-1); i != j && share < want || i == j && share > .05 {
 				h.t.Errorf("of what %d hears %.2f is from %d", i, share, j)
 			}
 		}
