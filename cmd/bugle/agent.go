@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -33,7 +34,7 @@ func beAgent(env environment, args []string) error {
 	}
 	password := os.Getenv("BUGLE_PASSWORD")
 	if password == "" {
-		if password, err = ask(env, "password"); err != nil {
+		if password, err = ask(context.Background(), env, "password"); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -38,7 +39,7 @@ func callOut(env environment, args []string) error {
 	}
 	o := phone.CallOptions{URI: uri, Every: *every, For: *length}
 	if *press == "-" {
-		if *press, err = ask(env, "keys"); err != nil {
+		if *press, err = ask(context.Background(), env, "keys"); err != nil {
 			return err
 		}
 	}

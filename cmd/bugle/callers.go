@@ -34,7 +34,7 @@ func callers(env environment, args []string) error {
 		if err != nil {
 			return err
 		}
-		number, err := ask(env, "telephone number")
+		number, err := ask(ctx, env, "telephone number")
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ func passwd(env environment, args []string) error {
 		if err := knownAgent(ctx, c, s, id); err != nil {
 			return err
 		}
-		password, err := ask(env, "password")
+		password, err := ask(ctx, env, "password")
 		if err != nil {
 			return err
 		}
@@ -51,16 +51,28 @@ func passwd(env environment, args []string) error {
 }
 
 // ask reads a line from standard input, after a prompt if somebody types there:
-// what nobody else is to see does not stand among a command's arguments.
-func ask(env environment, what string) (string, error) {
+// what nobody else is to see does not stand among a command's arguments. It ends with
+// ctx: a signal that only did that would leave whoever presses Ctrl-C at the prompt.
+func ask(ctx context.Context, env environment, what string) (string, error) {
 	if f, ok := env.in.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 			fmt.Fprintf(env.err, "%s: ", what)
 		}
 	}
-	line, err := bufio.NewReader(env.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("read the %s: %w", what, err)
+	var line string
+	read := make(chan error, 1)
+	go func() { // which may outlive ask: nothing ends a read of a terminal
+		typed, err := bufio.NewReader(env.in).ReadString('\n')
+		line = typed
+		read <- err
+	}()
+	select {
+	case <-ctx.Done():
+		return "", fmt.Errorf("read the %s: %w", what, ctx.Err())
+	case err := <-read:
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read the %s: %w", what, err)
+		}
 	}
 	if line = strings.TrimRight(line, "\r\n"); line == "" {
 		return "", fmt.Errorf("%w: no %s on standard input", errUsage, what)

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 )
@@ -11,7 +13,7 @@ import (
 func TestPrivateValuesAreAskedFor(t *testing.T) {
 	for typed, want := range map[string]string{"secret\n": "secret", "secret\r\nmore\n": "secret", " s c \n": " s c ", "last": "last"} {
 		var said bytes.Buffer
-		if got, err := ask(environment{in: strings.NewReader(typed), out: &said, err: &said}, "password"); got != want || err != nil || said.Len() > 0 {
+		if got, err := ask(t.Context(), environment{in: strings.NewReader(typed), out: &said, err: &said}, "password"); got != want || err != nil || said.Len() > 0 {
 			t.Errorf("%q: got %q, %v, said %q", typed, got, err, said.String())
 		}
 	}
@@ -27,5 +29,16 @@ func TestPrivateValuesAreAskedFor(t *testing.T) {
 	}
 	if err := beAgent(environment{in: strings.NewReader(""), err: new(bytes.Buffer)}, []string{"sip:anna@127.0.0.1", "-password", "secret"}); !errors.Is(err, errUsage) {
 		t.Errorf("a password among the arguments: %v", err)
+	}
+}
+
+// Ctrl-C ends a tool that waits for somebody to type.
+func TestAskingEndsWithASignal(t *testing.T) {
+	terminal, typing := io.Pipe()
+	defer typing.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := ask(ctx, environment{in: terminal, err: new(bytes.Buffer)}, "password"); got != "" || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
