@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // callerBook exports what is held about a caller for tests.
@@ -74,5 +76,8 @@ func TestExportThatBreaksOffIsNoAnswer(t *testing.T) {
 	}
 	if err == nil {
 		t.Error("it looks like a whole answer")
+	}
+	if n := testutil.ToFloat64(s.requests.WithLabelValues("/api/v1/callers/export", "aborted")); n != 1 {
+		t.Errorf("%v requests are counted as broken off", n)
 	}
 }
