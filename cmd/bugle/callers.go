@@ -45,7 +45,7 @@ func callers(env environment, args []string) error {
 		if erase {
 			return eraseCaller(ctx, env, s, hash)
 		}
-		e := &exporter{store: s, node: c.Node, archive: &archive{dir: filepath.Join(c.DataDir, recordingDir), vault: keys}}
+		e := &exporter{store: s, node: c.Node, log: toolLog(env.err, true), archive: &archive{dir: filepath.Join(c.DataDir, recordingDir), vault: keys}}
 		return exportCaller(ctx, env, e, hash, rest[1])
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/bugle-voice/bugle/media"
@@ -23,6 +24,7 @@ type exporter struct {
 	store   *store.Store
 	archive *archive
 	node    string // whose archive it is
+	log     *slog.Logger
 }
 
 // caller tells the audit and gives what is held about a number, given by its hash,
@@ -83,6 +85,7 @@ func (e *exporter) addRecording(ctx context.Context, by store.By, z *zip.Writer,
 		}
 	}
 	if err != nil {
+		e.log.Warn("a recording can't be given out with an export", "recording", r.ID, "error", err)
 		r.Missing = whyMissing(err)
 		return nil
 	}

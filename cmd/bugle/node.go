@@ -162,7 +162,7 @@ func (n *node) open(site *site) (err error) {
 		Traces: traces{n.store, n.sip, n.ours(c)}, Node: c.Node,
 		Reports: reporter,
 		Calls:   n.store, Staff: rosterAPI{n.store, store.VocabularyOf(c), n.roster}, FollowUps: owed{n.store, n.events}, Users: n.store,
-		Trail: n.store, Callers: callerAPI{&exporter{n.store, n.archive, c.Node}},
+		Trail: n.store, Callers: callerAPI{&exporter{n.store, n.archive, c.Node, log}},
 		Audit: auditor{n.events}, Hash: n.vault.Hash, Numbers: slices.Sorted(maps.Keys(c.Numbers)), Zone: c.Zone(), Log: log,
 	}); err != nil {
 		return err
