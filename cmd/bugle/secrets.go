@@ -39,8 +39,12 @@ type HA1File struct {
 	realm string
 	vault *vault.Vault
 
+	reading sync.Mutex // who reads or changes the file; a vault's key may take seconds to come
+
+	stamp  stamp // of the file that lines was read from; who holds reading has it
+	failed stamp // of the last that could not be used; likewise
+
 	mu    sync.Mutex
-	stamp stamp // of the file that lines was read from
 	lines map[secretKey]secret
 }
 
@@ -66,20 +70,22 @@ type (
 // an HA1 can pass for the agent; so is one that the vault can't open.
 func OpenHA1(path, realm string, v *vault.Vault) (*HA1File, error) {
 	f := &HA1File{path: path, realm: realm, vault: v, lines: make(map[secretKey]secret)}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.refresh(); err != nil {
+	if err := f.Healthy(); err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
 // HA1 gives a user's hash in hex for an algorithm, "MD5" or "SHA-256" in any
-// case. If the file has become unusable, what was read last still holds.
+// case. If the file has become unusable, or somebody is reading it just now, what was
+// read last holds: nobody who asks waits for a key.
 func (f *HA1File) HA1(user, algorithm string) (string, bool) {
+	if f.reading.TryLock() {
+		_ = f.refresh(false) // Healthy tells, and tries again
+		f.reading.Unlock()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_ = f.refresh() // Healthy tells
 	s, known := f.lines[secretKey{user, f.realm}]
 	switch {
 	case !known:
@@ -94,9 +100,9 @@ func (f *HA1File) HA1(user, algorithm string) (string, bool) {
 
 // Healthy says why the file as it stands can't be used, or nil if it can.
 func (f *HA1File) Healthy() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.refresh()
+	f.reading.Lock()
+	defer f.reading.Unlock()
+	return f.refresh(true)
 }
 
 // HasDemo reports whether any user of this realm still has a password that
@@ -134,8 +140,8 @@ func (f *HA1File) Count() (all, plain int) {
 
 // SealPlain seals what the file has in the clear.
 func (f *HA1File) SealPlain() error {
-	return f.change(func(map[secretKey]secret) (bool, error) {
-		for _, s := range f.lines {
+	return f.change(func(lines map[secretKey]secret) (bool, error) {
+		for _, s := range lines {
 			if s.plain {
 				return true, nil
 			}
@@ -147,8 +153,8 @@ func (f *HA1File) SealPlain() error {
 // change has do change the lines as they are now, and writes the file if it says
 // so. One process at a time changes it.
 func (f *HA1File) change(do func(lines map[secretKey]secret) (write bool, err error)) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.reading.Lock()
+	defer f.reading.Unlock()
 	dir, err := os.Open(filepath.Dir(f.path))
 	if err == nil {
 		defer dir.Close() // and so unlocks it
@@ -157,10 +163,10 @@ func (f *HA1File) change(do func(lines map[secretKey]secret) (write bool, err er
 	if err != nil {
 		return fmt.Errorf("agents' secrets: %w", err)
 	}
-	if err := f.refresh(); err != nil {
+	if err := f.refresh(true); err != nil {
 		return err
 	}
-	lines := maps.Clone(f.lines)
+	lines := maps.Clone(f.lines) // which only who is reading replaces
 	if write, err := do(lines); err != nil || !write {
 		return err
 	}
@@ -205,8 +211,9 @@ func (f *HA1File) put(lines map[secretKey]secret, user, password string, demo bo
 	return nil
 }
 
-// refresh reads the file again if it changed. The caller holds mu.
-func (f *HA1File) refresh() error {
+// refresh reads the file again if it changed; if it could not be used as it stands,
+// only when it is to be tried again. The caller holds reading.
+func (f *HA1File) refresh(again bool) error {
 	info, err := os.Stat(f.path)
 	if errors.Is(err, fs.ErrNotExist) && f.stamp == (stamp{}) {
 		return nil // not made yet
@@ -218,25 +225,38 @@ func (f *HA1File) refresh() error {
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
 		now.inode = sys.Ino
 	}
-	if now == f.stamp {
+	if now == f.stamp || now == f.failed && !again {
 		return nil
 	}
-	if now.mode.Perm()&0o077 != 0 {
-		return fmt.Errorf("agents' secrets: %s can be read by others than its owner (mode %04o): chmod 600 it, and give the agents new passwords if anyone may have", f.path, now.mode.Perm())
-	}
-	data, err := os.ReadFile(f.path)
+	lines, err := f.read(now.mode)
 	if err != nil {
-		return fmt.Errorf("agents' secrets: %w", err)
+		f.failed = now
+		return err
 	}
-	lines, err := parseHA1(data, f.vault)
-	if err != nil {
-		return fmt.Errorf("agents' secrets: %s:%w", f.path, err)
-	}
-	f.lines, f.stamp = lines, now
+	f.stamp = now
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lines = lines
 	return nil
 }
 
-// write replaces the file. The caller holds mu.
+// read gives what the file has.
+func (f *HA1File) read(mode fs.FileMode) (map[secretKey]secret, error) {
+	if mode.Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("agents' secrets: %s can be read by others than its owner (mode %04o): chmod 600 it, and give the agents new passwords if anyone may have", f.path, mode.Perm())
+	}
+	data, err := os.ReadFile(f.path)
+	if err != nil {
+		return nil, fmt.Errorf("agents' secrets: %w", err)
+	}
+	lines, err := parseHA1(data, f.vault)
+	if err != nil {
+		return nil, fmt.Errorf("agents' secrets: %s:%w", f.path, err)
+	}
+	return lines, nil
+}
+
+// write replaces the file. The caller holds reading.
 func (f *HA1File) write(lines map[secretKey]secret) error {
 	text, err := formatHA1(lines, f.vault)
 	if err == nil {
@@ -245,7 +265,7 @@ func (f *HA1File) write(lines map[secretKey]secret) error {
 	if err != nil {
 		return fmt.Errorf("agents' secrets: %w", err)
 	}
-	return f.refresh()
+	return f.refresh(true)
 }
 
 // secretPlace is what a line's sealed value is bound to. No user has a colon.

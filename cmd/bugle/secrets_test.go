@@ -131,6 +131,30 @@ func TestHA1FileKeepsWhatItHadWhenTheFileGoesBad(t *testing.T) {
 	}
 }
 
+// A key that comes from elsewhere may take seconds; an agent who registers meanwhile is
+// known by what was read last, and an unusable file is not opened for each of them.
+func TestHA1WaitsForNoKey(t *testing.T) {
+	f, path := openTestHA1(t, "")
+	must(t, f.Set("anna", "secret"))
+	f.reading.Lock()
+	got, _ := f.HA1("anna", "MD5")
+	f.reading.Unlock()
+	if got != annaMD5 {
+		t.Errorf("anna's hash is %q while the file is read", got)
+	}
+
+	bad := "anna:bugle.test:sealed:" + strings.Repeat("A", 80) + "\n"
+	write(t, path, bad, 0o600)
+	_, _ = f.HA1("anna", "MD5")
+	if f.failed == (stamp{}) {
+		t.Fatal("an unusable file was not noticed")
+	}
+	f.vault = nil // opening anything would panic
+	if got, _ := f.HA1("anna", "MD5"); got != annaMD5 {
+		t.Errorf("anna's hash is %q after the file went bad", got)
+	}
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
