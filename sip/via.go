@@ -62,32 +62,32 @@ func parseVia(read gosip.HeaderParser, name []byte, text string) (gosip.Header, 
 	return h, err
 }
 
-// markQuoted puts marks of the same length in the place of quoted strings, and gives these
-// with their quotes. Text that has marks of its own, or whose quotes do not end, is left alone.
+// markQuoted puts marks of the same length in the place of the quoted strings of a text's first
+// Via, and gives these with their quotes. What follows its comma is cut off: that is read by
+// itself, and a line of thousands is not to be gone through for each. A Via without such strings, or
+// with what may stand in none, is left alone.
 func markQuoted(text string) (marked string, quoted []string) {
-	if strings.IndexByte(text, '"') < 0 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' }) {
+	end, open := len(text), -1
+	for i := 0; i < end; i++ {
+		switch c := text[i]; {
+		case c < ' ' && c != '\t', open < 0 && (c == '\\' || c == '"' && len(quoted) == maxMarks):
+			return text, nil
+		case c == '\\':
+			i++
+		case c == '"' && open < 0:
+			open = i
+		case c == '"':
+			quoted, open = append(quoted, text[open:i+1]), -1
+		case c == ',' && open < 0:
+			end = i + 1
+		}
+	}
+	if open >= 0 || len(quoted) == 0 {
 		return text, nil
 	}
-	b := []byte(text)
-	for i := 0; i < len(b); i++ {
-		if b[i] != '"' {
-			continue
-		}
-		end := i + 1
-		for end < len(b) && b[end] != '"' {
-			if b[end] == '\\' {
-				end++
-			}
-			end++
-		}
-		if end >= len(b) || len(quoted) == maxMarks {
-			return text, nil
-		}
-		quoted = append(quoted, text[i:end+1])
-		for ; i <= end; i++ {
-			b[i] = byte(firstMark + len(quoted) - 1)
-		}
-		i--
+	marked = text[:end]
+	for i, s := range quoted { // each is the first that is left
+		marked = strings.Replace(marked, s, strings.Repeat(string(rune(firstMark+i)), len(s)), 1)
 	}
-	return string(b), quoted
+	return marked, quoted
 }

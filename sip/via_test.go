@@ -52,3 +52,18 @@ func TestViasOfOneLine(t *testing.T) {
 		t.Errorf("read as %s, want %s", got, want)
 	}
 }
+
+// TestViaIsReadAlone: what follows a Via in its line is not looked at before its turn comes, so that
+// a line of thousands costs no more than as many lines.
+func TestViaIsReadAlone(t *testing.T) {
+	rest := strings.Repeat(`, SIP/2.0/UDP b;y="2"`, 1000)
+	for via, want := range map[string]string{
+		`SIP/2.0/UDP a;x="1,\"2"`: "SIP/2.0/UDP a;x=" + strings.Repeat("\x0e", 7) + ",",
+		`SIP/2.0/UDP a;x`:         "SIP/2.0/UDP a;x" + rest,
+		`SIP/2.0/UDP a;x=\"`:      `SIP/2.0/UDP a;x=\"` + rest,
+	} {
+		if marked, quoted := markQuoted(via + rest); marked != want || len(quoted) > 1 {
+			t.Errorf("of %s and what follows %d strings are marked, and %d bytes left", via, len(quoted), len(marked))
+		}
+	}
+}
