@@ -69,6 +69,7 @@ func TestMaskHeaders(t *testing.T) {
 		{`Warning: 399 h.example "Jane Roe 0301-234"`, `Warning: 399 … "…"`},
 		{`Warning: 399 jane "Busy", 399 [2001:db8::1]:5060 "Busy", 399 bugle "An emergency call is not transferred"`,
 			`Warning: 399 … "Busy", 399 [2001:db8::1]:5060 "Busy", 399 bugle "An emergency call is not transferred"`},
+		{`Warning: 399 fe80::1%jane "Busy", 399 [fe80::1%jane]:5060 "Busy"`, `Warning: 399 … "Busy", 399 … "Busy"`},
 		{`Priority: Emergency`, `Priority: Emergency`},
 		{`Priority: jane`, `Priority: …`},
 		{`Privacy: id;user;jane`, `Privacy: id;user;…`},

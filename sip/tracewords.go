@@ -199,11 +199,11 @@ func (m *masker) warning(value string) string {
 	return strings.Join(all, ", ")
 }
 
-// warner shows an address, and ourselves.
+// warner shows an address, and ourselves. The zone of an address can be any word.
 func warner(agent string) string {
 	_, noPort := netip.ParseAddr(strings.Trim(agent, "[]"))
 	_, withPort := netip.ParseAddrPort(agent)
-	if agent == "bugle" || noPort == nil || withPort == nil {
+	if agent == "bugle" || (noPort == nil || withPort == nil) && !strings.Contains(agent, "%") {
 		return agent
 	}
 	return hidden
