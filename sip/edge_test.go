@@ -31,7 +31,10 @@ func TestPlausible(t *testing.T) {
 		"\r\n\r\n":                  false,
 		"":                          false,
 		strings.Repeat("\x00", 100): false,
-		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls hello": false,
+		"INVITE sip:a@b SIP/2.0\r\nVia: x" + strings.Repeat(";a", maxParams) + "\r\n\r\n;":  true,
+		"INVITE sip:a@b SIP/2.0\r\nVia: x" + strings.Repeat(";a", maxParams+1) + "\r\n\r\n": false,
+		"INVITE sip:a@b?a" + strings.Repeat("&a", maxParams+1) + " SIP/2.0\r\n":             false,
+		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls hello":                            false,
 	} {
 		if got := plausible([]byte(raw)); got != want {
 			t.Errorf("%.40q: %v", raw, got)

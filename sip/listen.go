@@ -301,9 +301,10 @@ func (f flow) send(m gosip.Message) error {
 
 // plausible reports whether a datagram begins like a SIP message and its head
 // has nothing that could smuggle a header line past the parser: a bare CR or LF, or
-// another control character that is not quoted (RFC 3261 section 25.1, quoted-pair).
+// another control character that is not quoted (RFC 3261 section 25.1, quoted-pair). Nor
+// is it crowded.
 func plausible(data []byte) bool {
-	if len(data) < 20 || data[0] <= ' ' || data[0] >= 0x7f {
+	if len(data) < 20 || data[0] <= ' ' || data[0] >= 0x7f || crowded(data) {
 		return false
 	}
 	first := true
@@ -324,6 +325,17 @@ func plausible(data []byte) bool {
 		i++
 	}
 	return !first // its head does not end: that can be answered
+}
+
+// maxParams is far more parameters than any head has, and few enough to be read in a
+// millisecond.
+const maxParams = 1000
+
+// crowded tells whether a message's head has so many parameters that reading them would
+// cost too much: sipgo holds each against all that stand before it.
+func crowded(data []byte) bool {
+	head, _, _ := bytes.Cut(data, []byte("\r\n\r\n"))
+	return bytes.Count(head, []byte(";"))+bytes.Count(head, []byte("&")) > maxParams
 }
 
 func isStartLine(line []byte) bool {

@@ -309,6 +309,10 @@ func (s *stream) read(cs *connections) {
 			if rest := parser.Buffer().Bytes(); between && (len(rest) == 0 || string(rest) == "\r") {
 				break
 			}
+			if crowded(raw.Bytes()) {
+				cs.garbage(s.remote, dropImplausib, raw.Bytes())
+				return
+			}
 			m, size, err := parser.ParseNext()
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				between = false

@@ -33,6 +33,29 @@ func TestPanicInAReader(t *testing.T) {
 	})
 }
 
+// TestCrowdOnAConnection holds that parameters without end close a connection before
+// anybody has looked at each, whether their line ends or not.
+func TestCrowdOnAConnection(t *testing.T) {
+	for what, end := range map[string]string{"a line": "\r\n", "no end": ""} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(Options{})
+				far, _ := pipedTo(t, newListener("tcp", s.edge, func(inbound) {}).conns, false)
+				go func() {
+					_, _ = io.WriteString(far, "OPTIONS sip:a@b SIP/2.0\r\nVia: x"+strings.Repeat(";a", maxParams+1)+end)
+				}()
+				if _, err := far.Read(make([]byte, 1)); err == nil {
+					t.Error("the connection stands on")
+				}
+				synctest.Wait()
+				if got := counter(t, s.metrics.dropped.WithLabelValues(dropImplausib)); got != 1 {
+					t.Errorf("%v counted as implausible, want 1", got)
+				}
+			})
+		})
+	}
+}
+
 // TestFarEndThatDoesNotRead holds that writers do not wait for each other, nor for
 // a far end that has stopped reading or reads a little now and then: each would keep a
 // goroutine that handles messages.
