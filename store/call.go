@@ -88,12 +88,7 @@ func (s *Store) Calls(ctx context.Context, q CallSearch) (CallPage, error) {
 }
 
 func (q CallSearch) conditions(w *where) error {
-	if !q.From.IsZero() {
-		w.and("c.started_at >= ?", q.From.UnixMilli())
-	}
-	if !q.To.IsZero() {
-		w.and("c.started_at < ?", q.To.UnixMilli())
-	}
+	w.within("c.started_at", q.From, q.To)
 	w.is("c.caller_hash", q.CallerHash)
 	w.is("c.number", q.Number)
 	w.is("c.class", q.Termination)
@@ -118,7 +113,7 @@ func (q CallSearch) conditions(w *where) error {
 		if err != nil {
 			return err
 		}
-		w.and("(c.started_at < ? OR c.started_at = ? AND c.id < ?)", started, started, id)
+		w.and("c.started_at <= ? AND (c.started_at < ? OR c.id < ?)", started, started, id)
 	}
 	return nil
 }

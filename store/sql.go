@@ -164,6 +164,16 @@ func (w *where) and(condition string, args ...any) {
 	w.conditions = append(w.conditions, condition)
 }
 
+// within asks for a time from one moment until before another; a zero one is no limit.
+func (w *where) within(column string, from, to time.Time) {
+	if !from.IsZero() {
+		w.and(column+" >= ?", from.UnixMilli())
+	}
+	if !to.IsZero() {
+		w.and(column+" < ?", to.UnixMilli())
+	}
+}
+
 // is asks for a value, unless it is empty.
 func (w *where) is(column, value string) {
 	if value != "" {

@@ -58,18 +58,10 @@ func (s *Store) Trail(ctx context.Context, q EntrySearch) (EntryPage, error) {
 		if err != nil || bad != nil {
 			return EntryPage{}, fmt.Errorf("store: search the audit: %w", ErrBadPage)
 		}
-		w.and("(at < ? OR at = ? AND (node < ? OR node = ? AND seq < ?))", at, at, node, node, n)
-		// A bound that the index on at serves: else every page would go through those before it.
-		if last := time.UnixMilli(at + 1); q.To.IsZero() || last.Before(q.To) {
-			q.To = last
-		}
+		// The first of these the index on at serves: else a page would go through all before it.
+		w.and("at <= ? AND (at < ? OR node < ? OR node = ? AND seq < ?)", at, at, node, node, n)
 	}
-	if !q.From.IsZero() {
-		w.and("at >= ?", q.From.UnixMilli())
-	}
-	if !q.To.IsZero() {
-		w.and("at < ?", q.To.UnixMilli())
-	}
+	w.within("at", q.From, q.To)
 	w.is("actor", q.Actor)
 	w.is("action", q.Action)
 	w.is("object", q.Object)
