@@ -27,8 +27,7 @@ func TestAttendedTransferToAnAgent(t *testing.T) {
 	h.register("ben")
 	caller, anna := h.talk()
 	own, to := h.consults("anna", anna, "ben")
-	ben := h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	ben := h.pickUp()
 	h.await("the answer", own.leg.Answered())
 	h.hear("the colleague", ben, own)
 	h.holds(own, true) // as most phones do, before they transfer
@@ -58,8 +57,7 @@ func TestTransferByWhoIsConsulted(t *testing.T) {
 	h.register("ben")
 	caller, anna := h.talk()
 	own, to := h.consults("anna", anna, "ben")
-	ben := h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	ben := h.pickUp()
 	h.await("the answer", own.leg.Answered())
 	h.hear("the colleague", ben, own)
 	h.told(h.refer(ben, sip.ReferTo{URI: "goodbye"}), 603)
@@ -137,8 +135,7 @@ func TestAttendedTransferThroughAQueue(t *testing.T) {
 	h.await("the answer", own.leg.Answered())
 	place := h.facts.await(t, "visit.joined").(event.VisitJoined)
 	h.arrives("ben")
-	ben := h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	ben := h.pickUp()
 	h.visitEnded(event.Answered)
 	h.hear("the colleague", ben, own)
 	began := time.Now()
@@ -196,8 +193,7 @@ func TestAttendedTransferToSomebodyOutside(t *testing.T) {
 	h.register("anna")
 	caller, anna := h.talk()
 	own, to := h.consults("anna", anna, "+4930123456")
-	far := h.ringing()
-	must(t, far.leg.Answer(far.media))
+	far := h.pickUp()
 	h.await("the answer", own.leg.Answered())
 	h.told(h.refer(anna, to()), 200)
 	h.transferred(event.Transferred{Agent: "anna", How: event.Attended, To: "number", Result: "done"})
@@ -220,9 +216,7 @@ func TestAttendedTransferToNobody(t *testing.T) {
 	d = caller.leg.Dialog()
 	h.told(h.refer(anna, sip.ReferTo{URI: "ben", Replaces: &d}), 481) // the caller himself
 	h.hear("the agent", anna, caller)
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 func TestBlindTransferOutside(t *testing.T) {
@@ -235,8 +229,7 @@ func TestBlindTransferOutside(t *testing.T) {
 	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "number", Result: "busy"})
 	h.hear("the agent", anna, caller)
 	r = h.refer(anna, sip.ReferTo{URI: "+4930123456"}) // one at once: the first is given back
-	far := h.ringing()
-	must(t, far.leg.Answer(far.media))
+	far := h.pickUp()
 	h.told(r, 200)
 	h.hear("the far end", far, caller)
 	h.hear("the caller", caller, far)
@@ -266,8 +259,7 @@ func TestConsultedHangsUpInTheHandOver(t *testing.T) {
 			caller, anna := h.talk()
 			h.register("ben")
 			own, to := h.consults("anna", anna, c.number)
-			far := h.ringing()
-			must(t, far.leg.Answer(far.media))
+			far := h.pickUp()
 			h.await("the answer", own.leg.Answered())
 			h.hear("whom she consults", far, own)
 			h.between(own, func(given *ring) {
@@ -280,9 +272,7 @@ func TestConsultedHangsUpInTheHandOver(t *testing.T) {
 			h.hear("the agent", anna, caller)
 			h.ended(HandedOver)
 			h.state("ben", router.Ready)
-			caller.leg.Hangup()
-			h.ended(CallerHungUp)
-			h.nothingLeft()
+			h.over(caller)
 		})
 	}
 }
@@ -323,8 +313,7 @@ func TestAttendedTransferIntoALineThatCameByTransfer(t *testing.T) {
 	caller, anna := h.talk()
 	h.register("ben")
 	own, to := h.consults("anna", anna, "claims")
-	ben := h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	ben := h.pickUp()
 	h.hear("the colleague", ben, own)
 	must(t, h.router.SetState(t.Context(), "ben", router.Paused, "test")) // or he would be the next
 	h.told(h.refer(ben, sip.ReferTo{URI: "billing"}), 200)
@@ -332,8 +321,7 @@ func TestAttendedTransferIntoALineThatCameByTransfer(t *testing.T) {
 	h.transferred(event.Transferred{Agent: "ben", How: event.Blind, To: "queue", Target: "billing", Result: "done"})
 	h.told(h.refer(anna, to()), 200)
 	h.transferred(event.Transferred{Agent: "anna", How: event.Attended, To: "queue", Target: "billing", Result: "done"})
-	next := h.ringing()
-	must(t, next.leg.Answer(next.media))
+	next := h.pickUp()
 	h.hear("who is next", next, caller)
 	caller.leg.Hangup()
 	h.ended(HandedOver)
@@ -372,8 +360,7 @@ func TestHangupInAnAttendedTransfer(t *testing.T) {
 				caller, anna := h.talk()
 				h.arrives("ben")
 				own, to := h.consults("anna", anna, "ben")
-				ben := h.ringing()
-				must(t, ben.leg.Answer(ben.media))
+				ben := h.pickUp()
 				h.await("the answer", own.leg.Answered())
 				c.do(caller, anna, own, ben, func() {
 					at := to()
@@ -403,8 +390,7 @@ func TestTwoCallsOfOnePhoneAtOnce(t *testing.T) {
 	h.register("ben")
 	caller, anna := h.talk()
 	own := h.dials("anna", "ben")
-	ben := h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	ben := h.pickUp()
 	h.await("the answer", own.leg.Answered())
 	h.hear("the colleague", ben, own)
 	h.hear("the caller", caller, anna)
@@ -413,9 +399,7 @@ func TestTwoCallsOfOnePhoneAtOnce(t *testing.T) {
 	own.leg.Hangup()
 	h.ended(CallerHungUp)
 	h.hear("the caller", caller, anna)
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 // A telephone outside that still rings counts among the agent's calls outside until the

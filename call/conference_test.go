@@ -27,8 +27,7 @@ func (h *house) consulting(number string) (caller, anna, own, other party) {
 		h.facts.await(h.t, "visit.joined")
 		h.arrives("ben")
 	}
-	other = h.ringing()
-	must(h.t, other.leg.Answer(other.media))
+	other = h.pickUp()
 	h.await("the answer", own.leg.Answered())
 	h.hear("whom he consults", other, own)
 	return caller, anna, own, other
@@ -182,8 +181,7 @@ func TestThreeWayKeys(t *testing.T) {
 	must(t, anna.media.SendKeys("*3")) // with a caller alone it is none
 	h.keys(caller, "*3")
 	own, _ := h.consults("anna", anna, "ben")
-	ben := h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	ben := h.pickUp()
 	h.await("the answer", own.leg.Answered())
 	h.hear("the colleague", ben, own)
 	must(t, own.media.SendKeys("1**4*"))
@@ -198,9 +196,7 @@ func TestThreeWayKeys(t *testing.T) {
 	h.packets(ben, 15)
 	must(t, own.media.SendKeys("7"))
 	h.keys(ben, "7")
-	own.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(own)
 }
 
 // keys waits for what somebody hears pressed.
@@ -254,9 +250,7 @@ func TestThreeWayHold(t *testing.T) {
 	h.ended(AgentHungUp)
 	h.holds(own, false)
 	h.mixed(caller, own)
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 // So it is with one who holds already as they are joined.
@@ -286,8 +280,7 @@ func TestHangupAsThreeAreJoined(t *testing.T) {
 		caller, anna := h.talk()
 		h.arrives("ben")
 		own, _ := h.consults("anna", anna, "ben")
-		ben := h.ringing()
-		must(t, ben.leg.Answer(ben.media))
+		ben := h.pickUp()
 		h.await("the answer", own.leg.Answered())
 		all := []party{caller, anna, own, ben}
 		side := h.own("anna")
@@ -380,9 +373,7 @@ func TestConferenceBreaksOff(t *testing.T) {
 	h.state("ben", router.Ready)
 	h.holds(anna, false)
 	h.hear("the agent", anna, caller)
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 // A key that the code begins with is heard though the talk goes on elsewhere before it is
@@ -404,9 +395,7 @@ func TestKeyOfATalkThatGoesOnElsewhere(t *testing.T) {
 	h.calls.seat(s)
 	h.calls.unseat(s)
 	h.keys(caller, "*")
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 // Somebody who cannot be mixed, as his phone keeps to another codec than G.711, costs nobody
@@ -452,9 +441,7 @@ func TestThreeWayThatCannotBe(t *testing.T) {
 			h.told(h.refer(anna, sip.ReferTo{URI: "ben", Replaces: &d}), 200)
 			h.ended(HandedOver)
 			h.state("anna", router.Ready)
-			caller.leg.Hangup()
-			h.ended(CallerHungUp)
-			h.nothingLeft()
+			h.over(caller)
 		})
 	}
 }
@@ -501,9 +488,7 @@ func TestThreeWayTransfer(t *testing.T) {
 			h.state("anna", router.Ready)
 			h.hears(guest, caller)
 			h.hears(caller, guest)
-			caller.leg.Hangup()
-			h.ended(CallerHungUp)
-			h.nothingLeft()
+			h.over(caller)
 		})
 	}
 }

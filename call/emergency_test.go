@@ -110,15 +110,12 @@ func TestEmergencyInPlaceOfATalk(t *testing.T) {
 	h.register("anna")
 	caller, anna := h.talk()
 	call := h.replaces("anna", "112", anna.leg.Dialog())
-	far := h.ringing()
-	must(t, far.leg.Answer(far.media))
+	far := h.pickUp()
 	h.await("the answer", call.leg.Answered())
 	h.hears(far, call)
 	call.leg.Hangup()
 	h.ended(CallerHungUp)
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 // An emergency number may begin as the codes for ready and pause do.
@@ -128,8 +125,7 @@ func TestEmergencyNumberWithAStar(t *testing.T) {
 	})
 	h.register("anna")
 	call := h.dials("anna", "*55")
-	far := h.ringing()
-	must(t, far.leg.Answer(far.media))
+	h.pickUp()
 	h.await("the answer", call.leg.Answered())
 	call.leg.Hangup()
 	h.counted("bugle_emergency_calls_total", 1)
@@ -218,9 +214,7 @@ func TestTransferToAnEmergencyNumber(t *testing.T) {
 			case c.why != (Termination{}):
 				h.hear("the agent", anna, caller)
 			}
-			caller.leg.Hangup()
-			h.ended(CallerHungUp)
-			h.nothingLeft()
+			h.over(caller)
 		})
 	}
 }
@@ -243,8 +237,7 @@ func TestAttendedTransferKeepsTheTrunks(t *testing.T) {
 			r := h.refer(anna, h.early(own, to))
 			h.await("the consultation to end", own.leg.Done())
 			must(t, first.leg.Reject(c.first, ""))
-			far := h.ringing()
-			must(t, far.leg.Answer(far.media))
+			far := h.pickUp()
 			h.told(r, 200)
 			h.transferred(event.Transferred{Agent: "anna", How: event.Attended, To: c.to, Result: "done"})
 			h.hear("the far end", far, caller)
@@ -272,8 +265,7 @@ func TestEmergencyThatFailsByUs(t *testing.T) {
 	}{
 		{name: "no port", edit: []func(*config.Config){pairs(1)}, act: func(*house, *sip.Leg) {}, end: NoPort, failed: 1},
 		{name: "no codec", offer: g729, end: NoCodec, failed: 1, act: func(h *house, _ *sip.Leg) {
-			far := h.ringing()
-			must(h.t, far.leg.Answer(far.media))
+			h.pickUp()
 		}},
 		{name: "drained", end: Drained, failed: 1, act: func(h *house, _ *sip.Leg) { h.ringing(); h.calls.Close() }},
 		{name: "panic", end: Crashed, failed: 1, act: func(h *house, _ *sip.Leg) {
@@ -282,8 +274,7 @@ func TestEmergencyThatFailsByUs(t *testing.T) {
 					panic("trapped")
 				}
 			})
-			far := h.ringing()
-			must(h.t, far.leg.Answer(far.media))
+			h.pickUp()
 		}},
 		{name: "hung up", end: LeftRinging, act: func(h *house, own *sip.Leg) { h.ringing(); own.Hangup() }},
 	} {

@@ -236,14 +236,11 @@ func TestAgentWhoDeclinesIsPausedAndTheNextIsRung(t *testing.T) {
 	caller := h.join()
 	first := h.ringing()
 	must(t, first.leg.Reject(486, "Busy Here"))
-	second := h.ringing()
-	must(t, second.leg.Answer(second.media))
+	h.pickUp()
 	h.visitEnded(event.Answered)
 	h.state("anna", router.Paused)
 	h.state("ben", router.Talking)
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 func TestAgentWhoDoesNotAnswerIsPausedAndTheCallerNoticesNothing(t *testing.T) {
@@ -260,9 +257,7 @@ func TestAgentWhoDoesNotAnswerIsPausedAndTheCallerNoticesNothing(t *testing.T) {
 	again := h.ringing() // the only one there is
 	must(t, again.leg.Answer(again.media))
 	h.visitEnded(event.Answered)
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 // No port for the agent's leg is no fault of the agent: nobody is paused, and he is
@@ -331,9 +326,7 @@ func TestPanicEndsOneCall(t *testing.T) {
 		t.Error("a panic in one call ended another's agent")
 	default:
 	}
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 func TestCloseEndsEveryCall(t *testing.T) {
@@ -390,9 +383,7 @@ func TestFullDiskRefusesNewCallsAndLeavesTalksAlone(t *testing.T) {
 		t.Error("the talk was ended")
 	default:
 	}
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 func TestHoldIsToldFromTalk(t *testing.T) {

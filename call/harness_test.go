@@ -266,12 +266,27 @@ func (h *house) ringingAs(o media.LegOptions) party {
 	}
 }
 
+// pickUp answers what rings next.
+func (h *house) pickUp() party {
+	h.t.Helper()
+	p := h.ringing()
+	must(h.t, p.leg.Answer(p.media))
+	return p
+}
+
+// over has the caller hang up, which ends the last call there is.
+func (h *house) over(caller party) {
+	h.t.Helper()
+	caller.leg.Hangup()
+	h.ended(CallerHungUp)
+	h.nothingLeft()
+}
+
 // talk brings a caller and an agent together.
 func (h *house) talk() (caller, agent party) {
 	h.t.Helper()
 	caller = h.join()
-	agent = h.ringing()
-	must(h.t, agent.leg.Answer(agent.media))
+	agent = h.pickUp()
 	h.facts.await(h.t, "visit.ended")
 	return caller, agent
 }

@@ -40,9 +40,7 @@ func TestAttendedTransferFromTheConsultation(t *testing.T) {
 			h.await("the consultation to end", own.leg.Done())
 			h.ended(HandedOver)
 			h.state("anna", router.Ready)
-			caller.leg.Hangup()
-			h.ended(CallerHungUp)
-			h.nothingLeft()
+			h.over(caller)
 		})
 	}
 }
@@ -60,9 +58,7 @@ func TestTransferOfWhoIsConsulted(t *testing.T) {
 	h.ended(CallerHungUp)
 	h.holds(anna, false)
 	h.hear("the agent", anna, caller)
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 // Whoever hangs up as it is asked for: nothing is left of anybody.
@@ -73,8 +69,7 @@ func TestHangupInAMirroredTransfer(t *testing.T) {
 		caller, anna := h.talk()
 		h.arrives("ben")
 		own, _ := h.consults("anna", anna, "ben")
-		ben := h.ringing()
-		must(t, ben.leg.Answer(ben.media))
+		ben := h.pickUp()
 		h.await("the answer", own.leg.Answered())
 		all := []party{caller, anna, own, ben}
 		d := anna.leg.Dialog()

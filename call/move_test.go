@@ -63,8 +63,7 @@ func TestAttendedTransferFromTheConsultationByAnotherPhone(t *testing.T) {
 	h.await("the answer", next.leg.Answered())
 	h.await("the end at the first phone", anna.leg.Done())
 	own, _ := h.consults("anna", next, "+4930123456")
-	far := h.ringing()
-	must(t, far.leg.Answer(far.media))
+	far := h.pickUp()
 	h.await("the answer", own.leg.Answered())
 	h.hear("whom she consults", far, own)
 	d := next.leg.Dialog()
@@ -83,8 +82,7 @@ func TestOwnCallIsMoved(t *testing.T) {
 	h.register("anna")
 	h.register("ben")
 	call := h.dials("anna", "ben")
-	ben := h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	ben := h.pickUp()
 	h.await("the answer", call.leg.Answered())
 	h.hear("the colleague", ben, call)
 	h.holds(call, true) // and takes it back at the other phone
@@ -140,9 +138,7 @@ func TestMoveRefused(t *testing.T) {
 	waiting.leg.Hangup()
 	h.await("the phone to fall silent", ben.leg.Done())
 	h.facts.await(t, "call.ended")
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 // Whoever hangs up as a talk is moved: nothing is left.

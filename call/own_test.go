@@ -208,8 +208,7 @@ func TestAgentConsultsAQueue(t *testing.T) {
 	}
 	h.nobodyRung() // least of all herself
 	h.arrives("ben")
-	ben := h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	ben := h.pickUp()
 	h.visitEnded(event.Answered)
 	h.hears(ben, call)
 	ben.leg.Hangup()
@@ -419,8 +418,7 @@ func TestTakeOver(t *testing.T) {
 	for _, number := range []string{"ben", "+49301234567"} {
 		var own *sip.Leg
 		call := h.dials("anna", number)
-		far := h.ringing()
-		must(t, far.leg.Answer(far.media))
+		far := h.pickUp()
 		h.await("the answer", call.leg.Answered())
 		h.poll("they talk", func() bool { h.calls.mu.Lock(); defer h.calls.mu.Unlock(); return len(h.calls.talks) == 2 })
 		h.calls.mu.Lock()

@@ -203,8 +203,7 @@ func TestWrapUpIsOfATransfer(t *testing.T) {
 	caller, anna := h.talk()
 	h.register("ben")
 	r := h.refer(anna, sip.ReferTo{URI: "ben"})
-	ben := h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	h.pickUp()
 	h.told(r, 200)
 	transfer := h.facts.await(t, "call.transferred").(event.Transferred).Transfer
 	caller.leg.Hangup()
@@ -303,12 +302,10 @@ func TestTransferThatFailsWhenTheAgentHasGone(t *testing.T) {
 	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "agent", Target: "ben", Result: "declined"})
 	// ben is ready as before, and so gets one of the two: the later one came first,
 	// as nobody else waited. The next is anna, for the first.
-	second := h.ringing()
-	must(t, second.leg.Answer(second.media))
+	second := h.pickUp()
 	h.hear("ben", second, later)
 	must(t, h.router.SetState(t.Context(), "anna", router.Ready, "test"))
-	again := h.ringing()
-	must(t, again.leg.Answer(again.media))
+	again := h.pickUp()
 	h.hear("anna", again, caller)
 	caller.leg.Hangup()
 	later.leg.Hangup()
@@ -334,12 +331,9 @@ func TestHangupRightAfterATransferThatFails(t *testing.T) {
 			if again := h.facts.await(t, "visit.joined").(event.VisitJoined); again.Queue != first.Queue || again.Visit == first.Visit {
 				t.Errorf("he waits as %+v", again)
 			}
-			agent := h.ringing()
-			must(t, agent.leg.Answer(agent.media))
+			agent := h.pickUp()
 			h.hear("the agent", agent, caller)
-			caller.leg.Hangup()
-			h.ended(CallerHungUp)
-			h.nothingLeft()
+			h.over(caller)
 		})
 	}
 }
@@ -412,8 +406,7 @@ func TestHangupWhileATransferIsTried(t *testing.T) {
 			h.register("ben")
 			for range 5 {
 				caller := h.join()
-				first := h.ringing()
-				must(t, first.leg.Answer(first.media))
+				first := h.pickUp()
 				h.facts.await(t, "visit.ended")
 				to := "ben"
 				if h.lastOffer().Agent == "ben" {
@@ -459,15 +452,12 @@ func TestTransferOfACallerWhoHolds(t *testing.T) {
 	h.holds(caller, true)
 	h.hearsMusic("the first agent", anna)
 	r := h.refer(anna, sip.ReferTo{URI: "ben"})
-	ben := h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	ben := h.pickUp()
 	h.told(r, 200)
 	h.hearsMusic("the second agent", ben)
 	h.holds(caller, false)
 	h.hear("the caller", caller, ben)
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 // hearsMusic waits until somebody has heard music for a while.
@@ -498,9 +488,7 @@ func TestTransferThatIsTakenUpTooLate(t *testing.T) {
 	close(busy)
 	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "flow", Target: "goodbye", Result: "failed"})
 	h.hear("the agent", anna, caller)
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 }
 
 func TestDrainWhileATransferIsTried(t *testing.T) {

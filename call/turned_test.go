@@ -16,8 +16,7 @@ import (
 func (h *house) calling() (anna, far party) {
 	h.t.Helper()
 	anna = h.dials("anna", "+4930123456")
-	far = h.ringing()
-	must(h.t, far.leg.Answer(far.media))
+	far = h.pickUp()
 	h.await("the answer", anna.leg.Answered())
 	h.hear("the far end", far, anna)
 	return anna, far
@@ -71,8 +70,7 @@ func TestOwnCallToAnAgent(t *testing.T) {
 	h.hear("the agent", anna, far)
 	h.state("anna", router.Talking)
 	r = h.refer(anna, sip.ReferTo{URI: "ben"}) // and once more
-	ben = h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	ben = h.pickUp()
 	h.told(r, 200)
 	h.ofNoVisit(event.Transferred{Agent: "anna", How: event.Blind, To: "agent", Target: "ben", Result: "done"})
 	h.hear("the colleague", ben, far)
@@ -93,8 +91,7 @@ func TestOwnCallAttended(t *testing.T) {
 	h.register("ben")
 	anna, far := h.calling()
 	second, to := h.consults("anna", anna, "ben")
-	ben := h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	ben := h.pickUp()
 	h.await("the answer", second.leg.Answered())
 	h.hear("the colleague", ben, second)
 	h.told(h.refer(anna, to()), 200)
@@ -182,8 +179,7 @@ func TestOwnCallOfWhoCameByAQueue(t *testing.T) {
 	h.hears(own, ben)
 	h.packets(ben, 50) // a second
 	r := h.refer(own, sip.ReferTo{URI: "+4930123456"})
-	far := h.ringing()
-	must(t, far.leg.Answer(far.media))
+	far := h.pickUp()
 	h.told(r, 200)
 	h.await("the end of her own call", own.leg.Done())
 	h.hears(far, ben)
@@ -199,9 +195,7 @@ func TestOwnCallOfWhoCameByAQueue(t *testing.T) {
 	h.state("ben", router.Ready)
 	h.holds(anna, false)
 	h.hear("the agent", anna, caller)
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(caller)
 	if n := count(h.facts.kinds(), "talk.ended"); n != 2 {
 		t.Errorf("%d talks have ended", n)
 	}
@@ -218,8 +212,7 @@ func TestOwnCallWhoseAgentAsksAtOnce(t *testing.T) {
 		}
 	})
 	anna := h.dials("anna", "+4930123456")
-	far := h.ringing()
-	must(t, far.leg.Answer(far.media))
+	far := h.pickUp()
 	h.await("the answer", anna.leg.Answered())
 	r := h.refer(anna, sip.ReferTo{URI: "goodbye"})
 	must(t, anna.leg.Reinvite(t.Context())) // answered after the REFER has been read
@@ -237,14 +230,11 @@ func TestOwnCallForHelpStays(t *testing.T) {
 	})
 	h.register("anna")
 	anna := h.dials("anna", "112")
-	far := h.ringing()
-	must(t, far.leg.Answer(far.media))
+	far := h.pickUp()
 	h.await("the answer", anna.leg.Answered())
 	h.told(h.refer(anna, sip.ReferTo{URI: "goodbye"}), 403)
 	h.hear("who helps", far, anna)
-	anna.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+	h.over(anna)
 }
 
 // A transfer that came to nothing leaves the call as it was: its agent can still bring
@@ -294,13 +284,11 @@ func TestOwnCallHandedOnTwice(t *testing.T) {
 	h.register("ben")
 	anna, far := h.calling()
 	r := h.refer(anna, sip.ReferTo{URI: "ben"})
-	ben := h.ringing()
-	must(t, ben.leg.Answer(ben.media))
+	ben := h.pickUp()
 	h.told(r, 200)
 	h.hear("the colleague", ben, far)
 	own, _ := h.consults("ben", ben, "+4930123457")
-	other := h.ringing()
-	must(t, other.leg.Answer(other.media))
+	other := h.pickUp()
 	h.await("the answer", own.leg.Answered())
 	h.hear("whom he consults", other, own)
 	d := ben.leg.Dialog()
