@@ -133,14 +133,29 @@ func (t *talk) across(leg *sip.Leg) *ring {
 func (t *talk) give(r request, party *ring) {
 	t.inbound.media.Unbridge()
 	if party == t.with {
-		if t.with.talk != nil {
-			t.with.talk.Add(t.clock.stop(time.Now()))
-		}
+		t.with.keeps(t.clock)
 		t.with = nil
 	} else {
 		t.taken = true
 	}
 	r.answer <- party
+}
+
+// keeps adds up what the talk of one who is given away has lasted. Until he talks again is
+// part of it.
+func (r *ring) keeps(clock *holdClock) {
+	if r.talk != nil {
+		r.met = time.Now()
+		r.talk.Add(clock.stop(r.met))
+	}
+}
+
+// began gives since when he talks in this call.
+func (r *ring) began() time.Time {
+	if r.met.IsZero() {
+		return time.Now()
+	}
+	return r.met
 }
 
 // stopped is a limit that never comes.

@@ -35,7 +35,7 @@ sip:
   trunks:
     - {name: carrier, addresses: [127.0.0.0/8], hosts: [{host: 127.0.0.1}], options: 0s}
     - {name: backup, hosts: [{host: 127.0.0.1}], options: 0s}
-media: {ports: 46000-48999, silence: 4s, shards: 1}
+media: {ports: 25000-27999, silence: 4s, shards: 1}
 languages: [en, es]
 skills: [claims]
 queues:
@@ -152,7 +152,7 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 	}
 	h.sip = h.serve(sip.Options{Config: c.SIP, Handler: h.calls, Credentials: secrets{}, Bindings: phones, Log: log})
 
-	h.ears, err = media.New(config.Media{Address: netip.MustParseAddr("127.0.0.1"), Ports: config.PortRange{First: 49000, Last: 49999}, Shards: 1}, log)
+	h.ears, err = media.New(config.Media{Address: netip.MustParseAddr("127.0.0.1"), Ports: config.PortRange{First: 28000, Last: 28999}, Shards: 1}, log)
 	must(t, err)
 	t.Cleanup(h.close)
 	return h

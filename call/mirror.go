@@ -110,9 +110,7 @@ func (t *talk) take(r request) step {
 		r.refuse()
 		return nil
 	}
-	if g.guest.talk != nil {
-		g.guest.talk.Add(g.clock.stop(time.Now()))
-	}
+	g.guest.keeps(g.clock)
 	t.belongs(g.guest)
 	r.answer <- g.guest
 	return t.connect(w, g.guest)

@@ -26,7 +26,7 @@ type talk struct {
 // talkWith gives the step in which the caller talks with somebody who has answered.
 func (c *inbound) talkWith(r *ring) step {
 	return func() (step, Termination) {
-		t := &talk{inbound: c, with: r, clock: newHoldClock(time.Now())}
+		t := &talk{inbound: c, with: r, clock: newHoldClock(r.began())}
 		return t.conduct()
 	}
 }

@@ -135,8 +135,9 @@ type ring struct {
 	own    *router.Own  // of one who has made the call himself
 	permit *router.Own  // of one who has called outside
 
-	ringing bool // he was rung in the call he was taken over from, and is to be told of as answered
-	onHold  bool // he holds us
+	met     time.Time // when he was given away out of a talk, which goes on with this; zero: he was in none
+	ringing bool      // he was rung in the call he was taken over from, and is to be told of as answered
+	onHold  bool      // he holds us
 	stopped bool
 }
 

@@ -25,7 +25,7 @@ func testEngine(t testing.TB) *Engine {
 	t.Helper()
 	e, err := New(config.Media{
 		Address: loopback,
-		Ports:   config.PortRange{First: 40000, Last: 44999},
+		Ports:   config.PortRange{First: 20000, Last: 24999},
 		Silence: config.Duration(30 * time.Second),
 		Shards:  1,
 	}, slog.New(slog.DiscardHandler))

@@ -17,7 +17,7 @@ func sharingEngine(t testing.TB, shards, ports int) *Engine {
 	t.Helper()
 	e, err := New(config.Media{
 		Address:     loopback,
-		Ports:       config.PortRange{First: 40000, Last: 44999},
+		Ports:       config.PortRange{First: 20000, Last: 24999},
 		Silence:     config.Duration(30 * time.Second),
 		Shards:      shards,
 		SharedPorts: ports,

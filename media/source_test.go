@@ -10,7 +10,7 @@ import (
 
 // testShard makes a shard that does not run.
 func testShard() *shard {
-	pool, _ := newPorts(config.PortRange{First: 43000, Last: 44799})
+	pool, _ := newPorts(config.PortRange{First: 23000, Last: 24799})
 	return newShard(time.Now(), 0, pool, nil)
 }
 

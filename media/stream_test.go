@@ -14,7 +14,7 @@ import (
 // whose far ends are given.
 func standing(t testing.TB, pairs int) (*shard, []*stream, []*farEnd) {
 	t.Helper()
-	pool, err := newPorts(config.PortRange{First: 43000, Last: 44799})
+	pool, err := newPorts(config.PortRange{First: 23000, Last: 24799})
 	if err != nil {
 		t.Fatal(err)
 	}

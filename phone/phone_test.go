@@ -21,7 +21,7 @@ func newPhone(t *testing.T, network string, answer func(*sip.Leg)) *Phone {
 	t.Helper()
 	p, err := New(Options{
 		Address: netip.MustParseAddr("127.0.0.1"), Network: network,
-		Ports: config.PortRange{First: 38000, Last: 39999}, OnInvite: answer,
+		Ports: config.PortRange{First: 29000, Last: 30999}, OnInvite: answer,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestAgentWhoIsUnknown(t *testing.T) {
 	defer cancel()
 	a, err := StartAgent(ctx, AgentOptions{
 		ID: "anna", Password: "x", Server: stranger.host,
-		Phone: Options{Address: netip.MustParseAddr("127.0.0.1"), Ports: config.PortRange{First: 38000, Last: 39999}},
+		Phone: Options{Address: netip.MustParseAddr("127.0.0.1"), Ports: config.PortRange{First: 29000, Last: 30999}},
 	})
 	if err == nil {
 		_ = a.Close()
