@@ -17,9 +17,14 @@ import (
 
 // An agent joins his caller and whom he consults by the code *3.
 
-// consulting gives an agent with a caller on hold, and somebody who has answered him.
+// consulting has an agent ready, and gives him with a caller on hold and somebody who has
+// answered him.
 func (h *house) consulting(number string) (caller, anna, own, other party) {
 	h.t.Helper()
+	h.register("anna")
+	if number == "ben" {
+		h.register("ben")
+	}
 	caller, anna = h.talk()
 	own, _ = h.consults("anna", anna, number)
 	if number == "billing" {
@@ -90,10 +95,6 @@ func TestThreeWay(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, desks, outside)
-			h.register("anna")
-			if c.to == "ben" {
-				h.register("ben")
-			}
 			caller, held, own, guest := h.consulting(c.to)
 			anna, other := own, held // the leg that stays, and the other
 			if c.here {
@@ -222,8 +223,6 @@ func (h *house) keys(p party, want string) {
 // A site may do without the code.
 func TestThreeWayOff(t *testing.T) {
 	h := newHouse(t, func(c *config.Config) { c.Calls.ThreeWay = "" })
-	h.register("anna")
-	h.register("ben")
 	caller, _, own, ben := h.consulting("ben")
 	must(t, own.media.SendKeys("*3"))
 	h.keys(ben, "*3")
@@ -235,8 +234,6 @@ func TestThreeWayOff(t *testing.T) {
 // Whoever holds is not heard, though his phone may play music; the two others are.
 func TestThreeWayHold(t *testing.T) {
 	h := newHouse(t)
-	h.register("anna")
-	h.register("ben")
 	caller, anna, own, ben := h.consulting("ben")
 	must(t, own.media.SendKeys("*3"))
 	h.await("the end of the other leg", anna.leg.Done())
@@ -256,8 +253,6 @@ func TestThreeWayHold(t *testing.T) {
 // So it is with one who holds already as they are joined.
 func TestThreeWayWithOneWhoHolds(t *testing.T) {
 	h := newHouse(t)
-	h.register("anna")
-	h.register("ben")
 	caller, anna, own, ben := h.consulting("ben")
 	h.holds(ben, true)
 	ben.media.PlayMusic(media.Tone(1400, time.Second))
@@ -322,8 +317,6 @@ func (h *house) own(agent string) (s *side) {
 // A node that is closed leaves nothing of three who talk.
 func TestCloseWhileThreeTalk(t *testing.T) {
 	h := newHouse(t)
-	h.register("anna")
-	h.register("ben")
 	_, anna, own, _ := h.consulting("ben")
 	must(t, own.media.SendKeys("*3"))
 	h.await("the end of the other leg", anna.leg.Done())
@@ -341,7 +334,6 @@ func TestCloseWhileThreeTalk(t *testing.T) {
 // What whoever came by a queue has talked before is not forgotten then.
 func TestCloseTellsAllThatWasTalked(t *testing.T) {
 	h := newHouse(t, desks)
-	h.register("anna")
 	_, anna, own, ben := h.consulting("billing")
 	h.packets(ben, 50) // a second
 	must(t, own.media.SendKeys("*3"))
@@ -359,8 +351,6 @@ func TestCloseTellsAllThatWasTalked(t *testing.T) {
 // nobody waiting for that.
 func TestConferenceBreaksOff(t *testing.T) {
 	h := newHouse(t)
-	h.register("anna")
-	h.register("ben")
 	caller, anna, own, ben := h.consulting("ben")
 	borrower := &inbound{over: make(chan struct{})}
 	r := request{leg: h.own("anna").leg, answer: make(chan *ring, 1), loan: &loan{back: make(chan pair, 1), to: borrower}}
@@ -465,10 +455,6 @@ func TestThreeWayTransfer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, desks, outside)
-			h.register("anna")
-			if c.to == "ben" {
-				h.register("ben")
-			}
 			caller, held, own, guest := h.consulting(c.to)
 			anna, other := own, held
 			if c.here {

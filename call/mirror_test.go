@@ -21,10 +21,6 @@ func TestAttendedTransferFromTheConsultation(t *testing.T) {
 	} {
 		t.Run(c.to, func(t *testing.T) {
 			h := newHouse(t, desks, outside)
-			h.register("anna")
-			if c.to == "ben" {
-				h.register("ben")
-			}
 			caller, anna, own, other := h.consulting(c.to)
 			d := anna.leg.Dialog()
 			h.told(h.refer(own, sip.ReferTo{URI: "caller", Replaces: &d}), 200)
@@ -48,7 +44,6 @@ func TestAttendedTransferFromTheConsultation(t *testing.T) {
 // What cannot be is refused, and the two calls go on.
 func TestTransferOfWhoIsConsulted(t *testing.T) {
 	h := newHouse(t, desks)
-	h.register("anna")
 	caller, anna, own, ben := h.consulting("billing")
 	for _, d := range []sip.Replaces{{CallID: "x", ToTag: "y", FromTag: "z"}, caller.leg.Dialog(), own.leg.Dialog(), ben.leg.Dialog()} {
 		h.told(h.refer(own, sip.ReferTo{URI: "caller", Replaces: &d}), 481)

@@ -172,7 +172,6 @@ func TestOwnCallWhoseAgentAsksLast(t *testing.T) {
 // ends with the call.
 func TestOwnCallOfWhoCameByAQueue(t *testing.T) {
 	h := newHouse(t, desks, outside)
-	h.register("anna")
 	caller, anna, own, ben := h.consulting("billing")
 	h.told(h.refer(own, sip.ReferTo{URI: "+3930123456"}), 403) // is forbidden, and all is as it was
 	h.hears(ben, own)
@@ -257,9 +256,8 @@ func TestOwnCallAfterAVainTransfer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, desks, outside)
-			h.register("anna")
-			h.register("ben")
 			caller, anna, own, far := h.consulting("+4930123456")
+			h.register("ben")
 			h.told(h.refer(own, sip.ReferTo{URI: "+3930123456"}), 403) // is forbidden
 			r := h.refer(own, sip.ReferTo{URI: "ben"})
 			must(t, h.ringing().leg.Reject(603, "Decline"))

@@ -63,7 +63,7 @@ func (a *callerAPI) export(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		a.log.Error("export of what is held about a caller failed", "err", err)
-		fail(w, &apiError{http.StatusServiceUnavailable, "unavailable", "the database can't be reached now"})
+		fail(w, errStoreAway)
 		return
 	}
 	h := w.Header()

@@ -178,11 +178,11 @@ func (a *callAPI) answer(w http.ResponseWriter, r *http.Request, get func(name s
 	page, err := a.calls.Calls(ctx, search)
 	switch {
 	case errors.Is(err, store.ErrBadPage):
-		fail(w, &apiError{http.StatusBadRequest, "bad_after", "after is not the next of a page"})
+		fail(w, errBadAfter)
 		return
 	case err != nil:
 		a.log.Error("search for calls failed", "err", err)
-		fail(w, &apiError{http.StatusServiceUnavailable, "unavailable", "the database can't be reached now"})
+		fail(w, errStoreAway)
 		return
 	}
 	answer := struct {

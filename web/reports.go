@@ -38,6 +38,12 @@ func newReportAPI(o Options, log *slog.Logger) *reportAPI {
 // errNoStore is the answer of a node that has no database.
 var errNoStore = &apiError{http.StatusServiceUnavailable, "no_store", "this node has no database"}
 
+// errStoreAway is the answer while the database can't be asked.
+var errStoreAway = &apiError{http.StatusServiceUnavailable, "unavailable", "the database can't be reached now"}
+
+// errBadAfter is the answer to who asks for the page after one that there was not.
+var errBadAfter = &apiError{http.StatusBadRequest, "bad_after", "after is not the next of a page"}
+
 // show makes a report and writes it. What is wrong with the question is told in
 // full, what is wrong with us is logged.
 func (a *reportAPI) show(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +118,7 @@ func (a *reportAPI) explain(ctx context.Context, err error) *apiError {
 		return &apiError{http.StatusServiceUnavailable, "too_long", "the report takes too long here: ask for less, or use bugle report"}
 	default:
 		a.log.Error("report failed", "err", err)
-		return &apiError{http.StatusServiceUnavailable, "unavailable", "the database can't be reached now"}
+		return errStoreAway
 	}
 }
 

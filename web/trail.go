@@ -53,11 +53,11 @@ func (a *trailAPI) list(w http.ResponseWriter, r *http.Request) {
 	page, err := a.trail.Trail(ctx, q)
 	switch {
 	case errors.Is(err, store.ErrBadPage):
-		fail(w, &apiError{http.StatusBadRequest, "bad_after", "after is not the next of a page"})
+		fail(w, errBadAfter)
 		return
 	case err != nil:
 		a.log.Error("reading the audit failed", "err", err)
-		fail(w, &apiError{http.StatusServiceUnavailable, "unavailable", "the database can't be reached now"})
+		fail(w, errStoreAway)
 		return
 	}
 	reply(w, http.StatusOK, struct {
