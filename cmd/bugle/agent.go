@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -32,9 +31,11 @@ func beAgent(env environment, args []string) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := untilSignal()
+	defer cancel()
 	password := os.Getenv("BUGLE_PASSWORD")
 	if password == "" {
-		if password, err = ask(context.Background(), env, "password"); err != nil {
+		if password, err = askPassword(ctx, env); err != nil {
 			return err
 		}
 	}
@@ -56,8 +57,6 @@ func beAgent(env environment, args []string) error {
 	if o.Say, err = voice(*say, *tone); err != nil {
 		return err
 	}
-	ctx, cancel := untilSignal()
-	defer cancel()
 	agent, err := phone.StartAgent(ctx, o)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/store"
 	"github.com/bugle-voice/bugle/vault"
+	"golang.org/x/term"
 )
 
 // passwd sets an agent's password. A running node takes it up by itself.
@@ -31,7 +32,7 @@ func passwd(env environment, args []string) error {
 		if err := knownAgent(ctx, c, s, id); err != nil {
 			return err
 		}
-		password, err := ask(ctx, env, "password")
+		password, err := askPassword(ctx, env)
 		if err != nil {
 			return err
 		}
@@ -51,33 +52,66 @@ func passwd(env environment, args []string) error {
 }
 
 // ask reads a line from standard input, after a prompt if somebody types there:
-// what nobody else is to see does not stand among a command's arguments. It ends with
-// ctx: a signal that only did that would leave whoever presses Ctrl-C at the prompt.
+// what nobody else is to see does not stand among a command's arguments.
 func ask(ctx context.Context, env environment, what string) (string, error) {
-	if f, ok := env.in.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			fmt.Fprintf(env.err, "%s: ", what)
-		}
+	if _, ok := terminal(env); ok {
+		fmt.Fprintf(env.err, "%s: ", what)
 	}
-	var line string
-	read := make(chan error, 1)
-	go func() { // which may outlive ask: nothing ends a read of a terminal
-		typed, err := bufio.NewReader(env.in).ReadString('\n')
-		line = typed
-		read <- err
+	return answer(ctx, what, func() (string, error) { return bufio.NewReader(env.in).ReadString('\n') })
+}
+
+// askPassword is ask for a password, which a terminal does not show.
+func askPassword(ctx context.Context, env environment) (string, error) {
+	const what = "password"
+	fd, ok := terminal(env)
+	if !ok {
+		return ask(ctx, env, what)
+	}
+	shown, err := term.GetState(fd)
+	if err != nil {
+		return "", fmt.Errorf("read the %s: %w", what, err)
+	}
+	defer term.Restore(fd, shown) // when ctx ends, the reader never does it
+	fmt.Fprintf(env.err, "%s (not shown): ", what)
+	defer fmt.Fprintln(env.err)
+	return answer(ctx, what, func() (string, error) {
+		typed, err := term.ReadPassword(fd)
+		return string(typed), err
+	})
+}
+
+// terminal gives the terminal at which somebody types, if standard input is one.
+func terminal(env environment) (fd int, ok bool) {
+	if f, isFile := env.in.(*os.File); isFile {
+		return int(f.Fd()), term.IsTerminal(int(f.Fd()))
+	}
+	return 0, false
+}
+
+// answer gives the line that read reads. It ends with ctx: a signal that only did
+// that would leave whoever presses Ctrl-C at the prompt.
+func answer(ctx context.Context, what string, read func() (string, error)) (string, error) {
+	type line struct {
+		typed string
+		err   error
+	}
+	came := make(chan line, 1)
+	go func() { // which may outlive answer: nothing ends a read of a terminal
+		typed, err := read()
+		came <- line{strings.TrimRight(typed, "\r\n"), err}
 	}()
 	select {
 	case <-ctx.Done():
 		return "", fmt.Errorf("read the %s: %w", what, ctx.Err())
-	case err := <-read:
-		if err != nil && !errors.Is(err, io.EOF) {
-			return "", fmt.Errorf("read the %s: %w", what, err)
+	case l := <-came:
+		switch {
+		case l.err != nil && !errors.Is(l.err, io.EOF):
+			return "", fmt.Errorf("read the %s: %w", what, l.err)
+		case l.typed == "":
+			return "", fmt.Errorf("%w: no %s on standard input", errUsage, what)
 		}
+		return l.typed, nil
 	}
-	if line = strings.TrimRight(line, "\r\n"); line == "" {
-		return "", fmt.Errorf("%w: no %s on standard input", errUsage, what)
-	}
-	return line, nil
 }
 
 // knownAgent looks for an agent: one who was imported is in the database alone,
