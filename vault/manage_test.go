@@ -79,7 +79,7 @@ func TestRotate(t *testing.T) {
 		t.Errorf("keys %v after rotating %v to %v", keys, first, k)
 	}
 	mustUnseal(t, after, old, "place", "old")
-	if id, _ := sealedUnder(mustSeal(t, after, "new", "place")); id != k.ID {
+	if id, _ := SealedUnder(mustSeal(t, after, "new", "place")); id != k.ID {
 		t.Errorf("sealed under key %d, want the new %d", id, k.ID)
 	}
 	if after.Hash("5550100") != hash || after.Fingerprint() != v.Fingerprint() {
@@ -171,7 +171,7 @@ func TestRunningNodesTakeItUp(t *testing.T) {
 			t.Errorf("took up %+v, want %+v", got, k)
 		}
 		sealed := mustSeal(t, seals, "new", "place")
-		if id, _ := sealedUnder(sealed); id != k.ID {
+		if id, _ := SealedUnder(sealed); id != k.ID {
 			t.Errorf("after the rotation it still seals under %d, not %d", id, k.ID)
 		}
 		mustUnseal(t, opens, sealed, "place", "new") // at once: it misses the key
@@ -585,7 +585,7 @@ func TestRotateInTwoSteps(t *testing.T) {
 
 func mustID(t *testing.T, sealed []byte) uint32 {
 	t.Helper()
-	id, ok := sealedUnder(sealed)
+	id, ok := SealedUnder(sealed)
 	if !ok {
 		t.Fatal("not sealed")
 	}

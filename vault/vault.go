@@ -123,7 +123,7 @@ func (v *Vault) SealAppend(dst, plain, associated []byte) ([]byte, error) {
 // newer keyset once; the error is then an ErrUnknownKey that names the key, else
 // an ErrAltered. Neither holds anything of the value.
 func (v *Vault) Unseal(sealed, associated []byte) ([]byte, error) {
-	id, ok := sealedUnder(sealed)
+	id, ok := SealedUnder(sealed)
 	if !ok {
 		return nil, fmt.Errorf("unseal: %w", ErrAltered)
 	}
@@ -140,9 +140,9 @@ func (v *Vault) Unseal(sealed, associated []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// sealedUnder reads the key's id from a sealed value: Tink puts a 1 and the id
-// before what it encrypts.
-func sealedUnder(sealed []byte) (id uint32, ok bool) {
+// SealedUnder gives the id of the key that a value was sealed under, if it is one
+// that was: Tink puts a 1 and the id before what it encrypts.
+func SealedUnder(sealed []byte) (id uint32, ok bool) {
 	if len(sealed) < prefixSize || sealed[0] != 1 {
 		return 0, false
 	}

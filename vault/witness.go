@@ -28,7 +28,7 @@ func (v *Vault) checkWitness(dataDir string) error {
 	plain, err := v.Unseal(sealed, witnessPlace)
 	switch {
 	case errors.Is(err, ErrUnknownKey):
-		id, _ := sealedUnder(sealed)
+		id, _ := SealedUnder(sealed)
 		return fmt.Errorf("%w: what is in %s was sealed under key %d, and %s has %s: put back the keyset that goes with it",
 			ErrUnknownKey, dataDir, id, v.source, v.ring.Load().ids())
 	case err != nil:
@@ -49,7 +49,7 @@ func (v *Vault) leaveWitness(dataDir string) error {
 		return err
 	}
 	ring := v.ring.Load()
-	if id, ok := sealedUnder(old); ok && id == ring.primary {
+	if id, ok := SealedUnder(old); ok && id == ring.primary {
 		return nil
 	}
 	sealed, err := v.Seal([]byte(ring.fingerprint), witnessPlace)

@@ -90,7 +90,7 @@ func TestWitnessFollowsRotation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		id, _ := sealedUnder(sealed)
+		id, _ := SealedUnder(sealed)
 		return id
 	}
 	first := under()

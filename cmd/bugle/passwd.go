@@ -130,13 +130,13 @@ func knownAgent(ctx context.Context, c *config.Config, s *store.Store, id string
 	return nil
 }
 
-// openSecrets opens the agents' secrets of a node, and seals what is in the clear
-// there. Passwords that were printed for a demo are good enough on loopback and
+// openSecrets opens the agents' secrets of a node, and seals anew what is in the
+// clear there or under an older key. Passwords that were printed for a demo are good enough on loopback and
 // nowhere else.
 func openSecrets(c *config.Config, v *vault.Vault) (*HA1File, error) {
 	secrets, err := OpenHA1(filepath.Join(c.DataDir, ha1Name), c.SIP.Domain, v)
 	if err == nil {
-		err = secrets.SealPlain()
+		err = secrets.Renew()
 	}
 	if err != nil {
 		return nil, err

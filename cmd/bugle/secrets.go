@@ -53,7 +53,7 @@ type (
 	secret    struct {
 		md5, sha256 string
 		demo        bool
-		plain       bool // the file has it in the clear
+		key         uint32 // that the file has it sealed under, 0 if it is in the clear there
 	}
 	// stamp tells one version of a file from another. Set puts a new file in
 	// place, so two changes within the clock's grain differ by inode.
@@ -131,18 +131,19 @@ func (f *HA1File) Count() (all, plain int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.lines {
-		if s.plain {
+		if s.key == 0 {
 			plain++
 		}
 	}
 	return len(f.lines), plain
 }
 
-// SealPlain seals what the file has in the clear.
-func (f *HA1File) SealPlain() error {
+// Renew seals what the file has in the clear or sealed under another key than
+// the vault's first: who has an older keyset opens no later copy of the file.
+func (f *HA1File) Renew() error {
 	return f.change(func(lines map[secretKey]secret) (bool, error) {
 		for _, s := range lines {
-			if s.plain {
+			if s.key != f.vault.Keys()[0].ID {
 				return true, nil
 			}
 		}
@@ -338,7 +339,7 @@ func parseHA1Line(line string, v *vault.Vault) (secretKey, secret, error) {
 	if !ok {
 		return key, s, errNoHA1
 	}
-	s.demo, s.plain = demo, true
+	s.demo = demo
 	return key, s, nil
 }
 
@@ -359,6 +360,7 @@ func openSecret(key secretKey, value string, v *vault.Vault) (secret, error) {
 		return secret{}, errNoHA1
 	}
 	s.demo = demo
+	s.key, _ = vault.SealedUnder(sealed)
 	return s, nil
 }
 

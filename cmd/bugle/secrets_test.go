@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -218,7 +219,7 @@ func TestHA1FileSealsWhatIsPlain(t *testing.T) {
 		if all, n := f.Count(); all != 2 || n != plain {
 			t.Errorf("%d of %d are plain, want %d", n, all, plain)
 		}
-		must(t, f.SealPlain())
+		must(t, f.Renew())
 	}
 	text, err := os.ReadFile(path)
 	must(t, err)
@@ -228,7 +229,7 @@ func TestHA1FileSealsWhatIsPlain(t *testing.T) {
 	if other, err := OpenHA1(path, "other", f.vault); err != nil || !other.HasDemo() {
 		t.Errorf("the demo's password is forgotten: %v", err)
 	}
-	must(t, f.SealPlain())
+	must(t, f.Renew())
 	if again, err := os.ReadFile(path); string(again) != string(text) {
 		t.Errorf("written although nothing was plain: %v", err)
 	}
@@ -248,6 +249,44 @@ func TestStartSealsPasswords(t *testing.T) {
 	}
 	if text, err := os.ReadFile(path); err != nil || strings.Contains(string(text), annaMD5) {
 		t.Errorf("the file has\n%s%v", text, err)
+	}
+}
+
+// After a rotation a keyset of before it opens the file no more. What is sealed
+// under the new key stays as it is.
+func TestRotationSealsPasswordsAnew(t *testing.T) {
+	dir := t.TempDir()
+	path, keysetFile := filepath.Join(dir, ha1Name), filepath.Join(dir, vault.KeysetFile)
+	must(t, vault.Init(keysetFile))
+	keys, err := vault.Open(t.Context(), config.Vault{}, dir)
+	must(t, err)
+	f, err := OpenHA1(path, "bugle.test", keys)
+	must(t, err)
+	must(t, f.Set("anna", "secret"))
+	old, err := os.ReadFile(keysetFile)
+	must(t, err)
+
+	_, err = vault.Rotate(keysetFile, vault.Whole)
+	must(t, err)
+	must(t, keys.Reload(t.Context()))
+	must(t, f.Renew())
+	renewed, err := os.ReadFile(path)
+	must(t, err)
+	must(t, f.Renew())
+	if again, err := os.ReadFile(path); err != nil || !bytes.Equal(again, renewed) {
+		t.Errorf("sealed once more (%v), from\n%sto\n%s", err, renewed, again)
+	}
+	if got, ok := f.HA1("anna", "MD5"); !ok || got == "" {
+		t.Error("anna has no password any more")
+	}
+
+	leaver := t.TempDir()
+	write(t, filepath.Join(leaver, vault.KeysetFile), string(old), 0o600)
+	write(t, filepath.Join(leaver, ha1Name), string(renewed), 0o600)
+	keys, err = vault.Open(t.Context(), config.Vault{}, leaver)
+	must(t, err)
+	if _, err := OpenHA1(filepath.Join(leaver, ha1Name), "bugle.test", keys); !errors.Is(err, vault.ErrUnknownKey) {
+		t.Errorf("with the keyset of before: %v", err)
 	}
 }
 
@@ -314,7 +353,7 @@ func TestVaultCheckCountsPasswords(t *testing.T) {
 	must(t, err)
 	f, err := OpenHA1(path, "127.0.0.1", keys)
 	must(t, err)
-	must(t, f.SealPlain())
+	must(t, f.Renew())
 	check("agents.ha1: 1 agents' passwords, sealed and opened")
 	must(t, os.Remove(filepath.Join(data, vault.KeysetFile)))
 	must(t, vault.Init(filepath.Join(data, vault.KeysetFile)))
@@ -394,7 +433,7 @@ func FuzzParseHA1(f *testing.F) {
 			t.Fatalf("%d lines became %d: %v", len(lines), len(again), err)
 		}
 		for key, s := range lines {
-			if s.plain = false; again[key] != s {
+			if s.key = keys.Keys()[0].ID; again[key] != s {
 				t.Fatalf("%v became %v", s, again[key])
 			}
 		}

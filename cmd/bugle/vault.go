@@ -36,7 +36,8 @@ func international(c *config.Config) func(string) string {
 }
 
 // watchVault takes up rotations of the keyset while the node runs, has the event
-// log sealed under the new key at once, and tells the audit.
+// log and the agents' passwords sealed under the new key at once, and tells the
+// audit.
 func (n *node) watchVault(c config.Vault) {
 	n.background(func(ctx context.Context) error {
 		n.vault.Watch(ctx, vault.Watcher{
@@ -44,6 +45,9 @@ func (n *node) watchVault(c config.Vault) {
 			TakenUp: func(k vault.Key) {
 				n.log.Info("another key seals from now on", "key", k.ID)
 				n.events.Renew()
+				if err := n.secrets.Renew(); err != nil {
+					n.log.Error("agents' passwords stay sealed under the older key", "err", err)
+				}
 				n.events.Emit("", event.Audited{Actor: "system", Action: "vault.taken_up", Object: fmt.Sprintf("key %d", k.ID)})
 			},
 			Worn: func(k vault.Key, sealed uint64) {
