@@ -47,7 +47,7 @@ func (a *acceptor) Accept() (net.Conn, error) {
 		}
 		from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
 		ip := from.Addr()
-		if !a.edge.admit(from, a.network()) || !a.take(ip) { // a connection costs as much as a message, of TLS more
+		if !a.edge.admit(from, a.network(), 0) || !a.take(ip) { // a connection costs as much as a message, of TLS more
 			_ = c.Close()
 			continue
 		}

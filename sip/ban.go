@@ -110,14 +110,14 @@ func (e *edge) now() time.Duration { return time.Since(e.born) }
 // trusts reports whether a source is neither limited nor banned.
 func (e *edge) trusts(a netip.Addr) bool { return inAny(e.trusted, a) }
 
-// admit reports whether a message from there may be read, and counts one that
-// may not.
-func (e *edge) admit(from netip.AddrPort, network string) bool {
+// admit reports whether a message from there of a size in bytes may be read, and
+// counts one that may not. A connection that begins has none.
+func (e *edge) admit(from netip.AddrPort, network string, size int) bool {
 	a := from.Addr().Unmap()
 	if e.trusts(a) {
 		return true
 	}
-	reason := e.judge(sourceOf(a), network)
+	reason := e.judge(sourceOf(a), network, cost(size))
 	if reason == "" || e.phone(from, network) || e.registered(from, network) {
 		return true
 	}
@@ -126,7 +126,7 @@ func (e *edge) admit(from netip.AddrPort, network string) bool {
 }
 
 // judge takes a message's tokens, or says why there are none.
-func (e *edge) judge(a netip.Addr, network string) string {
+func (e *edge) judge(a netip.Addr, network string, tokens float64) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now, rate := e.now(), float64(e.limits.Source)
@@ -134,9 +134,9 @@ func (e *edge) judge(a netip.Addr, network string) string {
 	switch {
 	case s.banned(now, network):
 		return dropBanned
-	case rate > 0 && !s.buckets.of(network).take(now, rate):
+	case rate > 0 && !s.buckets.of(network).take(now, rate, tokens):
 		return e.limited(now, dropRate)
-	case e.limits.Total > 0 && !e.total.of(network).take(now, float64(e.limits.Total)):
+	case e.limits.Total > 0 && !e.total.of(network).take(now, float64(e.limits.Total), tokens):
 		return e.limited(now, dropTotal)
 	}
 	return ""
@@ -283,7 +283,7 @@ func (e *edge) takesCall() bool {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.calls.take(e.now(), float64(e.limits.Calls))
+	return e.calls.take(e.now(), float64(e.limits.Calls), 1)
 }
 
 // bannedNow counts the sources that are banned.

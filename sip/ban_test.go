@@ -63,11 +63,36 @@ func counted(t *testing.T, v *prometheus.CounterVec, label string) float64 {
 
 func entered(e *edge, from netip.AddrPort, n int) (passed int) {
 	for range n {
-		if e.admit(from, "udp") {
+		if e.admit(from, "udp", 500) {
 			passed++
 		}
 	}
 	return passed
+}
+
+// A long message costs as much as so many short ones, since reading it does; whom one
+// would cost more than he has waits until he has all.
+func TestLongMessagesCostMore(t *testing.T) {
+	for _, c := range []struct{ size, passed int }{
+		{0, 10}, {1, 10}, {1500, 10}, {1501, 5}, {4501, 2}, {9000, 1}, {65535, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			e := testEdge(nil)
+			passed := 0
+			for range 50 {
+				if e.admit(stranger, "udp", c.size) {
+					passed++
+				}
+			}
+			if passed != c.passed {
+				t.Errorf("%d of %d bytes passed at once, want %d", passed, c.size, c.passed)
+			}
+			time.Sleep(time.Second)
+			if !e.admit(stranger, "udp", c.size) {
+				t.Errorf("of %d bytes none passed a second later", c.size)
+			}
+		})
+	}
 }
 
 func TestRates(t *testing.T) {
@@ -124,23 +149,23 @@ func TestBan(t *testing.T) {
 			}
 		}
 		fail(19)
-		if !e.admit(stranger, "udp") {
+		if !e.admit(stranger, "udp", 500) {
 			t.Fatal("banned too early")
 		}
 		for i, want := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute} {
 			fail(20)
-			if e.admit(stranger, "udp") || !e.banned(stranger.Addr(), "udp") {
+			if e.admit(stranger, "udp", 500) || !e.banned(stranger.Addr(), "udp") {
 				t.Fatal("not banned")
 			}
-			if !e.admit(netip.MustParseAddrPort("192.0.2.7:7777"), "udp") {
+			if !e.admit(netip.MustParseAddrPort("192.0.2.7:7777"), "udp", 500) {
 				t.Error("a registered phone at the same address does not pass")
 			}
 			time.Sleep(want - time.Second)
-			if e.admit(stranger, "udp") {
+			if e.admit(stranger, "udp", 500) {
 				t.Errorf("ban %d ended before %s", i+1, want)
 			}
 			time.Sleep(time.Second)
-			if !e.admit(stranger, "udp") {
+			if !e.admit(stranger, "udp", 500) {
 				t.Errorf("ban %d lasts longer than %s", i+1, want)
 			}
 		}
@@ -148,19 +173,19 @@ func TestBan(t *testing.T) {
 			fail(20)
 			time.Sleep(time.Hour)
 		}
-		if !e.admit(stranger, "udp") {
+		if !e.admit(stranger, "udp", 500) {
 			t.Error("a ban lasts longer than the longest")
 		}
 		time.Sleep(2 * time.Hour)
 		fail(20)
 		time.Sleep(time.Minute)
-		if !e.admit(stranger, "udp") {
+		if !e.admit(stranger, "udp", 500) {
 			t.Error("what was long ago still makes the ban longer")
 		}
 		fail(19)
 		time.Sleep(time.Minute)
 		fail(19)
-		if !e.admit(stranger, "udp") {
+		if !e.admit(stranger, "udp", 500) {
 			t.Error("failures are not forgotten after a minute")
 		}
 		for _, free := range []string{"198.51.100.9", "10.1.2.3"} {
@@ -208,7 +233,7 @@ func TestNobodyFreesHimself(t *testing.T) {
 		}
 		for i := range 100_000 {
 			a := netip.AddrFrom4([4]byte{203, byte(i >> 16), byte(i >> 8), byte(i)})
-			e.admit(netip.AddrPortFrom(a, 1), "udp")
+			e.admit(netip.AddrPortFrom(a, 1), "udp", 500)
 			e.failed(a, "udp", offenceMalformed)
 		}
 		if !e.banned(stranger.Addr(), "udp") {
@@ -292,7 +317,7 @@ func TestPhonesOfOtherNodes(t *testing.T) {
 		expect := func(when string, passes bool) {
 			t.Helper()
 			synctest.Wait()
-			if got := e.admit(stranger, "udp"); got != passes {
+			if got := e.admit(stranger, "udp", 500); got != passes {
 				t.Errorf("%s: let in %t, want %t", when, got, passes)
 			}
 		}
@@ -350,15 +375,15 @@ func TestPhonesOfOtherNodesPassTheRate(t *testing.T) {
 				wg.Go(func() { e.share(ctx) })
 				neighbour := netip.AddrPortFrom(stranger.Addr(), 4000)
 				for range 10 {
-					if !e.admit(neighbour, "udp") {
+					if !e.admit(neighbour, "udp", 500) {
 						t.Error("limited before it has sent too much")
 					}
 				}
-				if e.admit(neighbour, "udp") {
+				if e.admit(neighbour, "udp", 500) {
 					t.Error("not limited")
 				}
 				synctest.Wait()
-				if !e.admit(stranger, "udp") || e.admit(neighbour, "udp") {
+				if !e.admit(stranger, "udp", 500) || e.admit(neighbour, "udp", 500) {
 					t.Error("the registered phone is not told from its neighbour")
 				}
 				time.Sleep(2 * failWindow)

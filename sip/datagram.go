@@ -34,7 +34,7 @@ func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []b
 			ln.edge.garbage(from, ln.network, dropUnparsable)
 		}
 	}()
-	if !ln.edge.admit(from, ln.network) {
+	if !ln.edge.admit(from, ln.network, len(data)) {
 		return
 	}
 	if isSTUN(data) {
@@ -64,7 +64,7 @@ func (ln *listener) datagram(parser *gosip.Parser, from netip.AddrPort, data []b
 	remote := from.String()
 	m.SetTransport("UDP")
 	m.SetSource(remote)
-	ln.receive(inbound{m, flow{at: ln, remote: remote}})
+	ln.receive(inbound{m, flow{at: ln, remote: remote}, len(data)})
 }
 
 // garbage counts what could not be read, and holds it against its source.

@@ -230,7 +230,7 @@ func TestLanesKeepOrder(t *testing.T) {
 			h := gosip.CallIDHeader(id)
 			req := gosip.NewRequest(gosip.INFO, gosip.Uri{})
 			req.AppendHeader(&h)
-			if !ls.put(id, inbound{req, flow{remote: fmt.Sprint(i)}}) {
+			if !ls.put(id, inbound{msg: req, flow: flow{remote: fmt.Sprint(i)}}) {
 				t.Fatal("no room")
 			}
 		}
@@ -360,7 +360,7 @@ func FuzzReceive(f *testing.F) {
 		}
 		m.SetSource(fl.remote)
 		panics := counter(t, s.metrics.panics)
-		s.handle(inbound{m, fl})
+		s.handle(inbound{msg: m, flow: fl})
 		if counter(t, s.metrics.panics) != panics {
 			t.Error("a panic was caught")
 		}

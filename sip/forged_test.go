@@ -21,16 +21,16 @@ func TestForgedSource(t *testing.T) {
 			for range 200 {
 				e.failed(stranger.Addr(), "udp", offenceNoAnswer)
 			}
-			if e.admit(stranger, "udp") {
+			if e.admit(stranger, "udp", 500) {
 				t.Fatal("datagrams pass")
 			}
 			for _, network := range []string{"tcp", "tls", "ws", "wss"} {
-				if !e.admit(stranger, network) {
+				if !e.admit(stranger, network, 500) {
 					t.Fatalf("%s is kept out", network)
 				}
 			}
 			time.Sleep(strangersLimits.Ban.D())
-			if !e.admit(stranger, "udp") {
+			if !e.admit(stranger, "udp", 500) {
 				t.Fatal("the ban became longer")
 			}
 		}
@@ -76,15 +76,15 @@ func TestForgedFlood(t *testing.T) {
 		for i := range 1000 {
 			entered(e, netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), 5060), 1)
 		}
-		if e.admit(stranger, "udp") {
+		if e.admit(stranger, "udp", 500) {
 			t.Fatal("there is room for datagrams")
 		}
 		for n := range 10 {
-			if !e.admit(stranger, "tls") {
+			if !e.admit(stranger, "tls", 500) {
 				t.Fatalf("no room for message %d of a connection", n+1)
 			}
 		}
-		if e.admit(stranger, "tcp") {
+		if e.admit(stranger, "tcp", 500) {
 			t.Error("each kind of connection has its own room")
 		}
 	})

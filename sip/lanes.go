@@ -10,6 +10,7 @@ import (
 type inbound struct {
 	msg  gosip.Message
 	flow flow
+	size int // in bytes, as it came
 }
 
 // Limits of what may wait to be handled. Past them messages are dropped, as a

@@ -53,8 +53,8 @@ func (e *edge) seenBy(f flow, req *gosip.Request) (flow, bool) {
 // he came straight to us. Silence would have the proxy wait, and then ask the next
 // node: it gets an answer, which tells it how long not to hear him either. What
 // belongs to a call of ours is let in: its phone may be known to another node.
-func (s *Server) keptOut(req *gosip.Request, f flow) bool {
-	if !f.origin.known() || s.edge.admit(f.origin.addr, f.origin.network) {
+func (s *Server) keptOut(req *gosip.Request, f flow, size int) bool {
+	if !f.origin.known() || s.edge.admit(f.origin.addr, f.origin.network, size) {
 		return false
 	}
 	if tag, ok := req.To().Params.Get("tag"); ok && s.legs.get(req.CallID().Value(), tag) != nil {

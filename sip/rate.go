@@ -13,16 +13,24 @@ type bucket struct {
 	at     time.Duration // when tokens was true, on its owner's clock
 }
 
-// take takes a token, if there is one; rate is tokens a second.
-func (b *bucket) take(now time.Duration, rate float64) bool {
+// take takes so many tokens, if there are as many; rate is tokens a second. What
+// costs more than a bucket holds takes a full one.
+func (b *bucket) take(now time.Duration, rate, tokens float64) bool {
 	b.tokens = min(rate, b.tokens+rate*(now-b.at).Seconds())
 	b.at = now
-	if b.tokens < 1 {
+	if tokens = min(tokens, rate); b.tokens < tokens {
 		return false
 	}
-	b.tokens--
+	b.tokens -= tokens
 	return true
 }
+
+// packet is the size of message that costs a token: what goes into a packet. A
+// longer one costs as many as it fills, since reading it takes as much longer.
+const packet = 1500
+
+// cost is what a message of a size in bytes takes of a bucket, and a connection, of none.
+func cost(size int) float64 { return float64(1 + max(0, size-1)/packet) }
 
 // buckets are one for datagrams and one for what comes by connections: a flood of
 // datagrams in anybody's name shall not use up what is his over a connection.

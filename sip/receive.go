@@ -52,7 +52,7 @@ func (s *Server) handle(in inbound) {
 	case *gosip.Request:
 		defer s.recovered("request", func() { s.apologise(m, in.flow) })
 		tidy(m)
-		s.handleRequest(m, in.flow)
+		s.handleRequest(m, in.flow, in.size)
 	}
 }
 
@@ -66,13 +66,13 @@ func (s *Server) apologise(req *gosip.Request, f flow) {
 	s.reply(req, f, 500, reasonOf(500))
 }
 
-func (s *Server) handleRequest(req *gosip.Request, f flow) {
+func (s *Server) handleRequest(req *gosip.Request, f flow, size int) {
 	f, told := s.edge.seenBy(f, req)
 	if !told || !answerable(req) {
 		s.unanswerable(f)
 		return
 	}
-	if s.keptOut(req, f) {
+	if s.keptOut(req, f, size) {
 		return
 	}
 	if fault := validate(req); fault != nil {

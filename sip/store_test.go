@@ -150,7 +150,7 @@ func TestPanicBeforeARequestIsRead(t *testing.T) {
 	s := start(t, Options{Config: openConfig("udp"), Handler: newDesk(nil)})
 	req := parse(t, "OPTIONS sip:x@h SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKp\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:x@h>\r\nCall-ID: p\r\nCSeq: 1 OPTIONS\r\n\r\n")
 	req.AppendHeader((*gosip.ContactHeader)(nil))
-	s.handle(inbound{req, flow{at: s.listeners[0], remote: "127.0.0.1:9"}})
+	s.handle(inbound{msg: req, flow: flow{at: s.listeners[0], remote: "127.0.0.1:9"}})
 	if n := counter(t, s.metrics.panics); n != 1 {
 		t.Errorf("%v panics counted", n)
 	}

@@ -65,14 +65,14 @@ func (cs *connections) seen(out bool, remote string, raw []byte) {
 // reader told to slow down: what is not read is not sent either.
 func (cs *connections) receive(m gosip.Message, remote string, raw []byte) {
 	from, err := netip.ParseAddrPort(remote)
-	if err != nil || !cs.at.edge.admit(from, cs.at.network) {
+	if err != nil || !cs.at.edge.admit(from, cs.at.network, len(raw)) {
 		time.Sleep(refusedPause)
 		return
 	}
 	cs.seen(false, remote, raw)
 	m.SetTransport(strings.ToUpper(cs.at.network))
 	m.SetSource(remote)
-	cs.at.receive(inbound{m, flow{at: cs.at, remote: remote}})
+	cs.at.receive(inbound{m, flow{at: cs.at, remote: remote}, len(raw)})
 }
 
 // garbage counts what was no SIP, and holds it against the far end.

@@ -120,7 +120,7 @@ func (t *trunk) take(inbound bool) bool {
 	if inbound {
 		b = &t.in
 	}
-	if t.CallsPerSecond > 0 && !b.take(time.Since(t.born), float64(t.CallsPerSecond)) {
+	if t.CallsPerSecond > 0 && !b.take(time.Since(t.born), float64(t.CallsPerSecond), 1) {
 		return false
 	}
 	t.calls++

@@ -36,7 +36,7 @@ func (s *Server) WebSocket() http.Handler {
 			http.Error(w, "this is SIP over WebSocket (RFC 7118): ask for the subprotocol sip", http.StatusBadRequest)
 			return
 		}
-		if !ln.edge.admit(far, ln.network) || !ln.accept.take(far.Addr()) {
+		if !ln.edge.admit(far, ln.network, 0) || !ln.accept.take(far.Addr()) {
 			http.Error(w, "no connection for you now", http.StatusServiceUnavailable)
 			return
 		}
