@@ -67,7 +67,7 @@ func jitter(d time.Duration) time.Duration { return rand.N(d + 1) }
 
 // leave takes the registration back.
 func (a *account) leave() {
-	ctx, cancel := context.WithTimeout(a.t.s.ctx, closeGrace)
+	ctx, cancel := context.WithTimeout(a.t.s.ctx, a.t.s.closeGrace)
 	defer cancel()
 	if _, err := a.register(ctx, 0); err != nil {
 		a.t.s.log.Warn("registration at trunk not taken back", "trunk", a.t.Name, "error", err)
@@ -212,6 +212,6 @@ func (s *Server) awaitAccounts() {
 	}()
 	select {
 	case <-done:
-	case <-time.After(closeGrace):
+	case <-time.After(s.closeGrace):
 	}
 }

@@ -50,6 +50,9 @@ type Options struct {
 	// long a call of ours may ring (Timer C of RFC 3261), default Config.RingLimit or 4
 	// minutes. The latter is the last resort: who dials hangs up before.
 	minSE, ringLimit time.Duration
+	// For tests: how long Close waits for the far ends to confirm the BYEs, and trunks that
+	// our registration ends; default one second.
+	closeGrace time.Duration
 }
 
 // Server is one node's SIP endpoint.
@@ -72,7 +75,7 @@ type Server struct {
 	trunks   []*trunk
 	maxCalls int
 
-	sessionExpires, ringLimit time.Duration
+	sessionExpires, ringLimit, closeGrace time.Duration
 
 	listeners []*listener
 	dialers   []*listener  // TCP and TLS without a listener
@@ -101,9 +104,6 @@ type Server struct {
 	leaving  chan struct{}  // closed as Close begins
 	accounts sync.WaitGroup // registrations of ours at trunks
 }
-
-// closeGrace is how long Close waits for the far ends to confirm the BYEs.
-const closeGrace = time.Second
 
 // New binds every listener. A port of 0 takes a free one: see Addrs. The error
 // names the listener that could not be bound.
@@ -178,6 +178,7 @@ func newServer(o Options) *Server {
 	s.sessionExpires = cmp.Or(o.SessionExpires, o.Config.SessionExpires.D(), defaultSessionExpires)
 	s.ringLimit = cmp.Or(o.ringLimit, o.Config.RingLimit.D(), defaultRingLimit)
 	s.minSE = cmp.Or(o.minSE, o.Config.MinSE.D(), defaultMinSE)
+	s.closeGrace = cmp.Or(o.closeGrace, time.Second)
 	if s.maxCalls <= 0 {
 		s.maxCalls = 2000
 	}
@@ -265,7 +266,7 @@ func (s *Server) Close() error {
 		}
 		select {
 		case <-s.legs.empty():
-		case <-time.After(closeGrace):
+		case <-time.After(s.closeGrace):
 		}
 		s.awaitAccounts()
 		s.mu.Lock()

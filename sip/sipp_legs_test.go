@@ -90,18 +90,20 @@ func TestSippCaller(t *testing.T) {
 				if err := l.AnswerEarly(&media{}); err != nil {
 					return err
 				}
-				return wanted(l.Answer(&media{}), "over")
+				answered := later(func() error { return l.Answer(&media{}) })
+				unheard(l)
+				return wanted(<-answered, "over")
 			}},
 		{name: "we-refresh", code: 200, by: ByRemote, steps: []step{
-			supporting("timer", "Session-Expires: 2;refresher=uas", "Min-SE: 1"), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1),
-			hears("INVITE"), says("200 OK", append([]string{"Session-Expires: 2;refresher=uac"}, withBody...)...), hears("ACK"),
-			hears("INVITE"), says("200 OK", append([]string{"Session-Expires: 2;refresher=uac"}, withBody...)...), hears("ACK"),
+			supporting("timer", "Session-Expires: 600;refresher=uas"), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1),
+			hears("INVITE"), says("200 OK", append([]string{"Session-Expires: 600;refresher=uac"}, withBody...)...), hears("ACK"),
+			hears("INVITE"), says("200 OK", append([]string{"Session-Expires: 600;refresher=uac"}, withBody...)...), hears("ACK"),
 			request("BYE", 2), gets(200)},
-			tune: func(o *Options) { o.minSE = time.Second }},
+			act: refreshedTwice},
 		{name: "it-forgets-to-refresh", code: 408, by: ByFailure, steps: []step{
-			supporting("timer", "Session-Expires: 1;refresher=uac", "Min-SE: 1"), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1),
+			supporting("timer", "Session-Expires: 600;refresher=uac"), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1),
 			hears("BYE"), closes()},
-			tune: func(o *Options) { o.minSE = time.Second }},
+			act: notRefreshed},
 		{name: "interval-too-small", code: 200, by: ByRemote, steps: []step{
 			supporting("timer", "Session-Expires: 30"), gets(100, optional), gets(422), ackFailed(1),
 			sends(joined([]string{"INVITE sip:[service]@[remote_ip]:[remote_port] SIP/2.0", "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]",
@@ -181,7 +183,7 @@ func callUs(t *testing.T, cases []callerCase) {
 					d.legs <- l
 					<-l.Done()
 				}
-				o := Options{Config: openConfig(network), Handler: d, T1: sippT1}
+				o := Options{Config: openConfig(network), Handler: d, T1: calmT1}
 				if c.tune != nil {
 					c.tune(&o)
 				}
@@ -265,19 +267,19 @@ func TestSippCallee(t *testing.T) {
 				wait(t, "answered", l.Answered())
 				return l.Update(t.Context())
 			}},
-		{name: "we-refresh", code: 200, by: ByRemote, tune: func(o *Options) { o.minSE = time.Second }, steps: []step{
-			hears("INVITE"), saysFirst("200 OK", append([]string{"Session-Expires: 2;refresher=uac", "Allow: INVITE, UPDATE"}, withBody...)...), hearsAck(),
-			hears("UPDATE"), says("200 OK", append([]string{"Session-Expires: 2;refresher=uac"}, noBody...)...),
-			hears("UPDATE"), says("200 OK", append([]string{"Session-Expires: 2;refresher=uac"}, noBody...)...), within("BYE", 1, noBody...), gets(200)}},
-		{name: "it-forgets-to-refresh", code: 408, by: ByFailure, tune: func(o *Options) { o.minSE = time.Second }, steps: []step{
-			hears("INVITE"), saysFirst("200 OK", append([]string{"Session-Expires: 1;refresher=uas"}, withBody...)...), hears("ACK"), hears("BYE"), closes()}},
+		{name: "we-refresh", code: 200, by: ByRemote, act: refreshedTwice, steps: []step{
+			hears("INVITE"), saysFirst("200 OK", append([]string{"Session-Expires: 600;refresher=uac", "Allow: INVITE, UPDATE"}, withBody...)...), hearsAck(),
+			hears("UPDATE"), says("200 OK", append([]string{"Session-Expires: 600;refresher=uac"}, noBody...)...),
+			hears("UPDATE"), says("200 OK", append([]string{"Session-Expires: 600;refresher=uac"}, noBody...)...), within("BYE", 1, noBody...), gets(200)}},
+		{name: "it-forgets-to-refresh", code: 408, by: ByFailure, act: notRefreshed, steps: []step{
+			hears("INVITE"), saysFirst("200 OK", append([]string{"Session-Expires: 600;refresher=uas"}, withBody...)...), hears("ACK"), hears("BYE"), closes()}},
 		{name: "longer-interval", code: 200, by: ByLocal, steps: []step{
 			hears("INVITE"), saysFirst("422 Session Interval Too Small", append([]string{"Min-SE: 3600"}, noBody...)...), hears("ACK"),
 			`<recv request="INVITE"><action><ereg regexp="3600" search_in="hdr" header="Session-Expires:" check_it="true" assign_to="3"/></action></recv><Reference variables="3"/>` + "\n",
 			sends(append([]string{"SIP/2.0 200 OK", "[last_Via:]", "[last_From:]", "[last_To:];tag=again", "[last_Call-ID:]", "[last_CSeq:]",
 				"Contact: <sip:agent@[local_ip]:[local_port];transport=[transport]>"}, withBody...)...),
 			hears("ACK"), hears("BYE"), closes()}, act: hangUpOnceUp},
-		{name: "ring-limit", code: 408, by: ByFailure, tune: func(o *Options) { o.ringLimit = 200 * time.Millisecond }, steps: []step{
+		{name: "ring-limit", code: 408, by: ByFailure, act: rungTooLong, steps: []step{
 			hears("INVITE"), saysFirst("180 Ringing", noBody...), hears("CANCEL"), closes(),
 			sends(append([]string{"SIP/2.0 487 Request Terminated", "[last_Via:]", "[last_From:]", "[last_To:];tag=[pid]SIPp[call_number]", "[last_Call-ID:]", "CSeq: 1 INVITE"}, noBody...)...),
 			hears("ACK")}},
@@ -316,7 +318,7 @@ func callSipp(t *testing.T, cases []calleeCase) {
 				if c.over != "" && network != c.over {
 					return
 				}
-				o := Options{Config: openConfig("udp"), T1: calleeT1}
+				o := Options{Config: openConfig("udp"), T1: calmT1}
 				if c.tune != nil {
 					c.tune(&o)
 				}
@@ -324,7 +326,7 @@ func callSipp(t *testing.T, cases []calleeCase) {
 				port := freePort(t, network)
 				done := sipp(t, network, c.name, c.steps, "-p", fmt.Sprint(port))
 				c.target.URI, c.target.From = fmt.Sprintf("sip:agent@127.0.0.1:%d;transport=%s", port, network), "bugle"
-				l := ring(t, s, c.target)
+				l := ring(t, s, network, port, c.target)
 				l.Refers()
 				if c.act != nil {
 					if err := c.act(t, l); err != nil {
@@ -338,6 +340,36 @@ func callSipp(t *testing.T, cases []calleeCase) {
 	}
 }
 
+// refreshedTwice has the session's timer run out two times.
+func refreshedTwice(t *testing.T, l *Leg) error {
+	wait(t, "answered", l.Answered())
+	for range 2 {
+		began := time.Now()
+		l.sessionDue()
+		eventually(t, func() string {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.change != nil || l.timer.until.Before(began.Add(l.timer.every)) {
+				return "the session is not refreshed"
+			}
+			return ""
+		})
+	}
+	return nil
+}
+
+// notRefreshed has the time run out in which the far end should have refreshed.
+func notRefreshed(t *testing.T, l *Leg) error {
+	wait(t, "answered", l.Answered())
+	l.sessionDue()
+	return nil
+}
+
+func rungTooLong(_ *testing.T, l *Leg) error {
+	l.rangOut()
+	return nil
+}
+
 func hangUpOnceUp(t *testing.T, l *Leg) error {
 	wait(t, "answered", l.Answered())
 	l.Hangup()
@@ -347,7 +379,7 @@ func hangUpOnceUp(t *testing.T, l *Leg) error {
 // TestSippTakeOver has a second server at the same address go on with sipp's call.
 func TestSippTakeOver(t *testing.T) {
 	d := answering(t, &media{})
-	first := start(t, Options{Config: openConfig("udp"), Handler: d, T1: sippT1})
+	first := start(t, Options{Config: openConfig("udp"), Handler: d, T1: calmT1})
 	at := first.Addrs()[0].Address
 	done := sipp(t, "udp", "takeover", []step{request("INVITE", 1), gets(100, optional), gets(200, keepsRR), request("ACK", 1),
 		hears("INVITE"), says("200 OK", withBody...), hears("ACK"), hears("BYE"), closes()},
@@ -358,7 +390,7 @@ func TestSippTakeOver(t *testing.T) {
 	vanish(first)
 	cfg := openConfig()
 	cfg.Listeners = []config.Listener{{Network: "udp", Address: at}}
-	second := start(t, Options{Config: cfg, T1: sippT1})
+	second := start(t, Options{Config: cfg, T1: calmT1})
 	l, err := second.Restore(state, &media{}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -3,11 +3,12 @@ package sip
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/bugle-voice/bugle/config"
+	gosip "github.com/emiago/sipgo/sip"
 )
 
 // Races, refusals and rare ways of a call, with sipp as the other side. Which scenario
@@ -80,11 +81,9 @@ func TestSippCallerRarely(t *testing.T) {
 			hears("UPDATE"), says("200 OK", withBody...)}, closing(2)...),
 			act: func(t *testing.T, l *Leg) error { return l.Update(t.Context()) }},
 		{name: "it-refreshes", code: 200, by: ByRemote, steps: append([]step{
-			supporting("timer", "Session-Expires: 2;refresher=uac", "Min-SE: 1"), gets(100, optional), gets(180, optional),
-			getsWith(200, "Session-Expires", "2;refresher=uac"), request("ACK", 1), pauses(800 * time.Millisecond),
-			request("UPDATE", 2, "Supported: timer", "Session-Expires: 2;refresher=uac"), getsWith(200, "Session-Expires", "2;refresher=uac"),
-			pauses(time.Second)}, closing(3)...),
-			tune: func(o *Options) { o.minSE = time.Second }},
+			supporting("timer", "Session-Expires: 600;refresher=uac"), gets(100, optional), gets(180, optional),
+			getsWith(200, "Session-Expires", "600;refresher=uac"), request("ACK", 1),
+			request("UPDATE", 2, "Supported: timer", "Session-Expires: 600;refresher=uac"), getsWith(200, "Session-Expires", "600;refresher=uac")}, closing(3)...)},
 		{name: "replaces-nobody", steps: []step{
 			request("INVITE", 1, "Replaces: none;to-tag=a;from-tag=b"), gets(481), ackFailed(1)}},
 	})
@@ -124,10 +123,9 @@ func TestSippCalleeRarely(t *testing.T) {
 		{name: "we-end-what-is-gone", code: 481, by: ByFailure, steps: append(up[:3:3],
 			hears("ACK"), hears("INVITE"), says("481 No Such Call", noBody...), hears("ACK")),
 			act: func(t *testing.T, l *Leg) error { return wanted(reinvited(t, l), "over") }},
-		{name: "it-refreshes", code: 200, by: ByRemote, tune: func(o *Options) { o.minSE = time.Second }, steps: append([]step{
-			hears("INVITE"), saysFirst("200 OK", append([]string{"Require: timer", "Session-Expires: 2;refresher=uas"}, withBody...)...), hearsAck(), pauses(800 * time.Millisecond),
-			within("UPDATE", 1, append([]string{"Supported: timer", "Session-Expires: 2;refresher=uac"}, noBody...)...), getsWith(200, "Session-Expires", "2;refresher=uac"),
-			pauses(time.Second)}, closing(2)...)},
+		{name: "it-refreshes", code: 200, by: ByRemote, steps: append([]step{
+			hears("INVITE"), saysFirst("200 OK", append([]string{"Require: timer", "Session-Expires: 600;refresher=uas"}, withBody...)...), hearsAck(),
+			within("UPDATE", 1, append([]string{"Supported: timer", "Session-Expires: 600;refresher=uac"}, noBody...)...), getsWith(200, "Session-Expires", "600;refresher=uac")}, closing(2)...)},
 		{name: "we-transfer", code: 200, by: ByRemote, steps: append(append(up,
 			hearsWith("REFER", "Refer-To", "200@other"), says("202 Accepted", noBody...),
 			within("NOTIFY", 1, append([]string{"Event: refer", "Subscription-State: terminated;reason=noresource"}, noBody...)...), gets(200)), closing(2)...),
@@ -180,7 +178,7 @@ func TestSippOverload(t *testing.T) {
 		cfg := openConfig(network)
 		cfg.MaxCalls = 1
 		d := answering(t, &media{})
-		s := start(t, Options{Config: cfg, Handler: d, T1: sippT1})
+		s := start(t, Options{Config: cfg, Handler: d, T1: calmT1})
 		to, port := s.Addrs()[0].Address.String(), freePort(t, network)
 		first := sipp(t, network, "first", []step{request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1), hears("BYE"), closes()},
 			"-p", fmt.Sprint(port), "-s", "helpline", to)
@@ -237,7 +235,7 @@ func TestSippPath(t *testing.T) {
 		}
 		done := sipp(t, network, "proxy", []step{hearsWith("INVITE", "Route", fmt.Sprint(proxy)), saysFirst("200 OK", append([]string{"Record-Route: " + path}, withBody...)...),
 			hearsWith("ACK", "Route", fmt.Sprint(proxy)), hearsWith("BYE", "Route", fmt.Sprint(proxy)), closes()}, "-p", fmt.Sprint(proxy))
-		l := ring(t, s, Target{Binding: &bs[0], From: "caller"})
+		l := ring(t, s, network, proxy, Target{Binding: &bs[0], From: "caller"})
 		if got := l.invite.Recipient.String(); !strings.HasPrefix(got, "sip:anna@10.9.8.7:5060") {
 			t.Errorf("called %s", got)
 		}
@@ -253,13 +251,18 @@ func TestSippPath(t *testing.T) {
 func TestSippSilentHost(t *testing.T) {
 	t.Parallel()
 	silent, good := freePort(t, "udp"), freePort(t, "udp")
-	wakes := sipp(t, "udp", "wakes", []step{keeps("INVITE"), pauses(900 * time.Millisecond), answersKept("200 OK", ";tag=late", withBody...), hears("ACK"), hears("BYE"), closes()},
+	wakes := sipp(t, "udp", "wakes", []step{keeps("INVITE"), hears("INFO"), answersKept("200 OK", ";tag=late", withBody...), hears("ACK"), hears("BYE"), closes()},
 		"-p", fmt.Sprint(silent))
 	takes := sipp(t, "udp", "takes", []step{hears("INVITE"), answers("180 Ringing", false), answers("200 OK", true), hears("ACK"), hears("BYE"), closes()}, "-p", fmt.Sprint(good))
-	udpBound(t, silent, good)
+	listened(t, "udp", silent, good)
 	s := sippTrunk(t, nil, silent, good)
 	l := dialTrunk(t, s, TrunkCall{Number: "+15550100", From: "+15550199"})
+	l.silent(asked(t, s, gosip.INVITE))
 	wait(t, "answer", l.Answered())
+	waker := newWire(t, s)
+	waker.to = netip.AddrPortFrom(waker.to.Addr(), uint16(silent))
+	waker.send("INFO sip:x@127.0.0.1 SIP/2.0", "Via: SIP/2.0/UDP "+waker.addr()+";branch=z9hG4bKwake", "From: <sip:a@b>;tag=1", "To: <sip:c@d>",
+		"Call-ID: "+l.SIPCallID(), "CSeq: 1 INFO")
 	succeeds(t, wakes)
 	l.Hangup()
 	wantEnd(t, l, 200, ByLocal)
@@ -273,21 +276,25 @@ func TestSippHealth(t *testing.T) {
 	reply := func(status string) step {
 		return sends("SIP/2.0 "+status, "[last_Via:]", "[last_From:]", "[last_To:];tag=[pid]SIPp[call_number]", "[last_Call-ID:]", "[last_CSeq:]", "Content-Length: 0", "")
 	}
-	first := sipp(t, "udp", "asked", []step{hears("OPTIONS"), reply("404 Not Found")}, "-p", fmt.Sprint(port))
-	udpBound(t, port)
-	s := sippTrunk(t, func(c *config.Trunk) { c.Options = config.Duration(100 * time.Millisecond) }, port)
-	succeeds(t, first)
+	s := sippTrunk(t, nil, port)
 	line := s.trunks[0]
-	up := func(want bool) {
-		eventually(t, func() string {
-			if line.up() != want {
-				return fmt.Sprintf("up: %t", !want)
-			}
-			return ""
-		})
+	ask := func(name, status string, up bool) {
+		t.Helper()
+		done := sipp(t, "udp", name, []step{hears("OPTIONS"), reply(status)}, "-p", fmt.Sprint(port))
+		listened(t, "udp", port)
+		line.ask()
+		succeeds(t, done)
+		if line.up() != up {
+			t.Errorf("after %s up is %t", status, !up)
+		}
 	}
-	up(false) // nobody is there any more
-	again := sipp(t, "udp", "asked-again", []step{hears("OPTIONS"), reply("200 OK")}, "-p", fmt.Sprint(port))
-	up(true)
-	succeeds(t, again)
+	ask("asked", "404 Not Found", true)
+	silence := later(func() error { line.ask(); return nil }) // nobody is there any more
+	asked(t, s, gosip.OPTIONS).timeout()
+	<-silence
+	if line.up() {
+		t.Error("up without an answer")
+	}
+	ask("asked-again", "200 OK", true)
+	ask("asked-when-full", "503 Full", false)
 }

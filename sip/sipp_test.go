@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -10,24 +11,24 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
 )
 
 // Calls with sipp (Debian's 3.6) as the other side. Its scenarios are written
 // here as what is sent and received, step by step; sipp fails when anything
 // else comes.
+//
+// sipp knows only some repetitions for what they are: one of a request it has answered
+// twice, by 180 and 200, is "anything else". So nothing is repeated by itself here, with
+// calmT1, and a scenario that wants to see a repetition, or what a timer does, has the
+// test call what the timer would. That timers run out in time is for the tests in
+// virtual time.
 
 type step string
 
 func sends(lines ...string) step {
-	return step("<send" + retrans(lines[0]) + "><![CDATA[\n" + strings.Join(lines, "\n") + "\n]]></send>\n")
-}
-
-// retrans lets sipp repeat a request that is answered, as UDP needs it.
-func retrans(first string) string {
-	if strings.HasPrefix(first, "ACK") || strings.HasPrefix(first, "SIP/2.0") {
-		return ""
-	}
-	return ` retrans="200"`
+	return step("<send><![CDATA[\n" + strings.Join(lines, "\n") + "\n]]></send>\n")
 }
 
 func gets(code int, attrs ...string) step {
@@ -107,9 +108,9 @@ func sipp(t *testing.T, network, name string, steps []step, as ...string) <-chan
 	if err := os.WriteFile(file, []byte(xml.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	args := append([]string{"-sf", file, "-m", "1", "-i", "127.0.0.1", "-t", map[string]string{"udp": "u1", "tcp": "t1"}[network],
-		"-nostdin", "-timeout", "15", "-timeout_error", "-trace_err", "-error_file", filepath.Join(dir, "errors")}, as...)
+		"-nostdin", "-timeout", fmt.Sprint(patience.Seconds()), "-timeout_error", "-trace_err", "-error_file", filepath.Join(dir, "errors")}, as...)
 	cmd := exec.CommandContext(ctx, "sipp", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "TERM=dumb")
@@ -137,17 +138,39 @@ func succeeds(t *testing.T, done <-chan error) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * patience):
 		t.Fatal("sipp does not end")
 	}
 }
 
-const (
-	sippT1 = 40 * time.Millisecond // 64*T1 is 2.6 s
-	// calleeT1 lets sipp begin to read: an INVITE that comes again before it has read
-	// the first one it takes for a mistake.
-	calleeT1 = 5 * sippT1
-)
+// asked waits until a server has sent a request, and gives its transaction.
+func asked(t *testing.T, s *Server, method gosip.RequestMethod) *clientTx {
+	t.Helper()
+	var found *clientTx
+	eventually(t, func() string {
+		for _, tx := range s.clientTxs.all() {
+			if tx.req.Method == method {
+				found = tx
+				return ""
+			}
+		}
+		return "no " + string(method) + " was sent"
+	})
+	return found
+}
+
+// unheard has an answer that a leg repeats until it is acknowledged be repeated once,
+// and then given up as after 64*T1.
+func unheard(l *Leg) {
+	l.mu.Lock()
+	p := cmp.Or(l.pending, l.in.unacked)
+	l.mu.Unlock()
+	l.repeat(p)
+	l.mu.Lock()
+	p.left = 0
+	l.mu.Unlock()
+	l.repeat(p)
+}
 
 func TestSippCalls(t *testing.T) {
 	for _, c := range []struct {
@@ -171,14 +194,23 @@ func TestSippCalls(t *testing.T) {
 			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("BYE", 2), gets(200), request("ACK", 1)}},
 		{name: "lost-ack", code: 408, by: ByFailure, steps: []step{
 			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR),
-			"<label id=\"1\"/>\n", gets(200, optional, `next="1"`), hears("BYE"), closes()}},
+			"<label id=\"1\"/>\n", gets(200, optional, `next="1"`), hears("BYE"), closes()},
+			after: func(_ *testing.T, l *Leg) { unheard(l) }},
 		{name: "bye-answered-late", code: 200, by: ByLocal, steps: []step{
 			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1), hears("BYE"),
 			pauses(200 * time.Millisecond), closes()},
-			after: func(_ *testing.T, l *Leg) { l.Hangup() }},
+			after: func(t *testing.T, l *Leg) {
+				l.Hangup()
+				if bye := asked(t, l.s, gosip.BYE); !bye.reliable {
+					bye.repeat()
+				}
+			}},
 		{name: "bye-never-answered", code: 200, by: ByLocal, steps: []step{
 			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1), hears("BYE")},
-			after: func(_ *testing.T, l *Leg) { l.Hangup() }},
+			after: func(t *testing.T, l *Leg) {
+				l.Hangup()
+				asked(t, l.s, gosip.BYE).timeout()
+			}},
 		{name: "changes-and-asks", code: 200, by: ByRemote, steps: []step{
 			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1),
 			request("INVITE", 2), gets(100, optional), gets(200), request("ACK", 2), request("OPTIONS", 3), gets(200), request("BYE", 4), gets(200)}},
@@ -202,7 +234,7 @@ func TestSippCalls(t *testing.T) {
 					d.legs <- l
 					<-l.Done()
 				}
-				s := start(t, Options{Config: openConfig(network), Handler: d, T1: sippT1})
+				s := start(t, Options{Config: openConfig(network), Handler: d, T1: calmT1})
 				done := sipp(t, network, c.name, c.steps, "-p", fmt.Sprint(freePort(t, network)), "-s", "helpline", s.Addrs()[0].Address.String())
 				wantEnd(t, next(t, "call", d.legs), c.code, c.by)
 				succeeds(t, done)
@@ -240,10 +272,10 @@ func TestSippAnswers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			eachNetwork(t, func(t *testing.T, network string) {
-				s := start(t, Options{Config: openConfig("udp"), T1: calleeT1})
+				s := start(t, Options{Config: openConfig("udp"), T1: calmT1})
 				port := freePort(t, network)
 				done := sipp(t, network, c.name, c.steps, "-p", fmt.Sprint(port))
-				l := ring(t, s, Target{URI: fmt.Sprintf("sip:agent@127.0.0.1:%d;transport=%s", port, network), From: "bugle"})
+				l := ring(t, s, network, port, Target{URI: fmt.Sprintf("sip:agent@127.0.0.1:%d;transport=%s", port, network), From: "bugle"})
 				if c.act != nil {
 					c.act(t, l)
 				}
@@ -254,28 +286,38 @@ func TestSippAnswers(t *testing.T) {
 	}
 }
 
-// ring calls a sipp that may not listen yet: over UDP the INVITE is repeated,
-// over TCP the call is tried again.
-func ring(t *testing.T, s *Server, target Target) *Leg {
+// ring calls a sipp as soon as it listens, and waits until it has answered.
+func ring(t *testing.T, s *Server, network string, port int, target Target) *Leg {
 	t.Helper()
-	deadline, again := time.After(patience), time.NewTicker(50*time.Millisecond)
-	defer again.Stop()
-	for {
-		l, err := s.Dial(target, &media{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-l.Progress():
-			return l
-		case <-l.Done():
-			if l.End().Code != 503 {
-				return l
+	listened(t, network, port)
+	l, err := s.Dial(target, &media{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-l.Progress():
+	case <-l.Done():
+	case <-time.After(patience):
+		t.Fatal("sipp does not answer")
+	}
+	return l
+}
+
+// listened waits until somebody listens at ports of loopback.
+func listened(t *testing.T, network string, ports ...int) {
+	t.Helper()
+	remote := map[string]string{"udp": "00000000:0000 ", "tcp": "00000000:0000 0A "}[network]
+	for _, p := range ports {
+		eventually(t, func() string {
+			table, err := os.ReadFile("/proc/net/" + network)
+			if err != nil {
+				t.Fatal(err)
 			}
-		case <-deadline:
-			t.Fatal("sipp does not listen")
-		}
-		<-again.C
+			if strings.Contains(string(table), fmt.Sprintf(" 0100007F:%04X %s", p, remote)) {
+				return ""
+			}
+			return fmt.Sprintf("nobody at port %d", p)
+		})
 	}
 }
 
