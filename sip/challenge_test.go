@@ -101,9 +101,7 @@ func TestNoCancelBeforeAnAnswer(t *testing.T) {
 		second := c.recv("INVITE")
 		withdraw()
 		<-done
-		if _, early := c.within("CANCEL", 10*time.Millisecond); early {
-			t.Error("CANCEL before any answer")
-		}
+		c.quiet("CANCEL", 10*time.Second) // not before any answer
 		c.answer(second, "100 Trying", "")
 		c.answer(c.recv("CANCEL"), "200 OK", "")
 		c.answer(second, "487 Gone", "")

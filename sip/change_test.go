@@ -90,9 +90,7 @@ func TestOurChange(t *testing.T) {
 						t.Errorf("ACK %s", ack)
 					}
 					moved.answer(req, "200 OK", "", answerSDP...)
-					if again := moved.recv("ACK"); again != ack {
-						t.Errorf("second ACK differs: %s", again)
-					}
+					moved.again(ack)
 				}
 				if err := <-done; err != nil {
 					t.Error(err)
@@ -292,9 +290,7 @@ func TestChangeWaitsForAck(t *testing.T) {
 		c.request("INVITE", 2, offer...)
 		c.recv("SIP/2.0 200")
 		done := later(func() error { return l.Reinvite(t.Context()) })
-		if _, early := c.within("INVITE", 300*time.Millisecond); early {
-			t.Error("re-INVITE before the ACK")
-		}
+		c.quiet("INVITE", 10*time.Second) // not before the ACK
 		c.request("ACK", 2)
 		c.wire.answer(c.recv("INVITE"), "200 OK", "", answerSDP...)
 		c.recv("ACK")

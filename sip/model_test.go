@@ -219,7 +219,7 @@ type script struct {
 // learn takes from what was received the tags to be used.
 func (c *script) learn() {
 	for {
-		m, ok := c.within("", 0)
+		m, ok := c.await(0, func(string, bool) bool { return true })
 		if !ok {
 			return
 		}

@@ -121,15 +121,24 @@ func New(o Options) (*Server, error) {
 			s.closeSockets()
 			return nil, fmt.Errorf("SIP listener %s %s: %w", l.Network, l.Address, err)
 		}
-		ln.whenGone(s.registrar.lost)
 		s.listeners = append(s.listeners, ln)
+	}
+	s.settleIn(o.Credentials)
+	return s, nil
+}
+
+// settleIn gives the server what depends on where its listeners are: the names it goes by,
+// its guard, and ways to dial where there is no listener.
+func (s *Server) settleIn(c Credentials) {
+	for _, ln := range s.listeners {
+		ln.whenGone(s.registrar.lost)
 		s.hosts[ln.addr.Addr().String()] = true
 	}
 	if s.domain == "" && len(s.listeners) > 0 {
 		s.domain = s.listeners[0].addr.Addr().String()
 	}
 	s.hosts[strings.ToLower(s.domain)] = true
-	s.guard = newGuard(o.Credentials, s.domain, s.cfg.Digest)
+	s.guard = newGuard(c, s.domain, s.cfg.Digest)
 	for _, network := range []string{"tcp", "tls"} {
 		if s.listenerFor(network, "") == nil {
 			ln := newListener(network, s.edge, s.arrived)
@@ -138,7 +147,6 @@ func New(o Options) (*Server, error) {
 			s.dialers = append(s.dialers, ln)
 		}
 	}
-	return s, nil
 }
 
 // listen binds one listener of the configuration.

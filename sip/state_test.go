@@ -198,9 +198,6 @@ func TestRestoredEncryption(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if network == "tls" {
-				s.dialers = append(s.dialers, newListener("tls", s.edge, s.arrived))
-			}
 			l, err := s.Restore(state, &media{}, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -32,9 +32,10 @@ const (
 // not used: it finds a connection by its near end too, opens one without a word
 // when it is gone, and verifies certificates for addresses only.
 type connections struct {
-	at     *listener
-	gone   func(remote string) // told of each that ends; may be nil
-	parser *gosip.Parser
+	at      *listener
+	connect func(ctx context.Context, network, addr string) (net.Conn, error) // as net.Dialer does
+	gone    func(remote string)                                               // told of each that ends; may be nil
+	parser  *gosip.Parser
 
 	mu     sync.Mutex
 	m      map[string]gosip.Connection
@@ -43,7 +44,7 @@ type connections struct {
 }
 
 func newConnections(at *listener) *connections {
-	return &connections{at: at, parser: newParser(), m: make(map[string]gosip.Connection)}
+	return &connections{at: at, connect: (&net.Dialer{}).DialContext, parser: newParser(), m: make(map[string]gosip.Connection)}
 }
 
 // patience is for how long a far end that has connected may not read.
@@ -149,13 +150,11 @@ func (cs *connections) dial(ctx context.Context, remote string, client *tls.Conf
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	var dialer interface {
-		DialContext(ctx context.Context, network, addr string) (net.Conn, error)
-	} = &net.Dialer{}
+	connect := cs.connect
 	if client != nil {
-		dialer = &tls.Dialer{Config: client}
+		connect = (&tls.Dialer{Config: client}).DialContext
 	}
-	c, err := dialer.DialContext(ctx, "tcp", remote)
+	c, err := connect(ctx, "tcp", remote)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", remote, err)
 	}

@@ -17,11 +17,6 @@ func TestTrunkHealth(t *testing.T) {
 		line := s.trunks[0]
 		round := func(says ...string) {
 			t.Helper()
-			for _, w := range hosts { // what was repeated before
-				for old := true; old; {
-					_, old = w.within("OPTIONS ", 0)
-				}
-			}
 			done := make(chan struct{})
 			go func() { line.ask(); close(done) }()
 			for i, w := range hosts {

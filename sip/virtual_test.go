@@ -1,10 +1,13 @@
 package sip
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,9 +19,11 @@ import (
 // ether is the network of one bubble. What is sent arrives at once and in order,
 // unless wild says otherwise.
 type ether struct {
-	mu    sync.Mutex
-	ports map[netip.AddrPort]func(from netip.AddrPort, p []byte)
-	last  uint16
+	mu      sync.Mutex
+	ports   map[netip.AddrPort]func(from netip.AddrPort, p []byte)
+	streams map[netip.AddrPort]*memListener
+	last    uint16
+	servers []*Server
 	// wild, if set, says when each copy of a packet arrives; none is a loss.
 	wild func() []time.Duration
 	// sniff, if set, sees whatever is sent, wherever it goes.
@@ -26,7 +31,7 @@ type ether struct {
 }
 
 func newEther() *ether {
-	return &ether{ports: make(map[netip.AddrPort]func(netip.AddrPort, []byte)), last: 5000}
+	return &ether{ports: make(map[netip.AddrPort]func(netip.AddrPort, []byte)), streams: make(map[netip.AddrPort]*memListener), last: 5000}
 }
 
 // weather sets how packets fare from now on.
@@ -68,10 +73,16 @@ func (e *ether) deliver(from, to netip.AddrPort, p []byte) {
 
 // listen opens a socket of its own address; receive may be nil: then it is read.
 func (e *ether) listen(receive func(from netip.AddrPort, p []byte)) *memConn {
+	return e.listenAt(netip.MustParseAddrPort("127.0.0.1:0"), receive)
+}
+
+// listenAt is listen for an address, or any port of it if that is 0. Who listened there
+// before hears nothing any more.
+func (e *ether) listenAt(addr netip.AddrPort, receive func(from netip.AddrPort, p []byte)) *memConn {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.last++
-	c := &memConn{ether: e, addr: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), e.last), in: make(chan []byte, 4096)}
+	addr = e.port(addr)
+	c := &memConn{ether: e, addr: addr, in: make(chan []byte, 4096)}
 	if receive == nil {
 		receive = func(_ netip.AddrPort, p []byte) {
 			select {
@@ -82,6 +93,15 @@ func (e *ether) listen(receive func(from netip.AddrPort, p []byte)) *memConn {
 	}
 	e.ports[c.addr] = receive
 	return c
+}
+
+// port gives an address of no port one; the ether is locked.
+func (e *ether) port(addr netip.AddrPort) netip.AddrPort {
+	if addr.Port() == 0 {
+		e.last++
+		return netip.AddrPortFrom(addr.Addr(), e.last)
+	}
+	return addr
 }
 
 // memConn is a socket of the ether.
@@ -127,6 +147,55 @@ func (c *memConn) SetDeadline(time.Time) error        { return nil }
 func (c *memConn) SetReadDeadline(t time.Time) error  { c.deadline = t; return nil }
 func (c *memConn) SetWriteDeadline(t time.Time) error { return nil }
 
+// memListener takes the ether's connections.
+type memListener struct {
+	addr   netip.AddrPort
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (l *memListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *memListener) Close() error   { close(l.closed); return nil }
+func (l *memListener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.addr) }
+
+// memStream is one end of a connection.
+type memStream struct {
+	net.Conn
+	near, far netip.AddrPort
+}
+
+func (s memStream) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort(s.near) }
+func (s memStream) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.far) }
+
+// connect opens a connection, as a net.Dialer does.
+func (e *ether) connect(ctx context.Context, _, addr string) (net.Conn, error) {
+	to := netip.MustParseAddrPort(addr)
+	e.mu.Lock()
+	from := e.port(netip.AddrPortFrom(to.Addr(), 0))
+	l := e.streams[to]
+	e.mu.Unlock()
+	if l == nil {
+		return nil, syscall.ECONNREFUSED
+	}
+	near, far := net.Pipe()
+	select {
+	case l.conns <- memStream{far, to, from}:
+		return memStream{near, from, to}, nil
+	case <-l.closed:
+		return nil, syscall.ECONNREFUSED
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // startIn runs a server on an ether, with the timers of RFC 3261, until the test
 // ends. It must be called in a bubble.
 func startIn(t testing.TB, e *ether, o Options) *Server {
@@ -134,21 +203,39 @@ func startIn(t testing.TB, e *ether, o Options) *Server {
 	if o.Config.Trunks == nil {
 		o.Config = openConfig()
 	}
+	if o.Config.Listeners == nil {
+		o.Config.Listeners = openConfig("udp").Listeners
+	}
 	s := newServer(o)
-	ln := newListener("udp", s.edge, s.arrived)
-	parser := newParser()
-	conn := e.listen(func(from netip.AddrPort, p []byte) {
-		ln.datagram(parser, from, p)
-	})
-	ln.addr = conn.addr
-	ln.udp = &datagrams{conn, ln.seen}
-	ln.own = contactAt("udp", conn.addr)
-	s.listeners = []*listener{ln}
-	s.domain = "127.0.0.1"
-	s.guard = newGuard(nil, s.domain, "")
-	s.dialers = []*listener{newListener("tcp", s.edge, s.arrived)}
+	for _, l := range o.Config.Listeners {
+		ln := newListener(l.Network, s.edge, s.arrived)
+		e.bind(ln, l.Address)
+		s.listeners = append(s.listeners, ln)
+	}
+	s.settleIn(o.Credentials)
+	for _, ln := range slices.Concat(s.listeners, s.dialers) {
+		if ln.conns != nil {
+			ln.conns.connect = e.connect
+		}
+	}
+	e.servers = append(e.servers, s)
 	t.Cleanup(func() { _ = s.Close() })
 	return s
+}
+
+// bind gives a listener its socket.
+func (e *ether) bind(ln *listener, addr netip.AddrPort) {
+	if ln.reliable() {
+		l := &memListener{addr: e.port(addr), conns: make(chan net.Conn), closed: make(chan struct{})}
+		e.streams[l.addr] = l
+		ln.accept, ln.addr = newAcceptor(l, nil, ln.edge), l.addr
+		go ln.serve(context.Background())
+	} else {
+		parser := newParser()
+		c := e.listenAt(addr, func(from netip.AddrPort, p []byte) { ln.datagram(parser, from, p) })
+		ln.udp, ln.addr = &datagrams{c, ln.seen}, c.addr
+	}
+	ln.own = contactAt(ln.network, ln.addr)
 }
 
 // settled lets an hour pass and complains of whatever is left of a server's calls.
@@ -167,15 +254,39 @@ func settled(t testing.TB, s *Server) {
 	}
 }
 
-// bubble runs a test in virtual time, with one server and its desk.
-func bubble(t *testing.T, o Options, f func(t *testing.T, s *Server)) {
+// virtual runs a test in virtual time, and sees that its servers' calls leave nothing.
+func virtual(t *testing.T, f func(t *testing.T, e *ether)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := startIn(t, newEther(), o)
-		f(t, s)
-		settled(t, s)
-		if got := counter(t, s.metrics.panics); got != 0 {
-			t.Errorf("%v panics", got)
+		e := newEther()
+		f(t, e)
+		for _, s := range e.servers {
+			settled(t, s)
 		}
 	})
+}
+
+// bubble is virtual for one server, which must not panic.
+func bubble(t *testing.T, o Options, f func(t *testing.T, s *Server)) {
+	t.Helper()
+	virtual(t, func(t *testing.T, e *ether) {
+		s := startIn(t, e, o)
+		t.Cleanup(func() {
+			if got := counter(t, s.metrics.panics); got != 0 {
+				t.Errorf("%v panics", got)
+			}
+		})
+		f(t, s)
+	})
+}
+
+// endsAfter sees a leg end in exactly d.
+func endsAfter(t testing.TB, l *Leg, d time.Duration, code int, by By) {
+	t.Helper()
+	began := time.Now()
+	<-l.Done()
+	if took := time.Since(began); took != d {
+		t.Errorf("ended after %s, want %s", took, d)
+	}
+	wantEnd(t, l, code, by)
 }

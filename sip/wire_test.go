@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,12 +21,14 @@ type wireConn interface {
 	Close() error
 }
 
-// wire is a far end that speaks SIP by hand, over UDP.
+// wire is a far end that speaks SIP by hand, over UDP. As a phone's transactions do, it
+// drops what has come before, byte for byte; who waits for a repetition says so (again).
 type wire struct {
-	t    testing.TB
-	conn wireConn
-	to   netip.AddrPort
-	seen []string // received and not asked for yet
+	t     testing.TB
+	conn  wireConn
+	to    netip.AddrPort
+	heard []string // all that came
+	seen  []string // of it, what was not asked for yet
 }
 
 func newWire(t testing.TB, s *Server) *wire {
@@ -65,7 +68,7 @@ func (w *wire) raw(msg string) {
 	}
 }
 
-// recv gives the next message that begins so; others are put aside.
+// recv gives the next new message that begins so; others are put aside.
 func (w *wire) recv(begins string) string {
 	w.t.Helper()
 	msg, ok := w.within(begins, patience)
@@ -75,10 +78,44 @@ func (w *wire) recv(begins string) string {
 	return msg
 }
 
+// within is recv that may wait in vain.
 func (w *wire) within(begins string, d time.Duration) (string, bool) {
+	return w.await(d, func(m string, again bool) bool { return !again && strings.HasPrefix(m, begins) })
+}
+
+// after is recv of what must come in exactly d.
+func (w *wire) after(d time.Duration, begins string) string {
+	w.t.Helper()
+	began := time.Now()
+	msg, ok := w.within(begins, d+time.Second)
+	if took := time.Since(began); !ok || took != d {
+		w.t.Fatalf("%q came %v, after %s, want %s; put aside: %q", begins, ok, took, d, firstLines(w.seen))
+	}
+	return msg
+}
+
+// again waits until a message that came before comes once more, byte for byte.
+func (w *wire) again(msg string) {
+	w.t.Helper()
+	if _, ok := w.await(patience, func(m string, again bool) bool { return again && m == msg }); !ok {
+		w.t.Fatalf("not repeated: %s\nput aside: %q", msg, firstLines(w.seen))
+	}
+}
+
+// quiet complains of what begins so and comes within d, new or again.
+func (w *wire) quiet(begins string, d time.Duration) {
+	w.t.Helper()
+	if m, ok := w.await(d, func(m string, _ bool) bool { return strings.HasPrefix(m, begins) }); ok {
+		w.t.Errorf("untimely: %s", m)
+	}
+}
+
+// await gives the first message that is wanted of those put aside and those that come
+// within d. What else is new is put aside.
+func (w *wire) await(d time.Duration, wanted func(m string, again bool) bool) (string, bool) {
 	for i, m := range w.seen {
-		if strings.HasPrefix(m, begins) {
-			w.seen = append(w.seen[:i:i], w.seen[i+1:]...)
+		if wanted(m, false) {
+			w.seen = slices.Delete(w.seen, i, i+1)
 			return m, true
 		}
 	}
@@ -90,10 +127,16 @@ func (w *wire) within(begins string, d time.Duration) (string, bool) {
 			return "", false
 		}
 		m := string(buf[:n])
-		if strings.HasPrefix(m, begins) {
+		again := slices.Contains(w.heard, m)
+		if !again {
+			w.heard = append(w.heard, m)
+		}
+		if wanted(m, again) {
 			return m, true
 		}
-		w.seen = append(w.seen, m)
+		if !again {
+			w.seen = append(w.seen, m)
+		}
 	}
 }
 
@@ -191,4 +234,27 @@ func parse(t testing.TB, raw string) *gosip.Request {
 		t.Fatal(err)
 	}
 	return m.(*gosip.Request)
+}
+
+// TestWireDropsRepeats: the 200 of an INVITE, said again for want of the ACK, is not taken
+// for the answer to what is asked next.
+func TestWireDropsRepeats(t *testing.T) {
+	d := answering(t, &media{})
+	bubble(t, Options{Handler: d}, func(t *testing.T, s *Server) {
+		c := newCaller(t, s, "repeats")
+		began := time.Now()
+		ok := c.dial()
+		c.again(ok)
+		if took := time.Since(began); took != 500*time.Millisecond {
+			t.Errorf("the 200 came again after %s, want T1", took)
+		}
+		time.Sleep(10 * time.Second) // and again, meanwhile
+		c.request("ACK", 1)
+		c.request("OPTIONS", 2)
+		if got := c.recv("SIP/2.0 200"); field(got, "CSeq") != "2 OPTIONS" {
+			t.Errorf("OPTIONS is answered by %s", got)
+		}
+		c.quiet("", time.Minute)
+		c.over(t, next(t, "leg", d.legs), 3)
+	})
 }
