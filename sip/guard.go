@@ -158,27 +158,36 @@ func (g *guard) ha1(user, alg string) (string, bool) {
 	return decoy, false
 }
 
-// nonce makes one for an address: its time, and an HMAC over both.
+// A nonce is the time it was made at, something random, since two may be made at one
+// time, and the head of an HMAC over both and the address it was made for.
+const (
+	nonceHead = 8 + 8
+	nonceSize = nonceHead + 16
+)
+
+// nonce makes one for an address.
 func (g *guard) nonce(now time.Time, from netip.Addr) string {
-	var b [8 + sha256.Size]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixNano()))
+	var head [nonceHead]byte
+	binary.BigEndian.PutUint64(head[:], uint64(now.UnixNano()))
+	_, _ = rand.Read(head[8:]) // never fails (Go 1.24)
+	return base64.RawURLEncoding.EncodeToString(g.sealNonce(head, from))
+}
+
+func (g *guard) sealNonce(head [nonceHead]byte, from netip.Addr) []byte {
 	addr := from.As16()
 	mac := hmac.New(sha256.New, g.secret[:])
-	_, _ = mac.Write(b[:8])
+	_, _ = mac.Write(head[:])
 	_, _ = mac.Write(addr[:])
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(b[:8])[:8+16])
+	return mac.Sum(head[:])[:nonceSize]
 }
 
 // fresh reports whether a nonce is ours, for that address, and young enough.
 func (g *guard) fresh(nonce string, now time.Time, from netip.Addr) bool {
-	b, err := base64.RawURLEncoding.DecodeString(nonce)
-	if err != nil || len(b) != 8+16 {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(nonce)
+	if err != nil || len(b) != nonceSize || subtle.ConstantTimeCompare(b, g.sealNonce([nonceHead]byte(b), from)) != 1 {
 		return false
 	}
 	at := time.Unix(0, int64(binary.BigEndian.Uint64(b)))
-	if subtle.ConstantTimeCompare([]byte(nonce), []byte(g.nonce(at, from))) != 1 {
-		return false
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	age := now.Sub(at)

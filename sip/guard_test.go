@@ -3,6 +3,7 @@ package sip
 import (
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -40,4 +41,27 @@ func TestGuardDoesTheSameWork(t *testing.T) {
 			t.Errorf("%s: %v allocations for an agent, %v for nobody", alg, known, unknown)
 		}
 	}
+}
+
+// TestChallengesOfOneInstant holds that two phones behind one address, or two requests of
+// one, that are challenged at the same time are both taken.
+func TestChallengesOfOneInstant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(kept{"anna": HA1("MD5", "anna", "d", "secret"), "ben": HA1("MD5", "ben", "d", "secret")}, "d", "md5")
+		var asked []digestParams
+		for range 2 {
+			p, err := parseDigest(g.challenges(somewhere, false)[0].Value())
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked = append(asked, p)
+		}
+		for i, user := range []string{"anna", "ben"} {
+			req := gosip.NewRequest(gosip.REGISTER, gosip.Uri{Scheme: "sip", Host: "d"})
+			req.AppendHeader(gosip.NewHeader("Authorization", answerTo(asked[i], gosip.REGISTER, "sip:d", Auth{user, "secret"})))
+			if _, v := g.check(req, somewhere); v != proofRight {
+				t.Errorf("%s's proof is judged %d", user, v)
+			}
+		}
+	})
 }
