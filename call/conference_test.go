@@ -94,42 +94,44 @@ func TestThreeWay(t *testing.T) {
 		{"the caller leaves somebody outside", "+4930123456", false, caller, event.Transferred{To: "number", Result: "caller_left"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, desks, outside)
-			caller, held, own, guest := h.consulting(c.to)
-			anna, other := own, held // the leg that stays, and the other
-			if c.here {
-				h.holds(own, true)
-				h.holds(held, false)
-				anna, other = held, own
-			}
-			must(t, anna.media.SendKeys("*3"))
-			h.await("the end of the other leg", other.leg.Done())
-			all := []party{caller, anna, guest}
-			h.mixed(all...)
-			h.state("anna", router.Talking)
+			virtual(t, func(t *testing.T) {
+				h := newHouse(t, desks, outside)
+				caller, held, own, guest := h.consulting(c.to)
+				anna, other := own, held // the leg that stays, and the other
+				if c.here {
+					h.holds(own, true)
+					h.holds(held, false)
+					anna, other = held, own
+				}
+				must(t, anna.media.SendKeys("*3"))
+				h.await("the end of the other leg", other.leg.Done())
+				all := []party{caller, anna, guest}
+				h.mixed(all...)
+				h.state("anna", router.Talking)
 
-			all[c.leaves].leg.Hangup()
-			c.want.Agent, c.want.How = "anna", event.Conference
-			h.transferred(c.want)
-			left := append(all[:c.leaves:c.leaves], all[c.leaves+1:]...)
-			h.mixed(left...)
-			switch c.leaves {
-			case agent:
-				h.ended(HandedOver)
+				all[c.leaves].leg.Hangup()
+				c.want.Agent, c.want.How = "anna", event.Conference
+				h.transferred(c.want)
+				left := append(all[:c.leaves:c.leaves], all[c.leaves+1:]...)
+				h.mixed(left...)
+				switch c.leaves {
+				case agent:
+					h.ended(HandedOver)
+					h.state("anna", router.Ready)
+				case consulted:
+					h.ended(AgentHungUp)
+					h.state("anna", router.Talking)
+				default:
+					h.ended(CallerHungUp)
+					h.state("anna", router.Talking)
+				}
+				left[1].leg.Hangup()
+				h.await("the other's end", left[0].leg.Done())
+				h.facts.await(t, "call.ended")
 				h.state("anna", router.Ready)
-			case consulted:
-				h.ended(AgentHungUp)
-				h.state("anna", router.Talking)
-			default:
-				h.ended(CallerHungUp)
-				h.state("anna", router.Talking)
-			}
-			left[1].leg.Hangup()
-			h.await("the other's end", left[0].leg.Done())
-			h.facts.await(t, "call.ended")
-			h.state("anna", router.Ready)
-			h.nothingLeft()
-			h.talks(c.to, c.leaves == agent)
+				h.nothingLeft()
+				h.talks(c.to, c.leaves == agent)
+			})
 		})
 	}
 }
@@ -175,29 +177,31 @@ func count(all []string, one string) (n int) {
 
 // Keys that are no code reach the other side, in order; the code does not.
 func TestThreeWayKeys(t *testing.T) {
-	h := newHouse(t)
-	h.register("anna")
-	h.register("ben")
-	caller, anna := h.talk()
-	must(t, anna.media.SendKeys("*3")) // with a caller alone it is none
-	h.keys(caller, "*3")
-	own, _ := h.consults("anna", anna, "ben")
-	ben := h.pickUp()
-	h.await("the answer", own.leg.Answered())
-	h.hear("the colleague", ben, own)
-	must(t, own.media.SendKeys("1**4*"))
-	h.keys(ben, "1**4*") // the last after a while
-	must(t, own.media.SendKeys("*3"))
-	h.await("the end of the other leg", anna.leg.Done())
-	must(t, own.media.SendKeys("*3#")) // and now it is none again
-	h.keys(caller, "*3#")
-	h.keys(ben, "*3#")
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	h.packets(ben, 15)
-	must(t, own.media.SendKeys("7"))
-	h.keys(ben, "7")
-	h.over(own)
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.register("anna")
+		h.register("ben")
+		caller, anna := h.talk()
+		must(t, anna.media.SendKeys("*3")) // with a caller alone it is none
+		h.keys(caller, "*3")
+		own, _ := h.consults("anna", anna, "ben")
+		ben := h.pickUp()
+		h.await("the answer", own.leg.Answered())
+		h.hear("the colleague", ben, own)
+		must(t, own.media.SendKeys("1**4*"))
+		h.keys(ben, "1**4*") // the last after a while
+		must(t, own.media.SendKeys("*3"))
+		h.await("the end of the other leg", anna.leg.Done())
+		must(t, own.media.SendKeys("*3#")) // and now it is none again
+		h.keys(caller, "*3#")
+		h.keys(ben, "*3#")
+		caller.leg.Hangup()
+		h.ended(CallerHungUp)
+		h.packets(ben, 15)
+		must(t, own.media.SendKeys("7"))
+		h.keys(ben, "7")
+		h.over(own)
+	})
 }
 
 // keys waits for what somebody hears pressed.
@@ -222,80 +226,88 @@ func (h *house) keys(p party, want string) {
 
 // A site may do without the code.
 func TestThreeWayOff(t *testing.T) {
-	h := newHouse(t, func(c *config.Config) { c.Calls.ThreeWay = "" })
-	caller, _, own, ben := h.consulting("ben")
-	must(t, own.media.SendKeys("*3"))
-	h.keys(ben, "*3")
-	own.leg.Hangup()
-	caller.leg.Hangup()
-	h.nothingLeft()
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t, func(c *config.Config) { c.Calls.ThreeWay = "" })
+		caller, _, own, ben := h.consulting("ben")
+		must(t, own.media.SendKeys("*3"))
+		h.keys(ben, "*3")
+		own.leg.Hangup()
+		caller.leg.Hangup()
+		h.nothingLeft()
+	})
 }
 
 // Whoever holds is not heard, though his phone may play music; the two others are.
 func TestThreeWayHold(t *testing.T) {
-	h := newHouse(t)
-	caller, anna, own, ben := h.consulting("ben")
-	must(t, own.media.SendKeys("*3"))
-	h.await("the end of the other leg", anna.leg.Done())
-	h.holds(own, true)
-	own.media.PlayMusic(media.Tone(1400, time.Second))
-	h.mixed(caller, ben)
-	h.holds(own, false)
-	h.mixed(caller, own, ben)
-	h.holds(own, true)
-	ben.leg.Hangup()
-	h.ended(AgentHungUp)
-	h.holds(own, false)
-	h.mixed(caller, own)
-	h.over(caller)
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		caller, anna, own, ben := h.consulting("ben")
+		must(t, own.media.SendKeys("*3"))
+		h.await("the end of the other leg", anna.leg.Done())
+		h.holds(own, true)
+		own.media.PlayMusic(media.Tone(1400, time.Second))
+		h.mixed(caller, ben)
+		h.holds(own, false)
+		h.mixed(caller, own, ben)
+		h.holds(own, true)
+		ben.leg.Hangup()
+		h.ended(AgentHungUp)
+		h.holds(own, false)
+		h.mixed(caller, own)
+		h.over(caller)
+	})
 }
 
 // So it is with one who holds already as they are joined.
 func TestThreeWayWithOneWhoHolds(t *testing.T) {
-	h := newHouse(t)
-	caller, anna, own, ben := h.consulting("ben")
-	h.holds(ben, true)
-	ben.media.PlayMusic(media.Tone(1400, time.Second))
-	must(t, own.media.SendKeys("*3"))
-	h.await("the end of the other leg", anna.leg.Done())
-	h.mixed(caller, own)
-	h.holds(ben, false)
-	h.mixed(caller, own, ben)
-	own.leg.Hangup()
-	h.hear("whom she has consulted", ben, caller)
-	caller.leg.Hangup()
-	h.nothingLeft()
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		caller, anna, own, ben := h.consulting("ben")
+		h.holds(ben, true)
+		ben.media.PlayMusic(media.Tone(1400, time.Second))
+		must(t, own.media.SendKeys("*3"))
+		h.await("the end of the other leg", anna.leg.Done())
+		h.mixed(caller, own)
+		h.holds(ben, false)
+		h.mixed(caller, own, ben)
+		own.leg.Hangup()
+		h.hear("whom she has consulted", ben, caller)
+		caller.leg.Hangup()
+		h.nothingLeft()
+	})
 }
 
 // Whoever hangs up as the code is pressed: nothing is left of anybody.
 func TestHangupAsThreeAreJoined(t *testing.T) {
-	h := newHouse(t)
-	h.register("anna")
-	for i := range 5 {
-		caller, anna := h.talk()
-		h.arrives("ben")
-		own, _ := h.consults("anna", anna, "ben")
-		ben := h.pickUp()
-		h.await("the answer", own.leg.Answered())
-		all := []party{caller, anna, own, ben}
-		side := h.own("anna")
-		code := func() { h.calls.together(side) } // quicker than any finger
-		if i < len(all) {
-			both(code, all[i].leg.Hangup)
-		} else {
-			both(code, caller.leg.Hangup, anna.leg.Hangup, own.leg.Hangup, ben.leg.Hangup)
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.register("anna")
+		for i := range 5 {
+			caller, anna := h.talk()
+			h.arrives("ben")
+			own, _ := h.consults("anna", anna, "ben")
+			ben := h.pickUp()
+			h.await("the answer", own.leg.Answered())
+			all := []party{caller, anna, own, ben}
+			side := h.own("anna")
+			code := func() { h.calls.together(side) } // quicker than any finger
+			if i < len(all) {
+				both(code, all[i].leg.Hangup)
+			} else {
+				both(code, caller.leg.Hangup, anna.leg.Hangup, own.leg.Hangup, ben.leg.Hangup)
+			}
+			for _, p := range all {
+				p.leg.Hangup()
+			}
+			for _, p := range all {
+				h.await("the end of each leg", p.leg.Done())
+			}
+			h.nothingLeft()
+			must(t, h.router.SetState(t.Context(), "ben", router.Paused, "test"))
+			h.state("ben", router.Paused)
+			h.state("anna", router.Ready)
 		}
-		for _, p := range all {
-			p.leg.Hangup()
-		}
-		for _, p := range all {
-			h.await("the end of each leg", p.leg.Done())
-		}
-		h.nothingLeft()
-		must(t, h.router.SetState(t.Context(), "ben", router.Paused, "test"))
-		h.state("ben", router.Paused)
-		h.state("anna", router.Ready)
-	}
+	})
 }
 
 // own gives an agent's side of the call that he has made himself.
@@ -316,76 +328,84 @@ func (h *house) own(agent string) (s *side) {
 
 // A node that is closed leaves nothing of three who talk.
 func TestCloseWhileThreeTalk(t *testing.T) {
-	h := newHouse(t)
-	_, anna, own, _ := h.consulting("ben")
-	must(t, own.media.SendKeys("*3"))
-	h.await("the end of the other leg", anna.leg.Done())
-	h.calls.Close()
-	ends := map[string]bool{}
-	for range 2 {
-		ends[h.facts.await(t, "call.ended").(event.CallEnded).Reason] = true
-	}
-	if !ends[HandedOver.Reason] || !ends[Drained.Reason] {
-		t.Errorf("the calls ended as %v", ends)
-	}
-	h.nothingLeft()
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		_, anna, own, _ := h.consulting("ben")
+		must(t, own.media.SendKeys("*3"))
+		h.await("the end of the other leg", anna.leg.Done())
+		h.calls.Close()
+		ends := map[string]bool{}
+		for range 2 {
+			ends[h.facts.await(t, "call.ended").(event.CallEnded).Reason] = true
+		}
+		if !ends[HandedOver.Reason] || !ends[Drained.Reason] {
+			t.Errorf("the calls ended as %v", ends)
+		}
+		h.nothingLeft()
+	})
 }
 
 // What whoever came by a queue has talked before is not forgotten then.
 func TestCloseTellsAllThatWasTalked(t *testing.T) {
-	h := newHouse(t, desks)
-	_, anna, own, ben := h.consulting("billing")
-	h.packets(ben, 50) // a second
-	must(t, own.media.SendKeys("*3"))
-	h.await("the end of the other leg", anna.leg.Done())
-	h.calls.Close()
-	for range 2 {
-		if talk := h.facts.await(t, "talk.ended").(event.TalkEnded); talk.Talk+talk.Hold < time.Second {
-			t.Errorf("%s is said to have talked for %v and held for %v", talk.Agent, talk.Talk, talk.Hold)
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t, desks)
+		_, anna, own, ben := h.consulting("billing")
+		h.packets(ben, 50) // a second
+		must(t, own.media.SendKeys("*3"))
+		h.await("the end of the other leg", anna.leg.Done())
+		h.calls.Close()
+		for range 2 {
+			if talk := h.facts.await(t, "talk.ended").(event.TalkEnded); talk.Talk+talk.Hold < time.Second {
+				t.Errorf("%s is said to have talked for %v and held for %v", talk.Agent, talk.Talk, talk.Hold)
+			}
 		}
-	}
-	h.nothingLeft()
+		h.nothingLeft()
+	})
 }
 
 // A conference that breaks off before it has said what becomes of whom it was lent keeps
 // nobody waiting for that.
 func TestConferenceBreaksOff(t *testing.T) {
-	h := newHouse(t)
-	caller, anna, own, ben := h.consulting("ben")
-	borrower := &inbound{over: make(chan struct{})}
-	r := request{leg: h.own("anna").leg, answer: make(chan *ring, 1), loan: &loan{back: make(chan pair, 1), to: borrower}}
-	_, err := h.calls.ask(t.Context(), r)
-	must(t, err)
-	close(borrower.over)
-	h.await("the end of her own call", own.leg.Done())
-	h.await("the end of whom she consults", ben.leg.Done())
-	h.ended(Crashed)
-	h.state("ben", router.Ready)
-	h.holds(anna, false)
-	h.hear("the agent", anna, caller)
-	h.over(caller)
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		caller, anna, own, ben := h.consulting("ben")
+		borrower := &inbound{over: make(chan struct{})}
+		r := request{leg: h.own("anna").leg, answer: make(chan *ring, 1), loan: &loan{back: make(chan pair, 1), to: borrower}}
+		_, err := h.calls.ask(t.Context(), r)
+		must(t, err)
+		close(borrower.over)
+		h.await("the end of her own call", own.leg.Done())
+		h.await("the end of whom she consults", ben.leg.Done())
+		h.ended(Crashed)
+		h.state("ben", router.Ready)
+		h.holds(anna, false)
+		h.hear("the agent", anna, caller)
+		h.over(caller)
+	})
 }
 
 // A key that the code begins with is heard though the talk goes on elsewhere before it is
 // known to be none.
 func TestKeyOfATalkThatGoesOnElsewhere(t *testing.T) {
-	h := newHouse(t)
-	h.register("anna")
-	caller, _ := h.talk()
-	var heard *media.Leg
-	h.poll("the talk", func() bool {
-		h.calls.mu.Lock()
-		defer h.calls.mu.Unlock()
-		for _, in := range h.calls.talks {
-			heard = in.media
-		}
-		return heard != nil
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.register("anna")
+		caller, _ := h.talk()
+		var heard *media.Leg
+		h.poll("the talk", func() bool {
+			h.calls.mu.Lock()
+			defer h.calls.mu.Unlock()
+			for _, in := range h.calls.talks {
+				heard = in.media
+			}
+			return heard != nil
+		})
+		s := &side{agent: "ben", media: heard, to: heard, code: "*3", pressed: "*", slow: stopped()}
+		h.calls.seat(s)
+		h.calls.unseat(s)
+		h.keys(caller, "*")
+		h.over(caller)
 	})
-	s := &side{agent: "ben", media: heard, to: heard, code: "*3", pressed: "*", slow: stopped()}
-	h.calls.seat(s)
-	h.calls.unseat(s)
-	h.keys(caller, "*")
-	h.over(caller)
 }
 
 // Somebody who cannot be mixed, as his phone keeps to another codec than G.711, costs nobody
@@ -393,45 +413,47 @@ func TestKeyOfATalkThatGoesOnElsewhere(t *testing.T) {
 func TestThreeWayThatCannotBe(t *testing.T) {
 	for _, here := range []bool{true, false} {
 		t.Run(fmt.Sprintf("here=%t", here), func(t *testing.T) {
-			h := newHouse(t, desks, func(c *config.Config) { c.Media.Codecs = []string{"g722"} })
-			h.register("anna")
-			caller, anna := h.talk()
-			h.holds(anna, true)
-			own := h.dialsAs("anna", "billing", media.LegOptions{Prefer: []media.Codec{media.PCMU, media.G722}})
-			h.await("the answer", own.leg.Answered())
-			h.facts.await(t, "visit.joined")
-			h.arrives("ben")
-			ben := h.ringingAs(media.LegOptions{Latch: true, Prefer: []media.Codec{media.G722}})
-			must(t, ben.leg.Answer(ben.media))
-			h.hears(own, ben)
-			active := own
-			if here {
-				h.holds(own, true)
-				h.holds(anna, false)
-				active = anna
-			}
-			tape, heard := h.record(active)
-			must(t, active.media.SendKeys("*3"))
-			h.transferred(event.Transferred{Agent: "anna", How: event.Conference, To: "queue", Target: "billing", Result: "failed"})
-			h.packets(active, 40)
-			must(t, tape.Close())
-			if share := peer.ReadWAV(t, heard).Share(0, 950); share < .05 {
-				t.Errorf("%.2f of what she hears is the tone", share)
-			}
-			if here {
-				h.hears(caller, anna)
-				h.hears(anna, caller)
+			virtual(t, func(t *testing.T) {
+				h := newHouse(t, desks, func(c *config.Config) { c.Media.Codecs = []string{"g722"} })
+				h.register("anna")
+				caller, anna := h.talk()
 				h.holds(anna, true)
-				h.holds(own, false)
-			}
-			h.hears(ben, own)
-			h.hears(own, ben)
-			h.state("ben", router.Talking)
-			d := own.leg.Dialog() // and the two can still be brought together
-			h.told(h.refer(anna, sip.ReferTo{URI: "ben", Replaces: &d}), 200)
-			h.ended(HandedOver)
-			h.state("anna", router.Ready)
-			h.over(caller)
+				own := h.dialsAs("anna", "billing", media.LegOptions{Prefer: []media.Codec{media.PCMU, media.G722}})
+				h.await("the answer", own.leg.Answered())
+				h.facts.await(t, "visit.joined")
+				h.arrives("ben")
+				ben := h.ringingAs(media.LegOptions{Latch: true, Prefer: []media.Codec{media.G722}})
+				must(t, ben.leg.Answer(ben.media))
+				h.hears(own, ben)
+				active := own
+				if here {
+					h.holds(own, true)
+					h.holds(anna, false)
+					active = anna
+				}
+				tape, heard := h.record(active)
+				must(t, active.media.SendKeys("*3"))
+				h.transferred(event.Transferred{Agent: "anna", How: event.Conference, To: "queue", Target: "billing", Result: "failed"})
+				h.packets(active, 40)
+				must(t, tape.Close())
+				if share := peer.ReadWAV(t, heard).Share(0, 950); share < .05 {
+					t.Errorf("%.2f of what she hears is the tone", share)
+				}
+				if here {
+					h.hears(caller, anna)
+					h.hears(anna, caller)
+					h.holds(anna, true)
+					h.holds(own, false)
+				}
+				h.hears(ben, own)
+				h.hears(own, ben)
+				h.state("ben", router.Talking)
+				d := own.leg.Dialog() // and the two can still be brought together
+				h.told(h.refer(anna, sip.ReferTo{URI: "ben", Replaces: &d}), 200)
+				h.ended(HandedOver)
+				h.state("anna", router.Ready)
+				h.over(caller)
+			})
 		})
 	}
 }
@@ -454,27 +476,29 @@ func TestThreeWayTransfer(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, desks, outside)
-			caller, held, own, guest := h.consulting(c.to)
-			anna, other := own, held
-			if c.here {
-				h.holds(own, true)
-				h.holds(held, false)
-				anna, other = held, own
-			}
-			refer := c.refer(h, other)
-			must(t, anna.media.SendKeys("*3"))
-			h.await("the end of the other leg", other.leg.Done())
-			h.told(h.refer(anna, sip.ReferTo{URI: "goodbye"}), 603)
-			d := caller.leg.Dialog()
-			h.told(h.refer(anna, sip.ReferTo{URI: "caller", Replaces: &d}), 603)
-			h.told(h.refer(anna, refer), 200)
-			h.await("the end of the agent's leg", anna.leg.Done())
-			h.ended(HandedOver)
-			h.state("anna", router.Ready)
-			h.hears(guest, caller)
-			h.hears(caller, guest)
-			h.over(caller)
+			virtual(t, func(t *testing.T) {
+				h := newHouse(t, desks, outside)
+				caller, held, own, guest := h.consulting(c.to)
+				anna, other := own, held
+				if c.here {
+					h.holds(own, true)
+					h.holds(held, false)
+					anna, other = held, own
+				}
+				refer := c.refer(h, other)
+				must(t, anna.media.SendKeys("*3"))
+				h.await("the end of the other leg", other.leg.Done())
+				h.told(h.refer(anna, sip.ReferTo{URI: "goodbye"}), 603)
+				d := caller.leg.Dialog()
+				h.told(h.refer(anna, sip.ReferTo{URI: "caller", Replaces: &d}), 603)
+				h.told(h.refer(anna, refer), 200)
+				h.await("the end of the agent's leg", anna.leg.Done())
+				h.ended(HandedOver)
+				h.state("anna", router.Ready)
+				h.hears(guest, caller)
+				h.hears(caller, guest)
+				h.over(caller)
+			})
 		})
 	}
 }

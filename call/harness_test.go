@@ -70,6 +70,7 @@ agents:
 // own: callers and agents whose every move the test makes itself.
 type house struct {
 	t      *testing.T
+	ether  *ether
 	facts  *facts
 	queue  *queue.Queue
 	router *router.Router
@@ -91,11 +92,9 @@ type house struct {
 	toAgent atomic.Pointer[sip.Leg] // the node's leg to an agent, the latest
 }
 
-// newHouse opens a house. Its test mostly waits, so from here on it is parallel to
-// those of other houses.
+// newHouse opens a house, in virtual time.
 func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 	t.Helper()
-	t.Parallel()
 	c, err := config.Parse([]byte(helpline), "test.yaml")
 	must(t, err)
 	c.SIP.Listeners[0].Address = netip.MustParseAddrPort("127.0.0.1:0")
@@ -103,7 +102,7 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 		e(c)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	h := &house{t: t, facts: newFacts(), rung: make(chan *sip.Leg, 8), tapes: &tapes{kept: map[string][]byte{}}}
+	h := &house{t: t, ether: newEther(), facts: newFacts(), rung: make(chan *sip.Leg, 8), tapes: &tapes{kept: map[string][]byte{}}}
 	h.queue, err = queue.Open(t.Context(), c.Redis, c.Domain, c.Node, log)
 	must(t, err)
 	h.router = router.New(router.Options{Queue: h.queue, Events: h.facts, Agents: c.Agents, Queues: c.Queues, Log: log})
@@ -172,6 +171,7 @@ var scarce atomic.Int32 // how many of those pairs are given away
 
 func (h *house) serve(o sip.Options) *sip.Server {
 	h.t.Helper()
+	o.BindUDP = h.ether.bind
 	s, err := sip.New(o)
 	must(h.t, err)
 	served := make(chan error, 1)

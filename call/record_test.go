@@ -111,76 +111,88 @@ func TestCallerLeavesAMessage(t *testing.T) {
 		"by falling still": func(_ *testing.T, p party) { p.media.Silence() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
-			caller := h.speak()
-			h.goOn(caller)
-			end(t, caller)
-			if got := h.heard(); got < time.Second || got > 4*time.Second {
-				t.Errorf("a message of %v, want something over 1.2s", got)
-			}
-			for step := ""; step != "thanks"; {
-				step = h.facts.await(t, "step.entered").(event.StepEntered).Step
-			}
-			caller.leg.Hangup()
-			h.ended(LeftMessage)
-			h.kept(1)
-			h.nothingLeft()
+			virtual(t, func(t *testing.T) {
+				h := newHouse(t)
+				caller := h.speak()
+				h.goOn(caller)
+				end(t, caller)
+				if got := h.heard(); got < time.Second || got > 4*time.Second {
+					t.Errorf("a message of %v, want something over 1.2s", got)
+				}
+				for step := ""; step != "thanks"; {
+					step = h.facts.await(t, "step.entered").(event.StepEntered).Step
+				}
+				caller.leg.Hangup()
+				h.ended(LeftMessage)
+				h.kept(1)
+				h.nothingLeft()
+			})
 		})
 	}
 }
 
 func TestCallerHangsUpInTheMiddleOfHisMessage(t *testing.T) {
-	h := newHouse(t)
-	caller := h.speak()
-	h.goOn(caller)
-	caller.leg.Hangup()
-	if got := h.heard(); got < time.Second || got > 3*time.Second {
-		t.Errorf("a message of %v, want something over 1.2s", got)
-	}
-	h.ended(LeftMessage)
-	h.kept(1)
-	h.nothingLeft()
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		caller := h.speak()
+		h.goOn(caller)
+		caller.leg.Hangup()
+		if got := h.heard(); got < time.Second || got > 3*time.Second {
+			t.Errorf("a message of %v, want something over 1.2s", got)
+		}
+		h.ended(LeftMessage)
+		h.kept(1)
+		h.nothingLeft()
+	})
 }
 
 func TestCallerHangsUpWithoutAMessage(t *testing.T) {
-	h := newHouse(t)
-	caller := h.speak()
-	caller.leg.Hangup()
-	h.ended(LeftFlow)
-	h.kept(0)
-	h.nothingLeft()
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		caller := h.speak()
+		caller.leg.Hangup()
+		h.ended(LeftFlow)
+		h.kept(0)
+		h.nothingLeft()
+	})
 }
 
 func TestNodeEndsInTheMiddleOfAMessage(t *testing.T) {
-	h := newHouse(t)
-	caller := h.speak()
-	h.goOn(caller)
-	h.calls.Close()
-	h.heard()
-	h.ended(Drained)
-	h.kept(1)
-	h.nothingLeft()
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		caller := h.speak()
+		h.goOn(caller)
+		h.calls.Close()
+		h.heard()
+		h.ended(Drained)
+		h.kept(1)
+		h.nothingLeft()
+	})
 }
 
 // What cannot be kept leads on, and the caller is not left hanging.
 func TestMessageThatCannotBeKept(t *testing.T) {
 	t.Run("none can be made", func(t *testing.T) {
-		h := newHouse(t)
-		h.tapes.none = true
-		h.dial("message")
-		h.ended(FlowEnded)
-		h.kept(0)
-		h.nothingLeft()
+		virtual(t, func(t *testing.T) {
+			h := newHouse(t)
+			h.tapes.none = true
+			h.dial("message")
+			h.ended(FlowEnded)
+			h.kept(0)
+			h.nothingLeft()
+		})
 	})
 	t.Run("it cannot be finished", func(t *testing.T) {
-		h := newHouse(t)
-		h.tapes.full = true
-		caller := h.speak()
-		h.goOn(caller)
-		must(t, caller.media.SendKeys("#"))
-		h.ended(FlowEnded)
-		h.kept(0)
-		h.nothingLeft()
+		virtual(t, func(t *testing.T) {
+			h := newHouse(t)
+			h.tapes.full = true
+			caller := h.speak()
+			h.goOn(caller)
+			must(t, caller.media.SendKeys("#"))
+			h.ended(FlowEnded)
+			h.kept(0)
+			h.nothingLeft()
+		})
 	})
 }
 
@@ -188,29 +200,33 @@ func TestMessageThatCannotBeKept(t *testing.T) {
 // has said of one is kept.
 func TestMessageOnAFullDisk(t *testing.T) {
 	t.Run("before it", func(t *testing.T) {
-		h := newHouse(t)
-		h.fills.Store(true)
-		h.dial("message")
-		h.ended(FlowEnded)
-		h.tapes.mu.Lock()
-		begun := h.tapes.created
-		h.tapes.mu.Unlock()
-		if begun > 0 {
-			t.Error("a recording was begun")
-		}
-		h.nothingLeft()
+		virtual(t, func(t *testing.T) {
+			h := newHouse(t)
+			h.fills.Store(true)
+			h.dial("message")
+			h.ended(FlowEnded)
+			h.tapes.mu.Lock()
+			begun := h.tapes.created
+			h.tapes.mu.Unlock()
+			if begun > 0 {
+				t.Error("a recording was begun")
+			}
+			h.nothingLeft()
+		})
 	})
 	t.Run("in the middle of it", func(t *testing.T) {
-		h := newHouse(t)
-		caller := h.speak()
-		h.goOn(caller)
-		h.full.Store(true)
-		if length := h.heard(); length < time.Second {
-			t.Errorf("%v is kept", length)
-		}
-		caller.leg.Hangup()
-		h.ended(LeftMessage)
-		h.kept(1)
-		h.nothingLeft()
+		virtual(t, func(t *testing.T) {
+			h := newHouse(t)
+			caller := h.speak()
+			h.goOn(caller)
+			h.full.Store(true)
+			if length := h.heard(); length < time.Second {
+				t.Errorf("%v is kept", length)
+			}
+			caller.leg.Hangup()
+			h.ended(LeftMessage)
+			h.kept(1)
+			h.nothingLeft()
+		})
 	})
 }

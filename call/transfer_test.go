@@ -116,38 +116,40 @@ func (h *house) handed(want event.Transferred) (got event.Transferred) {
 }
 
 func TestBlindTransferToAQueue(t *testing.T) {
-	h := newHouse(t, desks)
-	h.register("anna")
-	caller, agent := h.talk()
-	first := h.lastOffer()
-	earlier := h.dial("bills") // waits before him, with less priority
-	h.await("the answer", earlier.leg.Answered())
-	must(t, earlier.media.SendKeys("1"))
-	h.facts.await(t, "visit.joined")
-	r := h.refer(agent, sip.ReferTo{URI: "billing"})
-	second := h.facts.await(t, "visit.joined").(event.VisitJoined)
-	if second.Queue != "billing" || second.Language != "en" || second.Visit == first.Visit {
-		t.Errorf("handed on he joined as %+v", second)
-	}
-	h.told(r, 200)
-	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "queue", Target: "billing", Result: "done"})
-	h.await("the agent's leg to end", agent.leg.Done())
-	if talk := h.facts.await(t, "talk.ended").(event.TalkEnded); talk.Agent != "anna" || talk.Visit != first.Visit {
-		t.Errorf("the talk ended as %+v", talk)
-	}
-	// anna is free, and rung for him who has the priority
-	next := h.ringing()
-	if offer := h.lastOffer(); offer.Visit != second.Visit {
-		t.Errorf("the next offer is %+v", offer)
-	}
-	must(t, next.leg.Answer(next.media))
-	h.visitEnded(event.Answered)
-	h.hear("the agent", next, caller)
-	earlier.leg.Hangup()
-	caller.leg.Hangup()
-	h.facts.await(t, "call.ended")
-	h.facts.await(t, "call.ended")
-	h.nothingLeft()
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t, desks)
+		h.register("anna")
+		caller, agent := h.talk()
+		first := h.lastOffer()
+		earlier := h.dial("bills") // waits before him, with less priority
+		h.await("the answer", earlier.leg.Answered())
+		must(t, earlier.media.SendKeys("1"))
+		h.facts.await(t, "visit.joined")
+		r := h.refer(agent, sip.ReferTo{URI: "billing"})
+		second := h.facts.await(t, "visit.joined").(event.VisitJoined)
+		if second.Queue != "billing" || second.Language != "en" || second.Visit == first.Visit {
+			t.Errorf("handed on he joined as %+v", second)
+		}
+		h.told(r, 200)
+		h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "queue", Target: "billing", Result: "done"})
+		h.await("the agent's leg to end", agent.leg.Done())
+		if talk := h.facts.await(t, "talk.ended").(event.TalkEnded); talk.Agent != "anna" || talk.Visit != first.Visit {
+			t.Errorf("the talk ended as %+v", talk)
+		}
+		// anna is free, and rung for him who has the priority
+		next := h.ringing()
+		if offer := h.lastOffer(); offer.Visit != second.Visit {
+			t.Errorf("the next offer is %+v", offer)
+		}
+		must(t, next.leg.Answer(next.media))
+		h.visitEnded(event.Answered)
+		h.hear("the agent", next, caller)
+		earlier.leg.Hangup()
+		caller.leg.Hangup()
+		h.facts.await(t, "call.ended")
+		h.facts.await(t, "call.ended")
+		h.nothingLeft()
+	})
 }
 
 // lastOffer gives the offer made last.
@@ -163,76 +165,82 @@ func (h *house) lastOffer() (last event.OfferMade) {
 }
 
 func TestBlindTransferToAnAgent(t *testing.T) {
-	h := newHouse(t)
-	h.register("anna")
-	h.register("ben")
-	caller, anna := h.talk()
-	r := h.refer(anna, sip.ReferTo{URI: "ben"})
-	ben := h.ringing()
-	h.state("ben", router.Reserved)
-	waiting := h.join() // nobody is free for this one
-	must(t, ben.leg.Answer(ben.media))
-	h.told(r, 200)
-	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "agent", Target: "ben", Result: "done"})
-	h.await("the first agent's leg to end", anna.leg.Done())
-	h.state("ben", router.Talking)
-	h.hear("the second agent", ben, caller)
-	h.hear("the caller", caller, ben)
-	again := h.ringing() // anna, for who waits
-	waiting.leg.Hangup()
-	h.await("the phone to fall silent", again.leg.Done())
-	h.facts.await(t, "call.ended")
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	if talk := h.facts.await(t, "talk.ended").(event.TalkEnded); talk.Agent != "ben" || talk.Talk <= 0 || talk.Hold <= 0 {
-		t.Errorf("the talk ended as %+v", talk)
-	}
-	h.state("ben", router.Ready)
-	h.nothingLeft()
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.register("anna")
+		h.register("ben")
+		caller, anna := h.talk()
+		r := h.refer(anna, sip.ReferTo{URI: "ben"})
+		ben := h.ringing()
+		h.state("ben", router.Reserved)
+		waiting := h.join() // nobody is free for this one
+		must(t, ben.leg.Answer(ben.media))
+		h.told(r, 200)
+		h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "agent", Target: "ben", Result: "done"})
+		h.await("the first agent's leg to end", anna.leg.Done())
+		h.state("ben", router.Talking)
+		h.hear("the second agent", ben, caller)
+		h.hear("the caller", caller, ben)
+		again := h.ringing() // anna, for who waits
+		waiting.leg.Hangup()
+		h.await("the phone to fall silent", again.leg.Done())
+		h.facts.await(t, "call.ended")
+		caller.leg.Hangup()
+		h.ended(CallerHungUp)
+		if talk := h.facts.await(t, "talk.ended").(event.TalkEnded); talk.Agent != "ben" || talk.Talk <= 0 || talk.Hold <= 0 {
+			t.Errorf("the talk ended as %+v", talk)
+		}
+		h.state("ben", router.Ready)
+		h.nothingLeft()
+	})
 }
 
 // A visit may go on in another call, and be handed on there again: the wrap-up of each of
 // its agents is known by his transfer.
 func TestWrapUpIsOfATransfer(t *testing.T) {
-	h := newHouse(t, func(c *config.Config) {
-		claims, long := c.Queues["claims"], config.Duration(time.Hour)
-		claims.WrapUp = &long
-		c.Queues["claims"] = claims
-	})
-	h.register("anna")
-	caller, anna := h.talk()
-	h.register("ben")
-	r := h.refer(anna, sip.ReferTo{URI: "ben"})
-	h.pickUp()
-	h.told(r, 200)
-	transfer := h.facts.await(t, "call.transferred").(event.Transferred).Transfer
-	caller.leg.Hangup()
-	for _, c := range []struct{ agent, part string }{{"anna", ""}, {"ben", transfer}} {
-		h.state(c.agent, router.WrapUp)
-		must(t, h.router.WrapUpDone(t.Context(), c.agent))
-		if got := h.facts.await(t, "wrapup.ended").(event.WrapUpEnded); got.Agent != c.agent || got.Part != c.part {
-			t.Errorf("the wrap-up of %s is told of as %+v", c.agent, got)
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t, func(c *config.Config) {
+			claims, long := c.Queues["claims"], config.Duration(time.Hour)
+			claims.WrapUp = &long
+			c.Queues["claims"] = claims
+		})
+		h.register("anna")
+		caller, anna := h.talk()
+		h.register("ben")
+		r := h.refer(anna, sip.ReferTo{URI: "ben"})
+		h.pickUp()
+		h.told(r, 200)
+		transfer := h.facts.await(t, "call.transferred").(event.Transferred).Transfer
+		caller.leg.Hangup()
+		for _, c := range []struct{ agent, part string }{{"anna", ""}, {"ben", transfer}} {
+			h.state(c.agent, router.WrapUp)
+			must(t, h.router.WrapUpDone(t.Context(), c.agent))
+			if got := h.facts.await(t, "wrapup.ended").(event.WrapUpEnded); got.Agent != c.agent || got.Part != c.part {
+				t.Errorf("the wrap-up of %s is told of as %+v", c.agent, got)
+			}
 		}
-	}
-	h.ended(CallerHungUp)
-	h.nothingLeft()
+		h.ended(CallerHungUp)
+		h.nothingLeft()
+	})
 }
 
 // A transfer to a number of ours takes the caller through its flow.
 func TestBlindTransferToANumber(t *testing.T) {
-	h := newHouse(t)
-	h.register("anna")
-	began := time.Now()
-	caller, agent := h.talk()
-	h.told(h.refer(agent, sip.ReferTo{URI: "goodbye"}), 200)
-	h.await("the flow to hang up", caller.leg.Done())
-	took := time.Since(began)
-	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "flow", Target: "goodbye", Result: "done"})
-	// Her phone does not hang up by itself, which is no time of the caller's.
-	if end := h.facts.await(t, "call.ended").(event.CallEnded); end.Reason != FlowEnded.Reason || end.Duration > took+parting/2 {
-		t.Errorf("the call ended %s after %v, of %v", end.Reason, end.Duration, took)
-	}
-	h.nothingLeft()
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.register("anna")
+		began := time.Now()
+		caller, agent := h.talk()
+		h.told(h.refer(agent, sip.ReferTo{URI: "goodbye"}), 200)
+		h.await("the flow to hang up", caller.leg.Done())
+		took := time.Since(began)
+		h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "flow", Target: "goodbye", Result: "done"})
+		// Her phone does not hang up by itself, which is no time of the caller's.
+		if end := h.facts.await(t, "call.ended").(event.CallEnded); end.Reason != FlowEnded.Reason || end.Duration > took+parting/2 {
+			t.Errorf("the call ended %s after %v, of %v", end.Reason, end.Duration, took)
+		}
+		h.nothingLeft()
+	})
 }
 
 // Whatever goes wrong, the caller returns to the agent.
@@ -259,28 +267,30 @@ func TestTransferThatFails(t *testing.T) {
 		{name: "outside", to: "+15550123456", want: event.Transferred{To: "nowhere", Result: "refused"}, code: 403},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t)
-			h.register("anna")
-			caller, anna := h.talk()
-			if c.target != nil {
-				c.target(h)
-			}
-			r := h.refer(anna, sip.ReferTo{URI: c.to})
-			if c.phone != nil {
-				c.phone(h)
-			}
-			h.told(r, c.code)
-			c.want.Agent, c.want.How = "anna", event.Blind
-			h.transferred(c.want)
-			h.hear("the agent", anna, caller)
-			h.hear("the caller", caller, anna)
-			if c.target != nil {
-				h.state("ben", router.Ready) // as before
-			}
-			anna.leg.Hangup()
-			h.ended(AgentHungUp)
-			h.state("anna", router.Ready)
-			h.nothingLeft()
+			virtual(t, func(t *testing.T) {
+				h := newHouse(t)
+				h.register("anna")
+				caller, anna := h.talk()
+				if c.target != nil {
+					c.target(h)
+				}
+				r := h.refer(anna, sip.ReferTo{URI: c.to})
+				if c.phone != nil {
+					c.phone(h)
+				}
+				h.told(r, c.code)
+				c.want.Agent, c.want.How = "anna", event.Blind
+				h.transferred(c.want)
+				h.hear("the agent", anna, caller)
+				h.hear("the caller", caller, anna)
+				if c.target != nil {
+					h.state("ben", router.Ready) // as before
+				}
+				anna.leg.Hangup()
+				h.ended(AgentHungUp)
+				h.state("anna", router.Ready)
+				h.nothingLeft()
+			})
 		})
 	}
 }
@@ -288,30 +298,32 @@ func TestTransferThatFails(t *testing.T) {
 // An agent who has hung up cannot have his caller back: that one waits in line, in
 // the place he had.
 func TestTransferThatFailsWhenTheAgentHasGone(t *testing.T) {
-	h := newHouse(t, desks)
-	h.register("anna")
-	h.register("ben")
-	caller, anna := h.talk()
-	h.refer(anna, sip.ReferTo{URI: "ben"})
-	ben := h.ringing()
-	anna.leg.Hangup()
-	h.state("anna", router.Ready)
-	must(t, h.router.SetState(t.Context(), "anna", router.Paused, "test"))
-	later := h.join()
-	must(t, ben.leg.Reject(603, "Decline"))
-	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "agent", Target: "ben", Result: "declined"})
-	// ben is ready as before, and so gets one of the two: the later one came first,
-	// as nobody else waited. The next is anna, for the first.
-	second := h.pickUp()
-	h.hear("ben", second, later)
-	must(t, h.router.SetState(t.Context(), "anna", router.Ready, "test"))
-	again := h.pickUp()
-	h.hear("anna", again, caller)
-	caller.leg.Hangup()
-	later.leg.Hangup()
-	h.facts.await(t, "call.ended")
-	h.facts.await(t, "call.ended")
-	h.nothingLeft()
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t, desks)
+		h.register("anna")
+		h.register("ben")
+		caller, anna := h.talk()
+		h.refer(anna, sip.ReferTo{URI: "ben"})
+		ben := h.ringing()
+		anna.leg.Hangup()
+		h.state("anna", router.Ready)
+		must(t, h.router.SetState(t.Context(), "anna", router.Paused, "test"))
+		later := h.join()
+		must(t, ben.leg.Reject(603, "Decline"))
+		h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "agent", Target: "ben", Result: "declined"})
+		// ben is ready as before, and so gets one of the two: the later one came first,
+		// as nobody else waited. The next is anna, for the first.
+		second := h.pickUp()
+		h.hear("ben", second, later)
+		must(t, h.router.SetState(t.Context(), "anna", router.Ready, "test"))
+		again := h.pickUp()
+		h.hear("anna", again, caller)
+		caller.leg.Hangup()
+		later.leg.Hangup()
+		h.facts.await(t, "call.ended")
+		h.facts.await(t, "call.ended")
+		h.nothingLeft()
+	})
 }
 
 // A phone that hangs up as soon as its transfer is accepted has not heard that it
@@ -319,21 +331,23 @@ func TestTransferThatFailsWhenTheAgentHasGone(t *testing.T) {
 func TestHangupRightAfterATransferThatFails(t *testing.T) {
 	for _, to := range []string{"ben", "anna", "nobody"} { // no phone, busy, unknown
 		t.Run(to, func(t *testing.T) {
-			h := newHouse(t)
-			h.register("anna")
-			caller, anna := h.talk()
-			first := h.lastOffer()
-			if step := <-h.refer(anna, sip.ReferTo{URI: to, Quiet: true}).Steps(); step.Code != 100 {
-				t.Fatalf("told %+v", step)
-			}
-			anna.leg.Hangup()
-			h.await("the end of her leg", anna.leg.Done())
-			if again := h.facts.await(t, "visit.joined").(event.VisitJoined); again.Queue != first.Queue || again.Visit == first.Visit {
-				t.Errorf("he waits as %+v", again)
-			}
-			agent := h.pickUp()
-			h.hear("the agent", agent, caller)
-			h.over(caller)
+			virtual(t, func(t *testing.T) {
+				h := newHouse(t)
+				h.register("anna")
+				caller, anna := h.talk()
+				first := h.lastOffer()
+				if step := <-h.refer(anna, sip.ReferTo{URI: to, Quiet: true}).Steps(); step.Code != 100 {
+					t.Fatalf("told %+v", step)
+				}
+				anna.leg.Hangup()
+				h.await("the end of her leg", anna.leg.Done())
+				if again := h.facts.await(t, "visit.joined").(event.VisitJoined); again.Queue != first.Queue || again.Visit == first.Visit {
+					t.Errorf("he waits as %+v", again)
+				}
+				agent := h.pickUp()
+				h.hear("the agent", agent, caller)
+				h.over(caller)
+			})
 		})
 	}
 }
@@ -341,29 +355,32 @@ func TestHangupRightAfterATransferThatFails(t *testing.T) {
 // Many phones put the call on hold before they transfer it, and take it back when
 // that fails. The caller hears music until then.
 func TestTransferOfACallOnHold(t *testing.T) {
-	h := newHouse(t)
-	h.register("anna")
-	caller, anna := h.talk()
-	h.register("ben")
-	h.holds(anna, true)
-	r := h.refer(anna, sip.ReferTo{URI: "ben"})
-	must(t, h.ringing().leg.Reject(486, "Busy Here"))
-	h.told(r, 486)
-	h.holds(anna, false)
-	h.hear("the agent", anna, caller)
-	r = h.refer(anna, sip.ReferTo{URI: "ben"})
-	ben := h.ringing()
-	h.holds(anna, true)
-	h.holds(anna, false) // and back again, while it rings: not yet heard
-	must(t, ben.leg.Reject(486, "Busy Here"))
-	h.told(r, 486)
-	h.hear("the agent", anna, caller)
-	caller.leg.Hangup()
-	h.ended(CallerHungUp)
-	if talk := h.facts.await(t, "talk.ended").(event.TalkEnded); talk.Hold <= 0 {
-		t.Errorf("the talk ended as %+v", talk)
-	}
-	h.nothingLeft()
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.register("anna")
+		caller, anna := h.talk()
+		h.register("ben")
+		h.holds(anna, true)
+		time.Sleep(time.Second)
+		r := h.refer(anna, sip.ReferTo{URI: "ben"})
+		must(t, h.ringing().leg.Reject(486, "Busy Here"))
+		h.told(r, 486)
+		h.holds(anna, false)
+		h.hear("the agent", anna, caller)
+		r = h.refer(anna, sip.ReferTo{URI: "ben"})
+		ben := h.ringing()
+		h.holds(anna, true)
+		h.holds(anna, false) // and back again, while it rings: not yet heard
+		must(t, ben.leg.Reject(486, "Busy Here"))
+		h.told(r, 486)
+		h.hear("the agent", anna, caller)
+		caller.leg.Hangup()
+		h.ended(CallerHungUp)
+		if talk := h.facts.await(t, "talk.ended").(event.TalkEnded); talk.Hold < time.Second {
+			t.Errorf("the talk ended as %+v", talk)
+		}
+		h.nothingLeft()
+	})
 }
 
 // holds puts the call on hold at a telephone, or takes it back.
@@ -401,35 +418,37 @@ func TestHangupWhileATransferIsTried(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t)
-			h.register("anna")
-			h.register("ben")
-			for range 5 {
-				caller := h.join()
-				first := h.pickUp()
-				h.facts.await(t, "visit.ended")
-				to := "ben"
-				if h.lastOffer().Agent == "ben" {
-					to = "anna"
-				}
-				h.refer(first, sip.ReferTo{URI: to})
-				second := h.ringing()
-				c.do(caller, first, second)
-				for _, p := range []party{caller, first, second} {
-					h.await("the end of each leg", p.leg.Done())
-				}
-				h.facts.await(t, "call.ended")
-				h.nothingLeft()
-				for len(h.rung) > 0 { // one whose caller came back to him, and left
-					<-h.rung
-				}
-				for _, agent := range []string{"anna", "ben"} {
-					if err := h.router.SetState(t.Context(), agent, router.Ready, "test"); err != nil {
-						t.Fatal(err)
+			virtual(t, func(t *testing.T) {
+				h := newHouse(t)
+				h.register("anna")
+				h.register("ben")
+				for range 5 {
+					caller := h.join()
+					first := h.pickUp()
+					h.facts.await(t, "visit.ended")
+					to := "ben"
+					if h.lastOffer().Agent == "ben" {
+						to = "anna"
 					}
-					h.state(agent, router.Ready)
+					h.refer(first, sip.ReferTo{URI: to})
+					second := h.ringing()
+					c.do(caller, first, second)
+					for _, p := range []party{caller, first, second} {
+						h.await("the end of each leg", p.leg.Done())
+					}
+					h.facts.await(t, "call.ended")
+					h.nothingLeft()
+					for len(h.rung) > 0 { // one whose caller came back to him, and left
+						<-h.rung
+					}
+					for _, agent := range []string{"anna", "ben"} {
+						if err := h.router.SetState(t.Context(), agent, router.Ready, "test"); err != nil {
+							t.Fatal(err)
+						}
+						h.state(agent, router.Ready)
+					}
 				}
-			}
+			})
 		})
 	}
 }
@@ -445,19 +464,21 @@ func both(all ...func()) {
 
 // A caller who holds us is music to whoever talks with him, also who comes later.
 func TestTransferOfACallerWhoHolds(t *testing.T) {
-	h := newHouse(t)
-	h.register("anna")
-	caller, anna := h.talk()
-	h.register("ben")
-	h.holds(caller, true)
-	h.hearsMusic("the first agent", anna)
-	r := h.refer(anna, sip.ReferTo{URI: "ben"})
-	ben := h.pickUp()
-	h.told(r, 200)
-	h.hearsMusic("the second agent", ben)
-	h.holds(caller, false)
-	h.hear("the caller", caller, ben)
-	h.over(caller)
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.register("anna")
+		caller, anna := h.talk()
+		h.register("ben")
+		h.holds(caller, true)
+		h.hearsMusic("the first agent", anna)
+		r := h.refer(anna, sip.ReferTo{URI: "ben"})
+		ben := h.pickUp()
+		h.told(r, 200)
+		h.hearsMusic("the second agent", ben)
+		h.holds(caller, false)
+		h.hear("the caller", caller, ben)
+		h.over(caller)
+	})
 }
 
 // hearsMusic waits until somebody has heard music for a while.
@@ -473,35 +494,39 @@ func (h *house) hearsMusic(who string, p party) {
 
 // A phone that was told that nobody takes its wish up may rely on that.
 func TestTransferThatIsTakenUpTooLate(t *testing.T) {
-	h := newHouse(t)
-	h.register("anna")
-	caller, anna := h.talk()
-	busy := make(chan struct{})
-	h.facts.setTrap(func(f event.Fact) {
-		if tried, ok := f.(event.Transferred); ok && tried.To == "nowhere" {
-			<-busy
-		}
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.register("anna")
+		caller, anna := h.talk()
+		busy := make(chan struct{})
+		h.facts.setTrap(func(f event.Fact) {
+			if tried, ok := f.(event.Transferred); ok && tried.To == "nowhere" {
+				<-busy
+			}
+		})
+		h.told(h.refer(anna, sip.ReferTo{URI: "nobody"}), 404)
+		h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "nowhere", Result: "refused"})
+		h.told(h.refer(anna, sip.ReferTo{URI: "goodbye"}), 603)
+		close(busy)
+		h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "flow", Target: "goodbye", Result: "failed"})
+		h.hear("the agent", anna, caller)
+		h.over(caller)
 	})
-	h.told(h.refer(anna, sip.ReferTo{URI: "nobody"}), 404)
-	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "nowhere", Result: "refused"})
-	h.told(h.refer(anna, sip.ReferTo{URI: "goodbye"}), 603)
-	close(busy)
-	h.transferred(event.Transferred{Agent: "anna", How: event.Blind, To: "flow", Target: "goodbye", Result: "failed"})
-	h.hear("the agent", anna, caller)
-	h.over(caller)
 }
 
 func TestDrainWhileATransferIsTried(t *testing.T) {
-	h := newHouse(t)
-	h.register("anna")
-	h.register("ben")
-	caller, anna := h.talk()
-	h.refer(anna, sip.ReferTo{URI: "ben"})
-	ben := h.ringing()
-	h.calls.Close()
-	for _, p := range []party{caller, anna, ben} {
-		h.await("the end of each leg", p.leg.Done())
-	}
-	h.ended(Drained)
-	h.nothingLeft()
+	virtual(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.register("anna")
+		h.register("ben")
+		caller, anna := h.talk()
+		h.refer(anna, sip.ReferTo{URI: "ben"})
+		ben := h.ringing()
+		h.calls.Close()
+		for _, p := range []party{caller, anna, ben} {
+			h.await("the end of each leg", p.leg.Done())
+		}
+		h.ended(Drained)
+		h.nothingLeft()
+	})
 }

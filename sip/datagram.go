@@ -8,6 +8,23 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 )
 
+// PacketConn is a UDP socket; *net.UDPConn is one. Its local address is a *net.UDPAddr.
+type PacketConn interface {
+	net.PacketConn
+	ReadFromUDPAddrPort(b []byte) (n int, from netip.AddrPort, err error)
+	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (n int, err error)
+}
+
+// bindUDP binds a socket of the system's.
+func bindUDP(at netip.AddrPort) (PacketConn, error) {
+	pc, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		return nil, err
+	}
+	_ = pc.SetReadBuffer(udpReadBuffer) // the kernel caps it at its own limit
+	return pc, nil
+}
+
 // readPackets reads a UDP socket until it fails. It is ours rather than sipgo's,
 // which remembers every address it ever heard from, and lets nobody look at a
 // datagram before it has made a string of where that came from.

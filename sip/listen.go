@@ -32,7 +32,7 @@ type listener struct {
 	receive func(inbound)        // takes what is let in
 
 	// of UDP
-	packets *net.UDPConn
+	packets PacketConn
 	udp     *datagrams
 
 	// of the others
@@ -41,17 +41,17 @@ type listener struct {
 	client *tls.Config // how TLS connections are opened
 }
 
-// listen binds a socket. Whatever arrives from whom the edge lets in is given to
-// receive, on the goroutine that read it. A network of tls needs how to serve it.
-func listen(network string, addr netip.AddrPort, server *tls.Config, edge *edge, receive func(inbound)) (*listener, error) {
+// listen binds a socket of packets or connections. Whatever arrives from whom the edge
+// lets in is given to receive, on the goroutine that read it. A network of tls needs how
+// to serve it, one of udp how a socket is bound.
+func listen(network string, addr netip.AddrPort, bind func(netip.AddrPort) (PacketConn, error), server *tls.Config, edge *edge, receive func(inbound)) (*listener, error) {
 	ln := newListener(network, edge, receive)
 	switch network {
 	case "udp":
-		pc, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+		pc, err := bind(addr)
 		if err != nil {
 			return nil, err
 		}
-		_ = pc.SetReadBuffer(udpReadBuffer) // the kernel caps it at its own limit
 		ln.packets = pc
 		ln.addr = pc.LocalAddr().(*net.UDPAddr).AddrPort()
 		ln.udp = &datagrams{pc, ln.seen}

@@ -45,6 +45,9 @@ type Options struct {
 	SessionExpires time.Duration
 	// Resolver looks up the hosts of trunks; nil: the system's.
 	Resolver Resolver
+	// BindUDP binds the socket of a UDP listener; nil: the system's. A test in virtual
+	// time has a network in memory.
+	BindUDP func(netip.AddrPort) (PacketConn, error)
 
 	// For tests: the smallest session interval taken, default Config.MinSE or 90 s, and how
 	// long a call of ours may ring (Timer C of RFC 3261), default Config.RingLimit or 4
@@ -116,7 +119,7 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	for _, l := range o.Config.Listeners {
-		ln, err := s.listen(l, o.Certificates)
+		ln, err := s.listen(l, &o)
 		if err != nil {
 			s.closeSockets()
 			return nil, fmt.Errorf("SIP listener %s %s: %w", l.Network, l.Address, err)
@@ -150,10 +153,15 @@ func (s *Server) settleIn(c Credentials) {
 }
 
 // listen binds one listener of the configuration.
-func (s *Server) listen(l config.Listener, certificates *cert.Store) (*listener, error) {
-	if l.Network != "tls" {
-		return listen(l.Network, l.Address, nil, s.edge, s.arrived)
+func (s *Server) listen(l config.Listener, o *Options) (*listener, error) {
+	bind := o.BindUDP
+	if bind == nil {
+		bind = bindUDP
 	}
+	if l.Network != "tls" {
+		return listen(l.Network, l.Address, bind, nil, s.edge, s.arrived)
+	}
+	certificates := o.Certificates
 	if certificates == nil {
 		certificates = &cert.Store{Log: s.log}
 	}
@@ -161,7 +169,7 @@ func (s *Server) listen(l config.Listener, certificates *cert.Store) (*listener,
 	if err != nil {
 		return nil, err
 	}
-	ln, err := listen(l.Network, l.Address, kept.Server(), s.edge, s.arrived)
+	ln, err := listen(l.Network, l.Address, bind, kept.Server(), s.edge, s.arrived)
 	if err != nil {
 		return nil, err
 	}
