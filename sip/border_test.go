@@ -348,22 +348,23 @@ func TestNames(t *testing.T) {
 // TestRepeatedAsWritten: what an answer repeats is what was asked, where the grammar
 // allows several ways to write it.
 func TestRepeatedAsWritten(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp"), Handler: newDesk(nil)})
-	w := newWire(t, s)
-	w.send("OPTIONS sip:x@h sip/2.0", `Via: SIP/2.0/UDP h:1;Received="192.0.2.1";X="a;b";Branch=z9hG4bKq ; rport`, "From: Jo <sip:c@d> ; Tag=1;x", "To: <sip:x@h> ;",
-		"Call-ID: written", "CSeq:  1 \t OPTIONS")
-	got := w.recv("SIP/2.0 200")
-	host, port, _ := strings.Cut(w.addr(), ":")
-	for name, want := range map[string]string{
-		"Via":  `SIP/2.0/UDP h:1;received=` + host + `;x="a;b";branch=z9hG4bKq;rport=` + port,
-		"From": `"Jo" <sip:c@d>;tag=1;x`,
-		"CSeq": "1 OPTIONS",
-	} {
-		if field(got, name) != want {
-			t.Errorf("%s: %s, want %s", name, field(got, name), want)
+	bubble(t, Options{Handler: newDesk(nil)}, func(t *testing.T, s *Server) {
+		w := newWire(t, s)
+		w.send("OPTIONS sip:x@h sip/2.0", `Via: SIP/2.0/UDP h:1;Received="192.0.2.1";X="a;b";Branch=z9hG4bKq ; rport`, "From: Jo <sip:c@d> ; Tag=1;x", "To: <sip:x@h> ;",
+			"Call-ID: written", "CSeq:  1 \t OPTIONS")
+		got := w.recv("SIP/2.0 200")
+		host, port, _ := strings.Cut(w.addr(), ":")
+		for name, want := range map[string]string{
+			"Via":  `SIP/2.0/UDP h:1;received=` + host + `;x="a;b";branch=z9hG4bKq;rport=` + port,
+			"From": `"Jo" <sip:c@d>;tag=1;x`,
+			"CSeq": "1 OPTIONS",
+		} {
+			if field(got, name) != want {
+				t.Errorf("%s: %s, want %s", name, field(got, name), want)
+			}
 		}
-	}
-	if to := field(got, "To"); !strings.HasPrefix(to, "<sip:x@h>;tag=") {
-		t.Errorf("To: %s", to)
-	}
+		if to := field(got, "To"); !strings.HasPrefix(to, "<sip:x@h>;tag=") {
+			t.Errorf("To: %s", to)
+		}
+	})
 }

@@ -3,7 +3,6 @@ package sip
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -128,58 +127,61 @@ func add(lines ...string) func([]string) []string {
 }
 
 func TestUnsupportedIsNamed(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp"), Handler: newDesk(nil)})
-	c := newCaller(t, s, "bad-extension")
-	c.request("INVITE", 1, append([]string{"Require: 100rel, tdialog"}, offer...)...)
-	if got := field(c.recv("SIP/2.0 420"), "Unsupported"); got != "tdialog" {
-		t.Errorf("Unsupported: %q", got)
-	}
-	c.resend("ACK", 1, 1)
+	bubble(t, Options{Handler: newDesk(nil)}, func(t *testing.T, s *Server) {
+		c := newCaller(t, s, "bad-extension")
+		c.request("INVITE", 1, append([]string{"Require: 100rel, tdialog"}, offer...)...)
+		if got := field(c.recv("SIP/2.0 420"), "Unsupported"); got != "tdialog" {
+			t.Errorf("Unsupported: %q", got)
+		}
+		c.resend("ACK", 1, 1)
+	})
 }
 
 func TestStream(t *testing.T) {
-	s := start(t, Options{Config: openConfig("tcp"), Handler: newDesk(nil)})
-	conn, err := net.Dial("tcp", s.Addrs()[0].Address.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	options := func(id string) string {
-		return "OPTIONS sip:x@h SIP/2.0\r\nVia: SIP/2.0/TCP h:1;branch=z9hG4bK" + id + "\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:x@h>\r\nCall-ID: " + id + "\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
-	}
-	// Two messages and a half in one piece, the rest after, a keep-alive between.
-	third := options("c")
-	if _, err := conn.Write([]byte(options("a") + options("b") + third[:40])); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Write([]byte(third[40:])); err != nil {
-		t.Fatal(err)
-	}
-	r := bufio.NewReader(conn)
-	got := map[string]bool{}
-	for len(got) < 3 {
-		line, err := r.ReadString('\n')
+	virtual(t, func(t *testing.T, e *ether) {
+		s := startIn(t, e, Options{Config: openConfig("tcp"), Handler: newDesk(nil)})
+		conn, err := e.connect(t.Context(), "tcp", s.Addrs()[0].Address.String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if id, ok := strings.CutPrefix(line, "Call-ID: "); ok {
-			got[strings.TrimSpace(id)] = true
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		options := func(id string) string {
+			return "OPTIONS sip:x@h SIP/2.0\r\nVia: SIP/2.0/TCP h:1;branch=z9hG4bK" + id + "\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:x@h>\r\nCall-ID: " + id + "\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
 		}
-	}
-	// A bare LF within a header is refused, not passed on.
-	if _, err := conn.Write([]byte(strings.Replace(options("d"), "To: ", "Subject: a\nX-Evil: b\r\nTo: ", 1))); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
+		// Two messages and a half in one piece, the rest after, a keep-alive between.
+		third := options("c")
+		if _, err := conn.Write([]byte(options("a") + options("b") + third[:40])); err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasPrefix(line, "SIP/2.0 400") {
-			return
+		if _, err := conn.Write([]byte(third[40:])); err != nil {
+			t.Fatal(err)
 		}
-	}
+		r := bufio.NewReader(conn)
+		got := map[string]bool{}
+		for len(got) < 3 {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if id, ok := strings.CutPrefix(line, "Call-ID: "); ok {
+				got[strings.TrimSpace(id)] = true
+			}
+		}
+		// A bare LF within a header is refused, not passed on.
+		if _, err := conn.Write([]byte(strings.Replace(options("d"), "To: ", "Subject: a\nX-Evil: b\r\nTo: ", 1))); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(line, "SIP/2.0 400") {
+				return
+			}
+		}
+	})
 }
 
 func TestAcceptorCapsAddresses(t *testing.T) {
@@ -390,16 +392,17 @@ func TestStrangersCancels(t *testing.T) {
 	for trusted, want := range map[bool]int{true: 1, false: 0} {
 		cfg := openConfig("udp")
 		if !trusted {
-			cfg.Trunks = nil
+			cfg.Trunks = cfg.Trunks[:0]
 		}
-		s := start(t, Options{Config: cfg, Handler: newDesk(nil)})
-		c := newCaller(t, s, "strange")
-		c.request("CANCEL", 1)
-		c.recv("SIP/2.0 481")
-		s.orphans.mu.Lock()
-		if got := len(s.orphans.m); got != want {
-			t.Errorf("trusted %v: %d remembered, want %d", trusted, got, want)
-		}
-		s.orphans.mu.Unlock()
+		bubble(t, Options{Config: cfg, Handler: newDesk(nil)}, func(t *testing.T, s *Server) {
+			c := newCaller(t, s, "strange")
+			c.request("CANCEL", 1)
+			c.recv("SIP/2.0 481")
+			s.orphans.mu.Lock()
+			if got := len(s.orphans.m); got != want {
+				t.Errorf("trusted %v: %d remembered, want %d", trusted, got, want)
+			}
+			s.orphans.mu.Unlock()
+		})
 	}
 }

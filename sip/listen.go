@@ -283,8 +283,8 @@ func (f flow) ownContact() *gosip.ContactHeader {
 
 // keepOpen sends what keeps a NAT from forgetting a phone behind it.
 func (f flow) keepOpen() {
-	if to, err := netip.ParseAddrPort(f.remote); err == nil && f.at.packets != nil {
-		_, _ = f.at.packets.WriteToUDPAddrPort([]byte("\r\n\r\n"), to)
+	if to, err := netip.ParseAddrPort(f.remote); err == nil && f.at.udp != nil {
+		_, _ = f.at.udp.WriteTo([]byte("\r\n\r\n"), net.UDPAddrFromAddrPort(to))
 	}
 }
 

@@ -12,13 +12,16 @@ import (
 )
 
 // behindEdge is a server with edge proxies, a carrier and an agent. It answers calls.
-func behindEdge(t *testing.T, proxies ...netip.Prefix) (*Server, *desk, *wire) {
+func behindEdge(t *testing.T, proxies []netip.Prefix, f func(t *testing.T, s *Server, d *desk, w *wire)) {
 	t.Helper()
-	return nodeBehindEdge(t, &MemoryBindings{}, nil, proxies...)
+	virtual(t, func(t *testing.T, e *ether) {
+		s, d, w := nodeBehindEdge(t, e, &MemoryBindings{}, nil, proxies...)
+		f(t, s, d, w)
+	})
 }
 
 // nodeBehindEdge is one of several that share bindings and bans.
-func nodeBehindEdge(t *testing.T, bindings Bindings, bans Bans, proxies ...netip.Prefix) (*Server, *desk, *wire) {
+func nodeBehindEdge(t *testing.T, e *ether, bindings Bindings, bans Bans, proxies ...netip.Prefix) (*Server, *desk, *wire) {
 	t.Helper()
 	cfg := openConfig("udp")
 	cfg.Trunks = []config.Trunk{{Name: "carrier", Addresses: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}}
@@ -30,7 +33,10 @@ func nodeBehindEdge(t *testing.T, bindings Bindings, bans Bans, proxies ...netip
 		d.legs <- l
 		<-l.Done()
 	}
-	s := start(t, Options{Config: cfg, Handler: d, Bindings: bindings, Bans: bans, Credentials: passwords{"help.example", map[string]string{"anna": "secret"}}})
+	s := startIn(t, e, Options{Config: cfg, Handler: d, Bindings: bindings, Bans: bans, Credentials: passwords{"help.example", map[string]string{"anna": "secret"}}})
+	if !s.spawn(func() { s.edge.share(s.ctx) }) {
+		t.Fatal("closed")
+	}
 	return s, d, newWire(t, s)
 }
 
@@ -39,7 +45,6 @@ var carrierSays = "X-Edge-Source: udp:198.51.100.9:5060"
 // TestOriginBehindEdge: a caller is who the edge proxy says, and only an edge proxy
 // says so.
 func TestOriginBehindEdge(t *testing.T) {
-	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		proxies []netip.Prefix
@@ -59,29 +64,30 @@ func TestOriginBehindEdge(t *testing.T) {
 		{"said by another than the edge", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, []string{carrierSays}, "SIP/2.0 401", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, d, w := behindEdge(t, c.proxies...)
-			call := &caller{wire: w, callID: "origin", to: "<sip:helpline@" + w.to.String() + ">"}
-			call.request("INVITE", 1, append(append([]string(nil), c.headers...), offer...)...)
-			if c.want == "" {
-				eventually(t, func() string {
-					if got := counted(t, s.metrics.dropped, dropUnanswered); got != 1 {
-						return fmt.Sprintf("%v dropped", got)
-					}
-					return ""
-				})
-				return
-			}
-			ok := call.recv(c.want)
-			if c.trunk == "" {
-				return
-			}
-			if l := next(t, "call", d.legs); l.Trunk() != c.trunk || l.Caller() != "+15550001" {
-				t.Errorf("trunk %q, caller %q", l.Trunk(), l.Caller())
-			}
-			call.to = field(ok, "To")
-			call.request("ACK", 1)
-			call.request("BYE", 2, c.headers...)
-			call.recv("SIP/2.0 200")
+			behindEdge(t, c.proxies, func(t *testing.T, s *Server, d *desk, w *wire) {
+				call := &caller{wire: w, callID: "origin", to: "<sip:helpline@" + w.to.String() + ">"}
+				call.request("INVITE", 1, append(append([]string(nil), c.headers...), offer...)...)
+				if c.want == "" {
+					eventually(t, func() string {
+						if got := counted(t, s.metrics.dropped, dropUnanswered); got != 1 {
+							return fmt.Sprintf("%v dropped", got)
+						}
+						return ""
+					})
+					return
+				}
+				ok := call.recv(c.want)
+				if c.trunk == "" {
+					return
+				}
+				if l := next(t, "call", d.legs); l.Trunk() != c.trunk || l.Caller() != "+15550001" {
+					t.Errorf("trunk %q, caller %q", l.Trunk(), l.Caller())
+				}
+				call.to = field(ok, "To")
+				call.request("ACK", 1)
+				call.request("BYE", 2, c.headers...)
+				call.recv("SIP/2.0 200")
+			})
 		})
 	}
 }
@@ -89,21 +95,22 @@ func TestOriginBehindEdge(t *testing.T) {
 // TestTwoOriginsBanNobody: a second X-Edge-Source, which an edge proxy let pass that
 // takes off less than it should, is no way to have somebody else banned everywhere.
 func TestTwoOriginsBanNobody(t *testing.T) {
-	s, _, w := behindEdge(t, loopback)
-	for i := range 10 {
-		id := fmt.Sprint("two-", i)
-		w.send("OPTIONS sip:x@help.example SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bK"+id, "From: <sip:x@y>;tag=1", "To: <sip:x@help.example>",
-			"Call-ID: "+id, "CSeq: 1 OPTIONS", "X-Edge-Source: tcp:192.0.2.7:5060", "X-Edge-Source: udp:192.0.2.66:5060")
-	}
-	eventually(t, func() string {
-		if got := counted(t, s.metrics.dropped, dropUnanswered); got != 10 {
-			return fmt.Sprintf("%v dropped", got)
+	behindEdge(t, []netip.Prefix{loopback}, func(t *testing.T, s *Server, _ *desk, w *wire) {
+		for i := range 10 {
+			id := fmt.Sprint("two-", i)
+			w.send("OPTIONS sip:x@help.example SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bK"+id, "From: <sip:x@y>;tag=1", "To: <sip:x@help.example>",
+				"Call-ID: "+id, "CSeq: 1 OPTIONS", "X-Edge-Source: tcp:192.0.2.7:5060", "X-Edge-Source: udp:192.0.2.66:5060")
 		}
-		return ""
+		eventually(t, func() string {
+			if got := counted(t, s.metrics.dropped, dropUnanswered); got != 10 {
+				return fmt.Sprintf("%v dropped", got)
+			}
+			return ""
+		})
+		if s.edge.banned(netip.MustParseAddr("192.0.2.7"), "tcp") {
+			t.Error("one whom a stranger has named is banned")
+		}
 	})
-	if s.edge.banned(netip.MustParseAddr("192.0.2.7"), "tcp") {
-		t.Error("one whom a stranger has named is banned")
-	}
 }
 
 // Two in one office, as an edge proxy names them.
@@ -126,118 +133,120 @@ func (w *wire) through(n int, from, cseq string) string {
 // TestBanAtAnotherNode: a phone that has registered at one node is not kept out by
 // another, whose ban its office has.
 func TestBanAtAnotherNode(t *testing.T) {
-	t.Parallel()
-	bindings, bans := &MemoryBindings{}, &sharedBans{}
-	a, _, atA := nodeBehindEdge(t, bindings, bans, loopback)
-	b, _, atB := nodeBehindEdge(t, bindings, bans, loopback)
-	if ok := proved(t, a, atA, "phone", 1, "Contact: <sip:anna@10.1.1.1>", "Path: <sip:"+atA.addr()+";lr>", "X-Edge-Source: "+phone); !strings.HasPrefix(ok, "SIP/2.0 200") {
-		t.Fatalf("not registered: %.40q", ok)
-	}
-	for i := range 4 {
-		atB.through(i, guesser, "1 INVITE")
-	}
-	if !b.edge.banned(netip.MustParseAddr("192.0.2.7"), "tcp") {
-		t.Fatal("no ban")
-	}
-	n := 10
-	eventually(t, func() string {
-		n++
-		if got := atB.through(n, phone, "1 OPTIONS"); !strings.HasPrefix(got, "SIP/2.0 200") {
-			return fmt.Sprintf("the phone hears %.40q", got)
+	virtual(t, func(t *testing.T, e *ether) {
+		bindings, bans := &MemoryBindings{}, &sharedBans{}
+		a, _, atA := nodeBehindEdge(t, e, bindings, bans, loopback)
+		b, _, atB := nodeBehindEdge(t, e, bindings, bans, loopback)
+		if ok := proved(t, a, atA, "phone", 1, "Contact: <sip:anna@10.1.1.1>", "Path: <sip:"+atA.addr()+";lr>", "X-Edge-Source: "+phone); !strings.HasPrefix(ok, "SIP/2.0 200") {
+			t.Fatalf("not registered: %.40q", ok)
 		}
-		return ""
+		for i := range 3 {
+			atB.through(i, guesser, "1 INVITE")
+		}
+		if !b.edge.banned(netip.MustParseAddr("192.0.2.7"), "tcp") {
+			t.Fatal("no ban")
+		}
+		n := 10
+		eventually(t, func() string {
+			n++
+			if got := atB.through(n, phone, "1 OPTIONS"); !strings.HasPrefix(got, "SIP/2.0 200") {
+				return fmt.Sprintf("the phone hears %.40q", got)
+			}
+			return ""
+		})
+		for _, from := range []string{guesser, "udp:192.0.2.7:1111", "tcp:192.0.2.7:1112"} {
+			if got := atB.through(n+1, from, "1 OPTIONS"); !strings.HasPrefix(got, "SIP/2.0 403") {
+				t.Errorf("%s hears %.40q", from, got)
+			}
+		}
 	})
-	for _, from := range []string{guesser, "udp:192.0.2.7:1111", "tcp:192.0.2.7:1112"} {
-		if got := atB.through(n+1, from, "1 OPTIONS"); !strings.HasPrefix(got, "SIP/2.0 403") {
-			t.Errorf("%s hears %.40q", from, got)
-		}
-	}
 }
 
 // TestBanBehindEdge: it strikes who misbehaves, not the proxy and whoever else is
 // behind it; the proxy is told for how long. A registered phone of the same address,
 // and what belongs to a call, pass.
 func TestBanBehindEdge(t *testing.T) {
-	t.Parallel()
-	s, _, w := behindEdge(t, loopback)
-	ask := func(n int, from, cseq string) string { return w.through(n, from, cseq) }
-	const other = "udp:192.0.2.8:3333"
-	if ok := proved(t, s, w, "phone", 1, "Contact: <sip:anna@10.1.1.1>", "Path: <sip:"+w.addr()+";lr>", "X-Edge-Source: "+phone); !strings.HasPrefix(ok, "SIP/2.0 200") {
-		t.Fatalf("not registered: %.40q", ok)
-	}
-	call := &caller{wire: w, callID: "call", to: "<sip:helpline@" + w.to.String() + ">"}
-	call.request("INVITE", 1, append([]string{carrierSays}, offer...)...)
-	call.to = field(call.recv("SIP/2.0 200"), "To")
+	behindEdge(t, []netip.Prefix{loopback}, func(t *testing.T, s *Server, _ *desk, w *wire) {
+		ask := func(n int, from, cseq string) string { return w.through(n, from, cseq) }
+		const other = "udp:192.0.2.8:3333"
+		if ok := proved(t, s, w, "phone", 1, "Contact: <sip:anna@10.1.1.1>", "Path: <sip:"+w.addr()+";lr>", "X-Edge-Source: "+phone); !strings.HasPrefix(ok, "SIP/2.0 200") {
+			t.Fatalf("not registered: %.40q", ok)
+		}
+		call := &caller{wire: w, callID: "call", to: "<sip:helpline@" + w.to.String() + ">"}
+		call.request("INVITE", 1, append([]string{carrierSays}, offer...)...)
+		call.to = field(call.recv("SIP/2.0 200"), "To")
 
-	for i := range 4 { // failures leak away while we count
-		if got := ask(i, guesser, "1 INVITE"); !strings.HasPrefix(got, "SIP/2.0 400") {
-			t.Fatalf("malformed: %.40q", got)
+		for i := range 3 {
+			if got := ask(i, guesser, "1 INVITE"); !strings.HasPrefix(got, "SIP/2.0 400") {
+				t.Fatalf("malformed: %.40q", got)
+			}
 		}
-	}
-	if n := s.edge.bannedNow(); n != 1 || s.edge.banned(netip.MustParseAddr("127.0.0.1"), "tcp") {
-		t.Errorf("%d banned; the proxy is: %t", n, s.edge.banned(netip.MustParseAddr("127.0.0.1"), "tcp"))
-	}
-	for from, want := range map[string]string{guesser: "SIP/2.0 403", other: "SIP/2.0 200", phone: "SIP/2.0 200"} {
-		got := ask(9, from, "1 OPTIONS")
-		if !strings.HasPrefix(got, want) {
-			t.Errorf("%s: %.40q, want %s", from, got, want)
+		if n := s.edge.bannedNow(); n != 1 || s.edge.banned(netip.MustParseAddr("127.0.0.1"), "tcp") {
+			t.Errorf("%d banned; the proxy is: %t", n, s.edge.banned(netip.MustParseAddr("127.0.0.1"), "tcp"))
 		}
-		if after := field(got, "Retry-After"); from == guesser && after != "60" {
-			t.Errorf("the proxy is told to wait %q s, want 60", after)
+		for from, want := range map[string]string{guesser: "SIP/2.0 403", other: "SIP/2.0 200", phone: "SIP/2.0 200"} {
+			got := ask(9, from, "1 OPTIONS")
+			if !strings.HasPrefix(got, want) {
+				t.Errorf("%s: %.40q, want %s", from, got, want)
+			}
+			if after := field(got, "Retry-After"); from == guesser && after != "60" {
+				t.Errorf("the proxy is told to wait %q s, want 60", after)
+			}
 		}
-	}
-	call.request("ACK", 1)
-	call.request("BYE", 2, "X-Edge-Source: "+guesser)
-	for {
-		got := call.recv("SIP/2.0 ")
-		if field(got, "CSeq") != "2 BYE" {
-			continue
+		call.request("ACK", 1)
+		call.request("BYE", 2, "X-Edge-Source: "+guesser)
+		for {
+			got := call.recv("SIP/2.0 ")
+			if field(got, "CSeq") != "2 BYE" {
+				continue
+			}
+			if !strings.HasPrefix(got, "SIP/2.0 200") {
+				t.Errorf("BYE of a call of ours: %.40q", got)
+			}
+			return
 		}
-		if !strings.HasPrefix(got, "SIP/2.0 200") {
-			t.Errorf("BYE of a call of ours: %.40q", got)
-		}
-		return
-	}
+	})
 }
 
 // TestTooQuickBehindEdge: phones that come all at once, as after a power cut, are not
 // told that they may never register.
 func TestTooQuickBehindEdge(t *testing.T) {
-	_, _, w := behindEdge(t, loopback)
-	const sent = 150 // of 100 a second
-	codes := map[string]int{}
-	for i := range sent {
-		id := fmt.Sprint("quick-", i)
-		w.send("OPTIONS sip:help.example SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bK"+id, "From: <sip:anna@help.example>;tag=1", "To: <sip:anna@help.example>",
-			"Call-ID: "+id, "CSeq: 1 OPTIONS", "X-Edge-Source: tcp:192.0.2.7:5060")
-	}
-	for range sent {
-		got := w.recv("SIP/2.0 ")
-		codes[got[8:11]]++
-		if got[8:11] == "500" && field(got, "Retry-After") == "" {
-			t.Errorf("no Retry-After: %.60q", got)
+	behindEdge(t, []netip.Prefix{loopback}, func(t *testing.T, _ *Server, _ *desk, w *wire) {
+		const sent = 150 // of 100 a second
+		codes := map[string]int{}
+		for i := range sent {
+			id := fmt.Sprint("quick-", i)
+			w.send("OPTIONS sip:help.example SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bK"+id, "From: <sip:anna@help.example>;tag=1", "To: <sip:anna@help.example>",
+				"Call-ID: "+id, "CSeq: 1 OPTIONS", "X-Edge-Source: tcp:192.0.2.7:5060")
 		}
-	}
-	if codes["403"] > 0 || codes["500"] == 0 {
-		t.Errorf("answers: %v", codes)
-	}
+		for range sent {
+			got := w.recv("SIP/2.0 ")
+			codes[got[8:11]]++
+			if got[8:11] == "500" && field(got, "Retry-After") == "" {
+				t.Errorf("no Retry-After: %.60q", got)
+			}
+		}
+		if codes["403"] > 0 || codes["500"] == 0 {
+			t.Errorf("answers: %v", codes)
+		}
+	})
 }
 
 // TestDrainingOptions: who asks whether to send calls is told the truth.
 func TestDrainingOptions(t *testing.T) {
-	s, _, w := behindEdge(t, loopback)
-	s.Drain()
-	w.send("OPTIONS sip:x@help.example SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bKd", "From: <sip:x@y>;tag=1", "To: <sip:x@help.example>",
-		"Call-ID: drain", "CSeq: 1 OPTIONS")
-	if got := w.recv("SIP/2.0 "); !strings.HasPrefix(got, "SIP/2.0 503") || field(got, "Retry-After") == "" {
-		t.Errorf("OPTIONS while draining: %q", got)
-	}
+	behindEdge(t, []netip.Prefix{loopback}, func(t *testing.T, s *Server, _ *desk, w *wire) {
+		s.Drain()
+		w.send("OPTIONS sip:x@help.example SIP/2.0", "Via: SIP/2.0/UDP "+w.addr()+";branch=z9hG4bKd", "From: <sip:x@y>;tag=1", "To: <sip:x@help.example>",
+			"Call-ID: drain", "CSeq: 1 OPTIONS")
+		if got := w.recv("SIP/2.0 "); !strings.HasPrefix(got, "SIP/2.0 503") || field(got, "Retry-After") == "" {
+			t.Errorf("OPTIONS while draining: %q", got)
+		}
+	})
 }
 
 // TestRedirect: an edge is told which node a call belongs to; whom no edge stands
 // before is not.
 func TestRedirect(t *testing.T) {
-	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		headers []string
@@ -256,17 +265,18 @@ func TestRedirect(t *testing.T) {
 				told <- l.Redirect(netip.MustParseAddrPort("10.0.0.11:5060"))
 				_ = l.Reject(480, "")
 			})
-			s := start(t, Options{Config: cfg, Handler: d})
-			w := newWire(t, s)
-			call := &caller{wire: w, callID: "redirect", to: "<sip:helpline@" + w.to.String() + ">"}
-			call.request("INVITE", 1, append(append([]string(nil), c.headers...), offer...)...)
-			answer := call.recv(c.want)
-			if err := <-told; !errors.Is(err, c.err) {
-				t.Errorf("%v, want %v", err, c.err)
-			}
-			if contact := field(answer, "Contact"); c.err == nil && contact != "<sip:10.0.0.11:5060>" {
-				t.Errorf("Contact %q", contact)
-			}
+			bubble(t, Options{Config: cfg, Handler: d}, func(t *testing.T, s *Server) {
+				w := newWire(t, s)
+				call := &caller{wire: w, callID: "redirect", to: "<sip:helpline@" + w.to.String() + ">"}
+				call.request("INVITE", 1, append(append([]string(nil), c.headers...), offer...)...)
+				answer := call.recv(c.want)
+				if err := <-told; !errors.Is(err, c.err) {
+					t.Errorf("%v, want %v", err, c.err)
+				}
+				if contact := field(answer, "Contact"); c.err == nil && contact != "<sip:10.0.0.11:5060>" {
+					t.Errorf("Contact %q", contact)
+				}
+			})
 		})
 	}
 }

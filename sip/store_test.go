@@ -19,13 +19,14 @@ type broken struct{ MemoryBindings }
 func (*broken) Get(context.Context, string) ([]Binding, error) { return nil, errors.New("gone") }
 
 func TestRegistrarWithoutStore(t *testing.T) {
-	t.Parallel()
-	cfg := openConfig("udp")
-	cfg.Domain = "help.example"
-	s := start(t, Options{Config: cfg, Bindings: &broken{}, Credentials: passwords{"help.example", map[string]string{"anna": "secret"}}})
-	if got := proved(t, s, newWire(t, s), "a", 1, "Contact: <sip:x@10.1.1.1>"); !strings.HasPrefix(got, "SIP/2.0 503") {
-		t.Errorf("got %.40s", got)
-	}
+	virtual(t, func(t *testing.T, e *ether) {
+		o, _, _ := withAgents("md5", "udp")
+		o.Bindings = &broken{}
+		s := startIn(t, e, o)
+		if got := proved(t, s, newWire(t, s), "a", 1, "Contact: <sip:x@10.1.1.1>"); !strings.HasPrefix(got, "SIP/2.0 503") {
+			t.Errorf("got %.40s", got)
+		}
+	})
 }
 
 // forgetful is a store that fails once it has been written to so often.
@@ -59,37 +60,38 @@ func (f *forgetful) Remove(ctx context.Context, b Binding) error {
 // TestRefusedRegisterChangesNothing has the store fail at each of the writes of
 // a REGISTER that changes several bindings.
 func TestRefusedRegisterChangesNothing(t *testing.T) {
-	t.Parallel()
 	for after := range 3 {
-		store, d := &forgetful{}, newDesk(nil)
-		store.writes.Store(1 << 20)
-		cfg := openConfig("udp")
-		cfg.Domain = "help.example"
-		s := start(t, Options{Config: cfg, Bindings: store, Handler: d, Credentials: passwords{"help.example", map[string]string{"anna": "secret"}}})
-		w := newWire(t, s)
-		proved(t, s, w, "a", 1, "Contact: <sip:x@10.1.1.1>", "Contact: <sip:y@10.1.1.2>")
-		next(t, "event", d.events)
-		next(t, "event", d.events)
-		was := map[string]Binding{}
-		for _, b := range bound(t, store) {
-			was[b.Contact] = b
-		}
-		store.writes.Store(int64(after))
-		got := proved(t, s, w, "a", 2, "Contact: <sip:x@10.1.1.1>;expires=60", "Contact: <sip:z@10.1.1.3>", "Contact: <sip:y@10.1.1.2>;expires=0")
-		if !strings.HasPrefix(got, "SIP/2.0 503") {
-			t.Fatalf("got %.40s", got)
-		}
-		if is := bound(t, store); len(is) != len(was) {
-			t.Errorf("failing after %d: %d bindings", after, len(is))
-		}
-		for _, b := range bound(t, store) {
-			if old := was[b.Contact]; old.CSeq != b.CSeq || !old.Expires.Equal(b.Expires) {
-				t.Errorf("failing after %d: binding %+v was %+v", after, b, old)
+		virtual(t, func(t *testing.T, e *ether) {
+			store := &forgetful{}
+			store.writes.Store(1 << 20)
+			o, d, _ := withAgents("md5", "udp")
+			o.Bindings = store
+			s := startIn(t, e, o)
+			w := newWire(t, s)
+			proved(t, s, w, "a", 1, "Contact: <sip:x@10.1.1.1>", "Contact: <sip:y@10.1.1.2>")
+			next(t, "event", d.events)
+			next(t, "event", d.events)
+			was := map[string]Binding{}
+			for _, b := range bound(t, store) {
+				was[b.Contact] = b
 			}
-		}
-		if n, ev := s.registrar.count(), len(d.events); n != 2 || ev != 0 {
-			t.Errorf("failing after %d: %d remembered, %d told of", after, n, ev)
-		}
+			store.writes.Store(int64(after))
+			got := proved(t, s, w, "a", 2, "Contact: <sip:x@10.1.1.1>;expires=60", "Contact: <sip:z@10.1.1.3>", "Contact: <sip:y@10.1.1.2>;expires=0")
+			if !strings.HasPrefix(got, "SIP/2.0 503") {
+				t.Fatalf("got %.40s", got)
+			}
+			if is := bound(t, store); len(is) != len(was) {
+				t.Errorf("failing after %d: %d bindings", after, len(is))
+			}
+			for _, b := range bound(t, store) {
+				if old := was[b.Contact]; old.CSeq != b.CSeq || !old.Expires.Equal(b.Expires) {
+					t.Errorf("failing after %d: binding %+v was %+v", after, b, old)
+				}
+			}
+			if n, ev := s.registrar.count(), len(d.events); n != 2 || ev != 0 {
+				t.Errorf("failing after %d: %d remembered, %d told of", after, n, ev)
+			}
+		})
 	}
 }
 
@@ -105,29 +107,29 @@ func bound(t *testing.T, store Bindings) []Binding {
 // TestCallersByTheAgentsProxy holds that an agent who registers through a
 // proxy does not make every call through it an agent's.
 func TestCallersByTheAgentsProxy(t *testing.T) {
-	t.Parallel()
-	d := newDesk(nil)
-	cfg := openConfig("udp")
-	cfg.Domain = "help.example"
-	s := start(t, Options{Config: cfg, Handler: d, Credentials: passwords{"help.example", map[string]string{"anna": "secret"}}})
-	proxy := newCaller(t, s, "by-proxy")
-	proved(t, s, proxy.wire, "reg", 1, "Contact: <sip:anna@10.1.2.3:5060>", "Path: <sip:"+proxy.addr()+";lr>")
-	proxy.request("INVITE", 1, offer...)
-	l := next(t, "the caller's leg", d.legs)
-	if l.Trunk() != "loop" || l.Agent() != "" {
-		t.Errorf("trunk %q agent %q", l.Trunk(), l.Agent())
-	}
-	l.Hangup()
-	proxy.recv("SIP/2.0 480")
-	proxy.resend("ACK", 1, 1)
-	// The agent's own calls through it are told by From.
-	proxy.send("INVITE sip:*70@help.example SIP/2.0", "Via: SIP/2.0/UDP "+proxy.addr()+";branch=z9hG4bK-agent",
-		"From: <sip:anna@help.example>;tag=x", "To: <sip:*70@help.example>", "Call-ID: by-proxy-2", "CSeq: 1 INVITE", "Contact: <sip:anna@10.1.2.3>")
-	proxy.recv("SIP/2.0 401")
-	proved(t, s, proxy.wire, "reg", 2, "Contact: <sip:anna@10.1.2.3:5060>;expires=0", "Path: <sip:"+proxy.addr()+";lr>")
-	if n := s.registrar.count(); n != 0 {
-		t.Errorf("%d bindings remembered", n)
-	}
+	virtual(t, func(t *testing.T, e *ether) {
+		o, d, _ := withAgents("md5", "udp")
+		o.Config.Trunks = openConfig().Trunks
+		s := startIn(t, e, o)
+		proxy := newCaller(t, s, "by-proxy")
+		proved(t, s, proxy.wire, "reg", 1, "Contact: <sip:anna@10.1.2.3:5060>", "Path: <sip:"+proxy.addr()+";lr>")
+		proxy.request("INVITE", 1, offer...)
+		l := next(t, "the caller's leg", d.legs)
+		if l.Trunk() != "loop" || l.Agent() != "" {
+			t.Errorf("trunk %q agent %q", l.Trunk(), l.Agent())
+		}
+		l.Hangup()
+		proxy.recv("SIP/2.0 480")
+		proxy.resend("ACK", 1, 1)
+		// The agent's own calls through it are told by From.
+		proxy.send("INVITE sip:*70@help.example SIP/2.0", "Via: SIP/2.0/UDP "+proxy.addr()+";branch=z9hG4bK-agent",
+			"From: <sip:anna@help.example>;tag=x", "To: <sip:*70@help.example>", "Call-ID: by-proxy-2", "CSeq: 1 INVITE", "Contact: <sip:anna@10.1.2.3>")
+		proxy.recv("SIP/2.0 401")
+		proved(t, s, proxy.wire, "reg", 2, "Contact: <sip:anna@10.1.2.3:5060>;expires=0", "Path: <sip:"+proxy.addr()+";lr>")
+		if n := s.registrar.count(); n != 0 {
+			t.Errorf("%d bindings remembered", n)
+		}
+	})
 }
 
 // fragile is a store that panics.
@@ -136,24 +138,27 @@ type fragile struct{ MemoryBindings }
 func (*fragile) Get(context.Context, string) ([]Binding, error) { panic("in the store") }
 
 func TestPanicInStoreIsAnswered(t *testing.T) {
-	t.Parallel()
-	cfg := openConfig("udp")
-	cfg.Domain = "help.example"
-	s := start(t, Options{Config: cfg, Bindings: &fragile{}, Credentials: passwords{"help.example", map[string]string{"anna": "secret"}}})
-	if got := proved(t, s, newWire(t, s), "a", 1, "Contact: <sip:x@10.1.1.1>"); !strings.HasPrefix(got, "SIP/2.0 500") {
-		t.Errorf("got %.40s", got)
-	}
+	virtual(t, func(t *testing.T, e *ether) {
+		o, _, _ := withAgents("md5", "udp")
+		o.Bindings = &fragile{}
+		s := startIn(t, e, o)
+		if got := proved(t, s, newWire(t, s), "a", 1, "Contact: <sip:x@10.1.1.1>"); !strings.HasPrefix(got, "SIP/2.0 500") {
+			t.Errorf("got %.40s", got)
+		}
+	})
 }
 
 // TestPanicBeforeARequestIsRead: whatever is wrong with it, a message ends nothing else.
 func TestPanicBeforeARequestIsRead(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp"), Handler: newDesk(nil)})
-	req := parse(t, "OPTIONS sip:x@h SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKp\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:x@h>\r\nCall-ID: p\r\nCSeq: 1 OPTIONS\r\n\r\n")
-	req.AppendHeader((*gosip.ContactHeader)(nil))
-	s.handle(inbound{msg: req, flow: flow{at: s.listeners[0], remote: "127.0.0.1:9"}})
-	if n := counter(t, s.metrics.panics); n != 1 {
-		t.Errorf("%v panics counted", n)
-	}
+	virtual(t, func(t *testing.T, e *ether) {
+		s := startIn(t, e, Options{Handler: newDesk(nil)})
+		req := parse(t, "OPTIONS sip:x@h SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKp\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:x@h>\r\nCall-ID: p\r\nCSeq: 1 OPTIONS\r\n\r\n")
+		req.AppendHeader((*gosip.ContactHeader)(nil))
+		s.handle(inbound{msg: req, flow: flow{at: s.listeners[0], remote: "127.0.0.1:9"}})
+		if n := counter(t, s.metrics.panics); n != 1 {
+			t.Errorf("%v panics counted", n)
+		}
+	})
 }
 
 // absent is a store that is away for a while, and may have lost everything then.

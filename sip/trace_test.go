@@ -41,13 +41,12 @@ func wantStory(t *testing.T, s *Server, id string, want ...string) *Trace {
 }
 
 func TestTraceOfACall(t *testing.T) {
-	t.Parallel()
-	for _, network := range []string{"udp", "tcp"} {
-		t.Run(network, func(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, network string) {
+		virtual(t, func(t *testing.T, e *ether) {
 			d := newDesk(nil)
-			caller, node := pair(t, network, d)
+			caller, node := startIn(t, e, Options{}), startIn(t, e, Options{Config: openConfig(network), Handler: d})
 			agents := newDesk(func(l *Leg) { _ = l.Answer(&media{}); <-l.Done() })
-			agent := start(t, Options{Config: openConfig(network), Handler: agents})
+			agent := startIn(t, e, Options{Config: openConfig(network), Handler: agents})
 
 			out, err := caller.Dial(Target{URI: node.uri("helpline", network), From: "+4930123456", Display: "Maria"}, &media{})
 			if err != nil {
@@ -96,7 +95,7 @@ func TestTraceOfACall(t *testing.T) {
 				t.Errorf("peers %s and %s", tr.Messages[0].Peer, tr.Messages[3].Peer)
 			}
 		})
-	}
+	})
 }
 
 func TestTraceOfABrowser(t *testing.T) {
@@ -110,69 +109,70 @@ func TestTraceOfABrowser(t *testing.T) {
 }
 
 func TestTraceWithoutALeg(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp"), Credentials: passwords{"127.0.0.1", map[string]string{"anna": "x"}}, Handler: newDesk(nil)})
-	c := newCaller(t, s, "refused")
-	head := []string{"Via: SIP/2.0/UDP " + c.addr() + ";branch=z9hG4bK9", "From: <sip:anna@127.0.0.1>;tag=1", "To: <sip:+4930123456@127.0.0.1>", "Call-ID: refused", "CSeq: 1 INVITE"}
-	c.send(append([]string{"INVITE sip:x@127.0.0.1 SIP/2.0"}, head...)...)
-	c.recv("SIP/2.0 401")
-	c.send(append([]string{"INVITE sip:x@127.0.0.1 SIP/2.0"}, head...)...)
-	c.recv("SIP/2.0 401")
+	bubble(t, Options{Credentials: passwords{"127.0.0.1", map[string]string{"anna": "x"}}, Handler: newDesk(nil)}, func(t *testing.T, s *Server) {
+		c := newCaller(t, s, "refused")
+		head := []string{"Via: SIP/2.0/UDP " + c.addr() + ";branch=z9hG4bK9", "From: <sip:anna@127.0.0.1>;tag=1", "To: <sip:+4930123456@127.0.0.1>", "Call-ID: refused", "CSeq: 1 INVITE"}
+		c.send(append([]string{"INVITE sip:x@127.0.0.1 SIP/2.0"}, head...)...)
+		c.recv("SIP/2.0 401")
+		c.send(append([]string{"INVITE sip:x@127.0.0.1 SIP/2.0"}, head...)...)
+		c.recv("SIP/2.0 401")
 
-	var tr *Trace
-	eventually(t, func() string {
-		tr, _ = s.Trace("refused", nobody)
-		if tr == nil || len(tr.Messages) < 2 || tr.Messages[0].Repeated != 1 {
-			return fmt.Sprintf("the repetition does not show: %+v", tr)
+		var tr *Trace
+		eventually(t, func() string {
+			tr, _ = s.Trace("refused", nobody)
+			if tr == nil || len(tr.Messages) < 2 || tr.Messages[0].Repeated != 1 {
+				return fmt.Sprintf("the repetition does not show: %+v", tr)
+			}
+			return ""
+		})
+		if len(tr.Calls) != 0 || tr.Messages[0].Last.Before(tr.Messages[0].Time) {
+			t.Errorf("%+v", tr)
 		}
-		return ""
-	})
-	if len(tr.Calls) != 0 || tr.Messages[0].Last.Before(tr.Messages[0].Time) {
-		t.Errorf("%+v", tr)
-	}
-	if text := tr.Messages[1].Text; !strings.Contains(text, `nonce=…`) || !strings.Contains(text, `realm="127.0.0.1"`) {
-		t.Errorf("the challenge reads\n%s", text)
-	}
+		if text := tr.Messages[1].Text; !strings.Contains(text, `nonce=…`) || !strings.Contains(text, `realm="127.0.0.1"`) {
+			t.Errorf("the challenge reads\n%s", text)
+		}
 
-	c.raw("INVITE sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKu\r\ni : torn\r\nFrom: Ma\x1b[2Jria <sip:+4930123456@h>\x00\r\n\r\n")
-	tr = wantStory(t, s, "torn", "in INVITE")
-	if text := tr.Messages[0].Text; strings.Contains(text, "\x1b") || strings.Contains(text, "123456") || strings.Contains(text, "ria") {
-		t.Errorf("what could not be read is shown as\n%q", text)
-	}
+		c.raw("INVITE sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKu\r\ni : torn\r\nFrom: Ma\x1b[2Jria <sip:+4930123456@h>\x00\r\n\r\n")
+		tr = wantStory(t, s, "torn", "in INVITE")
+		if text := tr.Messages[0].Text; strings.Contains(text, "\x1b") || strings.Contains(text, "123456") || strings.Contains(text, "ria") {
+			t.Errorf("what could not be read is shown as\n%q", text)
+		}
+	})
 }
 
 // A proof is shown as one, and nothing of it that would help to guess the password.
 func TestTraceOfAProof(t *testing.T) {
-	t.Parallel()
-	const patient = time.Second // nothing is to be sent twice
-	node := start(t, Options{Config: openConfig("udp"), Credentials: passwords{"127.0.0.1", map[string]string{"anna": "secret"}},
-		Handler: newDesk(func(l *Leg) { _ = l.Reject(404, "") }), T1: patient})
-	phone := start(t, Options{Config: openConfig("udp"), T1: patient})
-	out, err := phone.Dial(Target{URI: node.uri("+4930123456", "udp"), From: "anna", FromHost: "127.0.0.1", Auth: &Auth{"anna", "secret"}}, &media{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantEnd(t, out, 404, ByRemote)
-	tr := wantStory(t, node, out.SIPCallID(), "in INVITE", "out 401 INVITE", "in ACK", "in INVITE", "out 404 INVITE", "in ACK")
-	if tr.Dialogs[0].With != "agent anna" || len(tr.Calls) != 1 {
-		t.Errorf("%+v", tr)
-	}
-	kept, _ := node.edge.trace.get(out.SIPCallID())
-	proof, err := parseDigest(field(string(kept.messages[3].raw), "Authorization"))
-	if err != nil || len(proof["response"]) != 32 {
-		t.Fatal(err, proof)
-	}
-	var b strings.Builder
-	if err := tr.WriteText(&b); err != nil {
-		t.Fatal(err)
-	}
-	for _, secret := range []string{proof["response"], proof["nonce"], proof["cnonce"], "30123456"} {
-		if strings.Contains(b.String(), secret) {
-			t.Errorf("%s is shown", secret)
+	virtual(t, func(t *testing.T, e *ether) {
+		node := startIn(t, e, Options{Credentials: passwords{"127.0.0.1", map[string]string{"anna": "secret"}},
+			Handler: newDesk(func(l *Leg) { _ = l.Reject(404, "") })})
+		phone := startIn(t, e, Options{})
+		out, err := phone.Dial(Target{URI: node.uri("+4930123456", "udp"), From: "anna", FromHost: "127.0.0.1", Auth: &Auth{"anna", "secret"}}, &media{})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if !strings.Contains(b.String(), `Digest username="…"`) || !strings.Contains(b.String(), "response=…") {
-		t.Errorf("that there was a proof is not shown:\n%s", b.String())
-	}
+		wantEnd(t, out, 404, ByRemote)
+		tr := wantStory(t, node, out.SIPCallID(), "in INVITE", "out 401 INVITE", "in ACK", "in INVITE", "out 404 INVITE", "in ACK")
+		if tr.Dialogs[0].With != "agent anna" || len(tr.Calls) != 1 {
+			t.Errorf("%+v", tr)
+		}
+		kept, _ := node.edge.trace.get(out.SIPCallID())
+		proof, err := parseDigest(field(string(kept.messages[3].raw), "Authorization"))
+		if err != nil || len(proof["response"]) != 32 {
+			t.Fatal(err, proof)
+		}
+		var b strings.Builder
+		if err := tr.WriteText(&b); err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{proof["response"], proof["nonce"], proof["cnonce"], "30123456"} {
+			if strings.Contains(b.String(), secret) {
+				t.Errorf("%s is shown", secret)
+			}
+		}
+		if !strings.Contains(b.String(), `Digest username="…"`) || !strings.Contains(b.String(), "response=…") {
+			t.Errorf("that there was a proof is not shown:\n%s", b.String())
+		}
+	})
 }
 
 func TestNoTrace(t *testing.T) {

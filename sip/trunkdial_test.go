@@ -343,24 +343,25 @@ func TestDialTrunkErrors(t *testing.T) {
 
 // TestUnreachableHost: a TCP host nobody listens at loses the call at once.
 func TestUnreachableHost(t *testing.T) {
-	t.Parallel()
-	d := newDesk(func(l *Leg) {
-		if err := l.Answer(&media{}); err == nil {
-			<-l.Done()
+	virtual(t, func(t *testing.T, e *ether) {
+		d := newDesk(func(l *Leg) {
+			if err := l.Answer(&media{}); err == nil {
+				<-l.Done()
+			}
+		})
+		b := startIn(t, e, Options{Config: openConfig("tcp"), Handler: d})
+		at := b.listenerFor("tcp", "").addr
+		cfg := config.SIP{Trunks: []config.Trunk{{Name: "carrier", Transport: "tcp", Hosts: []config.TrunkHost{
+			{Host: "127.0.0.1", Port: 1, Priority: 1}, {Host: "127.0.0.1", Port: int(at.Port()), Priority: 2}}}}}
+		a := startIn(t, e, Options{Config: cfg})
+		l := dialTrunk(t, a, TrunkCall{})
+		wait(t, "answer", l.Answered())
+		if got := counter(t, a.metrics.trunkFailures.WithLabelValues("carrier", failedUnreachable)); got != 1 {
+			t.Errorf("%v unreachable hosts counted", got)
 		}
+		l.Hangup()
+		wait(t, "end", l.Done())
 	})
-	b := start(t, Options{Config: openConfig("tcp"), Handler: d})
-	at := b.listenerFor("tcp", "").addr
-	cfg := config.SIP{Trunks: []config.Trunk{{Name: "carrier", Transport: "tcp", Hosts: []config.TrunkHost{
-		{Host: "127.0.0.1", Port: 1, Priority: 1}, {Host: "127.0.0.1", Port: int(at.Port()), Priority: 2}}}}}
-	a := start(t, Options{Config: cfg})
-	l := dialTrunk(t, a, TrunkCall{})
-	wait(t, "answer", l.Answered())
-	if got := counter(t, a.metrics.trunkFailures.WithLabelValues("carrier", failedUnreachable)); got != 1 {
-		t.Errorf("%v unreachable hosts counted", got)
-	}
-	l.Hangup()
-	wait(t, "end", l.Done())
 }
 
 // TestWithheldTarget: a phone that is rung for a caller who withholds his number is
