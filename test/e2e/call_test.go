@@ -265,7 +265,7 @@ func TestAgentDialsHisState(t *testing.T) {
 // next agent gets him.
 func TestAgentWhoDoesNotAnswerIsPausedAndTheCallerGoesOn(t *testing.T) {
 	t.Parallel()
-	config := strings.Replace(peer.DemoConfig(t, ports), "requires: {claims: 1}", "requires: {claims: 1}\n    ring: 3s", 1)
+	config := strings.Replace(peer.DemoConfig(t, ports), "requires: {claims: 1}", "requires: {claims: 1}\n    ring: 6s", 1)
 	bugle := peer.StartBugle(t, config, "anna", "sofia")
 	anna := peer.StartBaresip(t, peer.Phone{User: "anna", Password: "pw-anna", Server: bugle.SIP, Manual: true})
 	bugle.SetState(t, "anna", "ready")
@@ -308,26 +308,6 @@ func press(t *testing.T, bugle *peer.Bugle, phone *peer.Baresip, keys ...string)
 	}
 }
 
-// awaitTalk waits until the phone has answered and heard something for so long.
-func awaitTalk(t *testing.T, phone *peer.Baresip, long time.Duration) {
-	t.Helper()
-	phone.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
-	peer.Eventually(t, 20*time.Second, fmt.Sprintf("%v of talk", long), func() bool { return talked(t, phone, long) })
-}
-
-// awaitTone lets a call go on until the tone stands in what is recorded of it, for so long
-// and without a gap: where the machine has other work, that is not at once.
-func awaitTone(t *testing.T, recording string, hertz float64, long time.Duration) {
-	t.Helper()
-	look := time.NewTicker(500 * time.Millisecond)
-	defer look.Stop()
-	for began := time.Now(); peer.ReadWAV(t, recording).Tone(0, hertz) < long; <-look.C {
-		if time.Since(began) > 40*time.Second {
-			t.Fatalf("the tone of %v Hz was never heard for %v without a gap", hertz, long)
-		}
-	}
-}
-
 // hangUp ends the call of a `bugle call` that goes on: it must have been left alone.
 func hangUp(t *testing.T, caller *peer.Process) {
 	t.Helper()
@@ -335,26 +315,6 @@ func hangUp(t *testing.T, caller *peer.Process) {
 	if code := caller.Wait(t, 20*time.Second); code != 0 || !strings.Contains(caller.Output(), "ended by local") {
 		t.Fatalf("bugle call: exit %d\n%s", code, caller.Output())
 	}
-}
-
-// talked says whether the phone has heard something for so long.
-func talked(t *testing.T, phone *peer.Baresip, atLeast time.Duration) bool {
-	t.Helper()
-	for _, file := range phone.Heard(t) {
-		if info, err := os.Stat(file); err == nil && info.Size() > int64(atLeast.Seconds()*8000*2) {
-			return true
-		}
-	}
-	return false
-}
-
-func theOneRecording(t *testing.T, phone *peer.Baresip) (file string) {
-	t.Helper()
-	files := phone.Heard(t)
-	if len(files) != 1 {
-		t.Fatalf("%d recordings, want 1: %v", len(files), files)
-	}
-	return files[0]
 }
 
 // nothingLeft waits until the node is as it was before its calls.
@@ -368,49 +328,4 @@ func nothingLeft(t *testing.T, bugle *peer.Bugle) {
 			figures[`bugle_agents{state="talking"}`] == 0 &&
 			figures[`bugle_agents{state="reserved"}`] == 0
 	})
-}
-
-// An agent puts the caller on hold: the caller hears music, then the agent again,
-// and the time is counted as hold.
-func TestHoldPlaysMusic(t *testing.T) {
-	t.Parallel()
-	bugle := peer.StartBugle(t, peer.DemoConfig(t, ports), "anna")
-	anna := softphone(t, bugle, "anna", 600, "udp")
-	bugle.SetState(t, "anna", "ready")
-	wav := filepath.Join(t.TempDir(), "heard.wav")
-	caller := peer.Start(t, "call", "sip:helpline@"+bugle.SIP, "--press", "1,1", "--every", "500ms",
-		"--tone", "1000", "--record", wav)
-	anna.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
-	sound := time.NewTicker(3 * time.Second) // what is heard meanwhile is the test
-	defer sound.Stop()
-	<-sound.C
-	anna.Do(t, "hold", "")
-	<-sound.C
-	anna.Do(t, "resume", "")
-	<-sound.C
-	anna.Do(t, "hangup", "")
-	if code := caller.Wait(t, 20*time.Second); code != 0 {
-		t.Fatalf("bugle call: exit %d\n%s", code, caller.Output())
-	}
-
-	heard := peer.ReadWAV(t, wav)
-	end := heard.Length()
-	before, music, after := heard.Cut(end-9*time.Second, end-6*time.Second), heard.Cut(end-5500*time.Millisecond, end-3500*time.Millisecond), heard.Cut(end-3*time.Second, end)
-	if got := before.Tone(0, 600); got < time.Second {
-		t.Errorf("before the hold the caller heard the agent for %v, want 1s", got)
-	}
-	if got := music.Tone(0, 600); got > 200*time.Millisecond {
-		t.Errorf("on hold the caller heard the agent for %v", got)
-	}
-	if got := music.Power(0); got < 1e-4 {
-		t.Errorf("on hold the caller heard nothing: power %g", got)
-	}
-	if got := after.Tone(0, 600); got < 1500*time.Millisecond {
-		t.Errorf("after the hold the caller heard the agent for %v, want 1.5s", got)
-	}
-	peer.Eventually(t, 20*time.Second, "about three seconds of hold to be counted", func() bool {
-		held := bugle.Metrics(t)[`bugle_queue_hold_seconds_sum{language="en",queue="claims"}`]
-		return held > 2 && held < 4
-	})
-	nothingLeft(t, bugle)
 }

@@ -60,7 +60,7 @@ func TestStartWithoutDatabase(t *testing.T) {
 	}
 	began := time.Now()
 	out, code := peer.Run(t, "", "serve", "-c", path)
-	if code != 1 || !strings.Contains(out, "its first start needs the database") || time.Since(began) > 15*time.Second {
+	if code != 1 || !strings.Contains(out, "its first start needs the database") || time.Since(began) > 30*time.Second {
 		t.Errorf("the first start, without a database: exit %d after %v\n%s", code, time.Since(began), out)
 	}
 

@@ -49,15 +49,10 @@ func TestTwoNodesBehindAnEdge(t *testing.T) {
 
 	spanish := call(t, peer.CarrierHost, edge.Outer, "2,1")
 	sofia.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
-	peer.Eventually(t, 20*time.Second, "three seconds of talk", func() bool { return talked(t, sofia, 3*time.Second) })
+	awaitTone(t, spanish.file, 600, 2*time.Second)
+	awaitTone(t, theOneRecording(t, sofia), 1000, 2*time.Second)
 	sofia.Do(t, "hangup", "")
-	heard := spanish.ended(t)
-	if got := heard.Tone(0, 600); got < 2*time.Second {
-		t.Errorf("the caller heard the agent's tone for %v without a gap, want 2s", got)
-	}
-	if got := peer.ReadWAV(t, theOneRecording(t, sofia)).Tone(0, 1000); got < 2*time.Second {
-		t.Errorf("the agent heard the caller's tone for %v without a gap, want 2s", got)
-	}
+	spanish.ended(t)
 	if out, _ := peer.Run(t, "", "events", "-c", filepath.Join(a.Dir, "bugle.yaml")); !strings.Contains(out, `"trunk":"this-machine"`) {
 		t.Error("the call is not known as the carrier's")
 	}
@@ -74,7 +69,7 @@ func TestTwoNodesBehindAnEdge(t *testing.T) {
 		stranger.send("OPTIONS", fmt.Sprint("after-", i))
 	}
 	for range 8 {
-		if got := stranger.hears(5 * time.Second); !strings.HasPrefix(got, "SIP/2.0 200") {
+		if got := stranger.hears(20 * time.Second); !strings.HasPrefix(got, "SIP/2.0 200") {
 			t.Errorf("a request after the death of a node: %.40q", got)
 		}
 	}
@@ -92,8 +87,12 @@ func TestTwoNodesBehindAnEdge(t *testing.T) {
 	}
 	anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	sofia.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
-	if got := edge.Count(t, "rcv_requests_bye"); got != 6 {
-		t.Errorf("%d BYEs came by the edge, want 6: three calls of two legs, ended from either side", got)
+	// Three calls of two legs, ended from either side. The edge counts repetitions too.
+	if got := edge.Count(t, "rcv_requests_bye"); got < 6 {
+		t.Errorf("%d BYEs came by the edge, want 6", got)
+	}
+	if got := a.Metrics(t)[`bugle_sip_requests_total{method="BYE"}`]; got != 3 {
+		t.Errorf("%v BYEs came to the node, want 3", got)
 	}
 	nothingLeft(t, a)
 }
@@ -204,8 +203,8 @@ func call(t *testing.T, from, server, keys string) *placed {
 	return c
 }
 
-// ended waits for a call's end and gives what was heard and said.
-func (c *placed) ended(t *testing.T) peer.Sound {
+// ended waits for a call's end.
+func (c *placed) ended(t *testing.T) {
 	t.Helper()
 	select {
 	case err := <-c.result:
@@ -215,7 +214,6 @@ func (c *placed) ended(t *testing.T) peer.Sound {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the call does not end")
 	}
-	return peer.ReadWAV(t, c.file)
 }
 
 // stranger writes SIP by hand, over UDP.

@@ -123,8 +123,9 @@ func TestLetInAtTheEdge(t *testing.T) {
 			}
 		}
 		if network == "tcp" {
-			peer.Eventually(t, 5*time.Second+3*peer.EdgeSilence, // Kamailio waits 5 s for a second message
-				"connections of strangers to be closed", func() bool { return silent.cut() && stranger.cut() })
+			// After 5 s for a second message and EdgeSilence more; Kamailio's clock loses where the
+			// machine stands still. Who has been let in stays for an hour.
+			peer.Eventually(t, 2*time.Minute, "connections of strangers to be closed", func() bool { return silent.cut() && stranger.cut() })
 			if phone.cut() {
 				t.Error("the connection of a phone is closed as well")
 			}

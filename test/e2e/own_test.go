@@ -41,7 +41,7 @@ func TestAgentsOwnCalls(t *testing.T) {
 	files := anna.Heard(t)
 	last := peer.ReadWAV(t, files[len(files)-1])
 	for _, hz := range []float64{950, 1400, 1800} {
-		if got := last.Tone(0, hz); got < 200*time.Millisecond {
+		if got := last.Heard(0, hz); got < 200*time.Millisecond {
 			t.Errorf("the tone of %v Hz was heard for %v", hz, got)
 		}
 	}

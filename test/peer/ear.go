@@ -97,7 +97,7 @@ func (s Sound) Tone(channel int, hertz float64) time.Duration {
 	var longest, run int
 	in := s.Channels[channel]
 	for at := 0; at+window <= len(in); at += window {
-		if share, power := goertzel(in[at:at+window], hertz/float64(s.Rate)); share > 0.8 && power > 1e-4 {
+		if stands(in[at:at+window], hertz/float64(s.Rate)) {
 			run++
 		} else {
 			run = 0
@@ -107,20 +107,31 @@ func (s Sound) Tone(channel int, hertz float64) time.Duration {
 	return time.Duration(longest) * 20 * time.Millisecond
 }
 
-// Share gives how much of the channel's power is at a frequency, 0 to 1, on the mean of
-// all windows of 20 ms in which there is sound. Frequencies that are multiples of 50 Hz
-// are told apart.
-func (s Sound) Share(channel int, hertz float64) float64 {
+// Heard gives how long the tone stands in the channel in all, whatever breaks it off.
+func (s Sound) Heard(channel int, hertz float64) time.Duration {
+	return s.windows(channel, func(in []float64) bool { return stands(in, hertz/float64(s.Rate)) })
+}
+
+// Loud gives how long there is sound in the channel, at least -40 dBFS of it.
+func (s Sound) Loud(channel int) time.Duration {
+	return s.windows(channel, func(in []float64) bool { _, power := goertzel(in, 0); return power > 1e-4 })
+}
+
+// windows counts the windows of 20 ms of which something holds, and gives their time.
+func (s Sound) windows(channel int, holds func([]float64) bool) (long time.Duration) {
 	window, in := s.Rate/50, s.Channels[channel]
-	var sum float64
-	n := 0
 	for at := 0; at+window <= len(in); at += window {
-		if share, power := goertzel(in[at:at+window], hertz/float64(s.Rate)); power > 1e-5 {
-			sum += share
-			n++
+		if holds(in[at : at+window]) {
+			long += 20 * time.Millisecond
 		}
 	}
-	return sum / float64(max(1, n))
+	return long
+}
+
+// stands says whether a tone stands in the whole of a window.
+func stands(in []float64, frequency float64) bool {
+	share, power := goertzel(in, frequency)
+	return share > 0.8 && power > 1e-4
 }
 
 // Power gives the channel's mean square.

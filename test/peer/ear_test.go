@@ -21,17 +21,22 @@ func TestToneIsFoundOnlyWhereItIs(t *testing.T) {
 		name  string
 		in    []float64
 		hertz float64
-		want  time.Duration
+
+		whole, all, loud time.Duration
 	}{
-		{"whole", sine(440, 3*time.Second), 440, 3 * time.Second},
-		{"other tone", sine(440, 3*time.Second), 700, 0},
-		{"silence", make([]float64, 24000), 440, 0},
-		{"a gap of 50 ms", gap, 440, 2 * time.Second},
+		{"whole", sine(440, 3*time.Second), 440, 3 * time.Second, 3 * time.Second, 3 * time.Second},
+		{"other tone", sine(440, 3*time.Second), 700, 0, 0, 3 * time.Second},
+		{"silence", make([]float64, 24000), 440, 0, 0, 0},
+		{"a gap of 50 ms", gap, 440, 2 * time.Second, 3 * time.Second, 3 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := Sound{Rate: 8000, Channels: [][]float64{c.in}}.Tone(0, c.hertz)
-			if d := got - c.want; d < -40*time.Millisecond || d > 40*time.Millisecond {
-				t.Errorf("tone stands %v, want %v", got, c.want)
+			s := Sound{Rate: 8000, Channels: [][]float64{c.in}}
+			for what, d := range map[string]time.Duration{
+				"the tone stands": s.Tone(0, c.hertz) - c.whole, "it is heard": s.Heard(0, c.hertz) - c.all, "there is sound": s.Loud(0) - c.loud,
+			} {
+				if d.Abs() > 40*time.Millisecond {
+					t.Errorf("%s for %v too long", what, d)
+				}
 			}
 		})
 	}

@@ -60,7 +60,7 @@ func StartEdge(t testing.TB, nodes ...string) *Edge {
 		"OUTER_TLS_PORT": strconv.Itoa(secure), "CERTIFICATE": certificate, "PRIVATE_KEY": key,
 		"OUTER_IP": EdgeHost, "OUTER_PORT": strconv.Itoa(outer), "INNER_IP": EdgeHost, "INNER_PORT": strconv.Itoa(inner),
 		"NODES_FILE": filepath.Join(e.dir, "nodes.list"), "RUN_DIR": e.dir, "CARRIERS": CarrierHost + "/32",
-		"CHILDREN": "2", "ASK_EVERY": "1", "NODE_SILENT": "500", "SILENT_STRANGER": strconv.Itoa(int(EdgeSilence / time.Second)),
+		"CHILDREN": "2", "ASK_EVERY": "1", "NODE_SILENT": "3000", "SILENT_STRANGER": strconv.Itoa(int(EdgeSilence / time.Second)),
 	}))
 	e.Process = start(t, exec.Command("kamailio", "-f", file, "-DD", "-E", "-m", "32", "-M", "4", "-Y", e.dir, "-P", filepath.Join(e.dir, "pid")))
 	Eventually(t, 20*time.Second, "the edge to have heard from its nodes", func() bool {
