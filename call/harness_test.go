@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bugle-voice/bugle/config"
@@ -20,6 +21,7 @@ import (
 	"github.com/bugle-voice/bugle/queue"
 	"github.com/bugle-voice/bugle/router"
 	"github.com/bugle-voice/bugle/sip"
+	"github.com/bugle-voice/bugle/sip/siptest"
 	"go.uber.org/goleak"
 )
 
@@ -70,7 +72,7 @@ agents:
 // own: callers and agents whose every move the test makes itself.
 type house struct {
 	t      *testing.T
-	ether  *ether
+	ether  *siptest.Ether
 	facts  *facts
 	queue  *queue.Queue
 	router *router.Router
@@ -92,6 +94,16 @@ type house struct {
 	toAgent atomic.Pointer[sip.Leg] // the node's leg to an agent, the latest
 }
 
+// virtual runs a test in virtual time: its minutes cost nothing, and a machine that
+// stands still changes nothing. Signalling goes by a network in memory, Redis is the
+// embedded one, and the sockets of media are not Go's, so that a bubble does not mind
+// them. Tests so run are parallel.
+func virtual(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, test)
+}
+
 // newHouse opens a house, in virtual time.
 func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 	t.Helper()
@@ -102,7 +114,7 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 		e(c)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	h := &house{t: t, ether: newEther(), facts: newFacts(), rung: make(chan *sip.Leg, 8), tapes: &tapes{kept: map[string][]byte{}}}
+	h := &house{t: t, ether: siptest.NewEther(), facts: newFacts(), rung: make(chan *sip.Leg, 8), tapes: &tapes{kept: map[string][]byte{}}}
 	h.queue, err = queue.Open(t.Context(), c.Redis, c.Domain, c.Node, log)
 	must(t, err)
 	h.router = router.New(router.Options{Queue: h.queue, Events: h.facts, Agents: c.Agents, Queues: c.Queues, Log: log})
@@ -171,7 +183,7 @@ var scarce atomic.Int32 // how many of those pairs are given away
 
 func (h *house) serve(o sip.Options) *sip.Server {
 	h.t.Helper()
-	o.BindUDP = h.ether.bind
+	o.BindUDP = h.ether.Bind
 	s, err := sip.New(o)
 	must(h.t, err)
 	served := make(chan error, 1)

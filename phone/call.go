@@ -65,9 +65,10 @@ func (p *Phone) Call(ctx context.Context, o CallOptions) (Result, error) {
 		leg.Hangup()
 		select {
 		case <-leg.Done():
+			return Result{End: leg.End()}, nil
 		case <-time.After(patience):
+			return Result{End: sip.End{Code: 487, Reason: "Request Terminated", By: sip.ByLocal}}, nil
 		}
-		return Result{End: leg.End()}, nil
 	}
 	result := Result{Answered: true, Setup: time.Since(began)}
 	var tape *media.Recording

@@ -28,6 +28,8 @@ type Options struct {
 	Log       *slog.Logger     // default: none
 	OnInvite  func(*sip.Leg)   // a call for it; nil refuses with 486
 	Telephone config.SIP       // further settings of its signalling; may be empty
+
+	bindUDP func(netip.AddrPort) (sip.PacketConn, error) // for tests: see sip.Options
 }
 
 // Phone is a telephone with as many lines as are needed.
@@ -62,7 +64,7 @@ func New(o Options) (*Phone, error) {
 	settings.Listeners = []config.Listener{{Network: o.Network, Address: netip.AddrPortFrom(o.Address, 0)}}
 	settings.Trunks = []config.Trunk{{Name: "anyone", Addresses: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}}
 	settings.MaxCalls = 10_000
-	server, err := sip.New(sip.Options{Config: settings, Handler: handler{o.OnInvite}, Log: o.Log})
+	server, err := sip.New(sip.Options{Config: settings, Handler: handler{o.OnInvite}, Log: o.Log, BindUDP: o.bindUDP})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the phone's signalling: %w", err), engine.Close())
 	}
@@ -75,7 +77,7 @@ func New(o Options) (*Phone, error) {
 // Close ends all its calls and stops the phone.
 func (p *Phone) Close() error {
 	p.quit()
-	return errors.Join(p.sip.Close(), <-p.ended, p.media.Close())
+	return errors.Join(<-p.ended, p.media.Close())
 }
 
 // AddressToward gives the address from which this machine reaches a host, such
