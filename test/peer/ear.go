@@ -134,6 +134,22 @@ func stands(in []float64, frequency float64) bool {
 	return share > 0.8 && power > 1e-4
 }
 
+// Share gives how much of the channel's power is at a frequency, 0 to 1, on the mean of
+// all windows of 20 ms in which there is sound. Frequencies that are multiples of 50 Hz
+// are told apart.
+func (s Sound) Share(channel int, hertz float64) float64 {
+	window, in := s.Rate/50, s.Channels[channel]
+	var sum float64
+	n := 0
+	for at := 0; at+window <= len(in); at += window {
+		if share, power := goertzel(in[at:at+window], hertz/float64(s.Rate)); power > 1e-5 {
+			sum += share
+			n++
+		}
+	}
+	return sum / float64(max(1, n))
+}
+
 // Power gives the channel's mean square.
 func (s Sound) Power(channel int) float64 {
 	var sum float64
