@@ -42,40 +42,43 @@ func TestCloseWhileCallsCome(t *testing.T) {
 // TestNoLegOnceClosed holds that an INVITE refused because the server is closed
 // leaves nothing.
 func TestNoLegOnceClosed(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp"), Handler: newDesk(nil), T1: time.Minute})
-	s.legs.close()
-	c := newCaller(t, s, "closed")
-	c.request("INVITE", 1, offer...)
-	c.recv("SIP/2.0 503")
-	if n := len(s.serverTxs.all()); n != 0 {
-		t.Errorf("%d transactions left", n)
-	}
+	bubble(t, Options{Handler: newDesk(nil)}, func(t *testing.T, s *Server) {
+		s.legs.close()
+		c := newCaller(t, s, "closed")
+		c.request("INVITE", 1, offer...)
+		c.recv("SIP/2.0 503")
+		if n := len(s.serverTxs.all()); n != 0 {
+			t.Errorf("%d transactions left", n)
+		}
+	})
 }
 
 // TestCloseWaitsForTimers holds that Close returns after the last timer's
 // callback.
 func TestCloseWaitsForTimers(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp")})
-	begun, release, closed := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	s.after(0, func() { close(begun); <-release })
-	wait(t, "timer", begun)
-	go func() {
-		_ = s.Close()
-		close(closed)
-	}()
-	select {
-	case <-closed:
-		t.Error("Close did not wait")
-	case <-time.After(5 * quickT1):
-	}
-	close(release)
-	wait(t, "Close", closed)
+	bubble(t, Options{}, func(t *testing.T, s *Server) {
+		begun, release, closed := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		s.after(0, func() { close(begun); <-release })
+		<-begun
+		go func() {
+			_ = s.Close()
+			close(closed)
+		}()
+		time.Sleep(time.Minute)
+		select {
+		case <-closed:
+			t.Error("Close did not wait")
+		default:
+		}
+		close(release)
+		<-closed
+	})
 }
 
 // TestReaderOutlivesAPanic holds that what a message does to a socket's reader
 // does not end the process.
 func TestReaderOutlivesAPanic(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp")})
+	s := newServer(Options{})
 	s.arrived(inbound{})
 	if got := counter(t, s.metrics.panics); got != 1 {
 		t.Errorf("%v panics counted", got)

@@ -100,36 +100,36 @@ func (a *acceptor) open() int {
 
 // TestFrom holds that nobody's name chooses the host we say a call is from.
 func TestFrom(t *testing.T) {
-	t.Parallel()
 	cfg := openConfig("udp")
 	cfg.Domain = "help.example"
-	s := start(t, Options{Config: cfg})
-	for _, c := range []struct{ user, host, want string }{
-		{"+15550001", "", "<sip:+15550001@help.example>"},
-		{"evil@bank.example", "", "<sip:evil%40bank.example@help.example>"},
-		{"x>\r\nX-Evil: 1", "", "<sip:x%3E%0D%0AX-Evil%3A%201@help.example>"},
-		{"anna", "127.0.0.1", "<sip:anna@127.0.0.1>"},
-		{"anna", "::1", "<sip:anna@[::1]>"},
-		{"anna", "[2001:db8::1]", "<sip:anna@[2001:db8::1]>"},
-	} {
-		w := newWire(t, s)
-		l, err := s.Dial(Target{URI: "sip:agent@" + w.addr(), From: c.user, FromHost: c.host}, &media{})
-		if err != nil {
-			t.Fatal(err)
+	bubble(t, Options{Config: cfg}, func(t *testing.T, s *Server) {
+		for _, c := range []struct{ user, host, want string }{
+			{"+15550001", "", "<sip:+15550001@help.example>"},
+			{"evil@bank.example", "", "<sip:evil%40bank.example@help.example>"},
+			{"x>\r\nX-Evil: 1", "", "<sip:x%3E%0D%0AX-Evil%3A%201@help.example>"},
+			{"anna", "127.0.0.1", "<sip:anna@127.0.0.1>"},
+			{"anna", "::1", "<sip:anna@[::1]>"},
+			{"anna", "[2001:db8::1]", "<sip:anna@[2001:db8::1]>"},
+		} {
+			w := newWire(t, s)
+			l, err := s.Dial(Target{URI: "sip:agent@" + w.addr(), From: c.user, FromHost: c.host}, &media{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			invite := w.recv("INVITE")
+			if got, _, _ := strings.Cut(field(invite, "From"), ";tag="); got != c.want {
+				t.Errorf("from %q at %q: %s, want %s", c.user, c.host, got, c.want)
+			}
+			w.answer(invite, "486 Busy Here", "callee")
+			w.recv("ACK")
+			wantEnd(t, l, 486, ByRemote)
 		}
-		invite := w.recv("INVITE")
-		if got, _, _ := strings.Cut(field(invite, "From"), ";tag="); got != c.want {
-			t.Errorf("from %q at %q: %s, want %s", c.user, c.host, got, c.want)
+		for _, host := range []string{"a b", "a@b", "a>", "a\r\nb", "[::1", "fe80::1%eth0", "[x]", "a:5060"} {
+			if _, err := s.Dial(Target{URI: "sip:agent@127.0.0.1:9", From: "x", FromHost: host}, &media{}); err == nil {
+				t.Errorf("called from host %q", host)
+			}
 		}
-		w.answer(invite, "486 Busy Here", "callee")
-		w.recv("ACK")
-		wantEnd(t, l, 486, ByRemote)
-	}
-	for _, host := range []string{"a b", "a@b", "a>", "a\r\nb", "[::1", "fe80::1%eth0", "[x]", "a:5060"} {
-		if _, err := s.Dial(Target{URI: "sip:agent@127.0.0.1:9", From: "x", FromHost: host}, &media{}); err == nil {
-			t.Errorf("called from host %q", host)
-		}
-	}
+	})
 }
 
 func TestCallOverIPv6(t *testing.T) {
@@ -157,15 +157,16 @@ func TestCallOverIPv6(t *testing.T) {
 // somebody's number.
 func TestPrivateErrors(t *testing.T) {
 	const private = "4930123456"
-	s := start(t, Options{Config: openConfig("udp")})
-	for _, uri := range []string{"sip:" + private, "tel:" + private, private, "sip:" + private + "@", "sip:+" + private + "@a b"} {
-		if _, err := s.Dial(Target{URI: uri}, &media{}); err != nil && strings.Contains(err.Error(), private) {
-			t.Errorf("Dial: %v", err)
+	bubble(t, Options{}, func(t *testing.T, s *Server) {
+		for _, uri := range []string{"sip:" + private, "tel:" + private, private, "sip:" + private + "@", "sip:+" + private + "@a b"} {
+			if _, err := s.Dial(Target{URI: uri}, &media{}); err != nil && strings.Contains(err.Error(), private) {
+				t.Errorf("Dial: %v", err)
+			}
+			if _, err := (ReferTo{URI: uri}).header(); err != nil && strings.Contains(err.Error(), private) {
+				t.Errorf("Refer: %v", err)
+			}
 		}
-		if _, err := (ReferTo{URI: uri}).header(); err != nil && strings.Contains(err.Error(), private) {
-			t.Errorf("Refer: %v", err)
-		}
-	}
+	})
 }
 
 // TestContactOfEverything: an INVITE with the Contact that stands for all is answered,

@@ -11,7 +11,6 @@ import (
 
 // TestTrunkCaller: who an INVITE of a trunk is from, and for.
 func TestTrunkCaller(t *testing.T) {
-	t.Parallel()
 	const from = "From: <sip:030123456@carrier.example>;tag=1"
 	for _, test := range []struct {
 		name     string
@@ -40,18 +39,19 @@ func TestTrunkCaller(t *testing.T) {
 			cfg.Trunks = []config.Trunk{{Name: "carrier", Addresses: []netip.Prefix{loopback}, Trusted: test.trusted, Country: test.country,
 				Username: "bugle", Password: "x", Register: true}}
 			d := newDesk(nil)
-			s := start(t, Options{Config: cfg, Handler: d})
-			w := newWire(t, s)
-			w.send(append([]string{"INVITE sip:" + test.uri + "@" + w.to.String() + " SIP/2.0",
-				"Via: SIP/2.0/UDP " + w.addr() + ";branch=z9hG4bK1", "To: <sip:030777777@d.example>", "Call-ID: " + strings.ReplaceAll(test.name, " ", "-"),
-				"CSeq: 1 INVITE", "Contact: <sip:c@" + w.addr() + ">", "Max-Forwards: 70"}, test.headers...)...)
-			l := next(t, "leg", d.legs)
-			if l.Caller() != test.caller || l.Withheld() != test.withheld || l.Number() != test.number {
-				t.Errorf("caller %q (withheld %t) for %q, want %q (%t) for %q", l.Caller(), l.Withheld(), l.Number(), test.caller, test.withheld, test.number)
-			}
-			_ = l.Reject(486, "")
-			w.recv("SIP/2.0 486")
-			wait(t, "end", l.Done())
+			bubble(t, Options{Config: cfg, Handler: d}, func(t *testing.T, s *Server) {
+				w := newWire(t, s)
+				w.send(append([]string{"INVITE sip:" + test.uri + "@" + w.to.String() + " SIP/2.0",
+					"Via: SIP/2.0/UDP " + w.addr() + ";branch=z9hG4bK1", "To: <sip:030777777@d.example>", "Call-ID: " + strings.ReplaceAll(test.name, " ", "-"),
+					"CSeq: 1 INVITE", "Contact: <sip:c@" + w.addr() + ">", "Max-Forwards: 70"}, test.headers...)...)
+				l := next(t, "leg", d.legs)
+				if l.Caller() != test.caller || l.Withheld() != test.withheld || l.Number() != test.number {
+					t.Errorf("caller %q (withheld %t) for %q, want %q (%t) for %q", l.Caller(), l.Withheld(), l.Number(), test.caller, test.withheld, test.number)
+				}
+				_ = l.Reject(486, "")
+				w.recv("SIP/2.0 486")
+				wait(t, "end", l.Done())
+			})
 		})
 	}
 }

@@ -41,39 +41,39 @@ func TestContent(t *testing.T) {
 // TestCallAmongParts: a caller whose description comes beside his place, and an answer of
 // the kind, make a call.
 func TestCallAmongParts(t *testing.T) {
-	t.Parallel()
 	d := newDesk(nil)
-	s := start(t, Options{Config: openConfig("udp"), Handler: d})
-	c := newCaller(t, s, "parts")
-	body := parts("Content-Type: application/pidf+xml\r\n\r\n<p/>", "Content-Type: application/sdp\r\n\r\nv=0\r\ns=theirs\r\n")(nil)
-	c.request("INVITE", 1, body...)
-	in, m := next(t, "INVITE", d.legs), &media{}
-	if err := in.Answer(m); err != nil {
-		t.Fatal(err)
-	}
-	if ok := c.recv("SIP/2.0 200"); !strings.HasSuffix(ok, "s=answer 1\r\n") || len(m.answered) != 1 || m.answered[0] != "v=0\r\ns=theirs\r\n" {
-		t.Errorf("the session took %q, and is answered with %q", m.answered, ok)
-	} else {
-		c.to = field(ok, "To")
-	}
-	c.request("ACK", 1)
-	c.request("BYE", 2)
-	c.recv("SIP/2.0 200")
+	bubble(t, Options{Handler: d}, func(t *testing.T, s *Server) {
+		c := newCaller(t, s, "parts")
+		body := parts("Content-Type: application/pidf+xml\r\n\r\n<p/>", "Content-Type: application/sdp\r\n\r\nv=0\r\ns=theirs\r\n")(nil)
+		c.request("INVITE", 1, body...)
+		in, m := next(t, "INVITE", d.legs), &media{}
+		if err := in.Answer(m); err != nil {
+			t.Fatal(err)
+		}
+		if ok := c.recv("SIP/2.0 200"); !strings.HasSuffix(ok, "s=answer 1\r\n") || len(m.answered) != 1 || m.answered[0] != "v=0\r\ns=theirs\r\n" {
+			t.Errorf("the session took %q, and is answered with %q", m.answered, ok)
+		} else {
+			c.to = field(ok, "To")
+		}
+		c.request("ACK", 1)
+		c.request("BYE", 2)
+		c.recv("SIP/2.0 200")
 
-	callee, m := newWire(t, s), &media{}
-	out, err := s.Dial(Target{URI: "sip:x@" + callee.addr()}, m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	invite := callee.recv("INVITE ")
-	lines := []string{"SIP/2.0 200 OK", "Via: " + field(invite, "Via"), "From: " + field(invite, "From"), "To: " + field(invite, "To") + ";tag=x",
-		"Call-ID: " + field(invite, "Call-ID"), "CSeq: 1 INVITE", "Contact: <sip:x@" + callee.addr() + ">"}
-	callee.send(append(lines, body...)...)
-	wait(t, "answered", out.Answered())
-	if len(m.accepted) != 1 || m.accepted[0] != "v=0\r\ns=theirs\r\n" {
-		t.Errorf("of the answer the session took %q", m.accepted)
-	}
-	out.Hangup()
+		callee, m := newWire(t, s), &media{}
+		out, err := s.Dial(Target{URI: "sip:x@" + callee.addr()}, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		invite := callee.recv("INVITE ")
+		lines := []string{"SIP/2.0 200 OK", "Via: " + field(invite, "Via"), "From: " + field(invite, "From"), "To: " + field(invite, "To") + ";tag=x",
+			"Call-ID: " + field(invite, "Call-ID"), "CSeq: 1 INVITE", "Contact: <sip:x@" + callee.addr() + ">"}
+		callee.send(append(lines, body...)...)
+		wait(t, "answered", out.Answered())
+		if len(m.accepted) != 1 || m.accepted[0] != "v=0\r\ns=theirs\r\n" {
+			t.Errorf("of the answer the session took %q", m.accepted)
+		}
+		out.Hangup()
+	})
 }
 
 // TestBodyOfPartsThatDoesNotEnd: it is not taken for one without a description, which would

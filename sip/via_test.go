@@ -8,35 +8,36 @@ import (
 // TestViaComesBack: an answer's Vias are those of its request, byte for byte, whatever quoted
 // strings are in them.
 func TestViaComesBack(t *testing.T) {
-	s := start(t, Options{Config: openConfig("udp"), Handler: newDesk(nil)})
-	w := newWire(t, s)
-	for _, vias := range [][]string{
-		{`;x="a\"b"`},
-		{`;x="a\\";y="\"";z=1`},
-		{`;x="a \"b\" c, d;e=f"`},
-		{`;x=" a "`, `;x="a,b"`},
-		{`;x="";y=a`},
-		{`;x="a\"b, SIP/2.0/UDP nobody;branch=z9hG4bKother"`, `;y=1`},
-		{`;x=plain;y="quoted"`},
-	} {
-		var lines, want []string
-		for i, v := range vias {
-			host := w.addr()
-			if i > 0 {
-				host = "192.0.2.1:5060"
+	bubble(t, Options{Handler: newDesk(nil)}, func(t *testing.T, s *Server) {
+		w := newWire(t, s)
+		for _, vias := range [][]string{
+			{`;x="a\"b"`},
+			{`;x="a\\";y="\"";z=1`},
+			{`;x="a \"b\" c, d;e=f"`},
+			{`;x=" a "`, `;x="a,b"`},
+			{`;x="";y=a`},
+			{`;x="a\"b, SIP/2.0/UDP nobody;branch=z9hG4bKother"`, `;y=1`},
+			{`;x=plain;y="quoted"`},
+		} {
+			var lines, want []string
+			for i, v := range vias {
+				host := w.addr()
+				if i > 0 {
+					host = "192.0.2.1:5060"
+				}
+				want = append(want, "SIP/2.0/UDP "+host+";branch=z9hG4bK"+token()+v)
+				lines = append(lines, "Via: "+want[i])
 			}
-			want = append(want, "SIP/2.0/UDP "+host+";branch=z9hG4bK"+token()+v)
-			lines = append(lines, "Via: "+want[i])
-		}
-		w.send(append(append([]string{"OPTIONS sip:x SIP/2.0"}, lines...),
-			"From: <sip:a@d>;tag=1", "To: <sip:b@d>", "Call-ID: "+token(), "CSeq: 1 OPTIONS", "Max-Forwards: 70")...)
-		answer := w.recv("SIP/2.0 ")
-		for _, v := range want {
-			if !strings.Contains(answer, "Via: "+v+"\r\n") {
-				t.Errorf("%s does not come back:\n%s", v, answer)
+			w.send(append(append([]string{"OPTIONS sip:x SIP/2.0"}, lines...),
+				"From: <sip:a@d>;tag=1", "To: <sip:b@d>", "Call-ID: "+token(), "CSeq: 1 OPTIONS", "Max-Forwards: 70")...)
+			answer := w.recv("SIP/2.0 ")
+			for _, v := range want {
+				if !strings.Contains(answer, "Via: "+v+"\r\n") {
+					t.Errorf("%s does not come back:\n%s", v, answer)
+				}
 			}
 		}
-	}
+	})
 }
 
 // TestViasOfOneLine: a comma ends a Via where it is not quoted.
