@@ -2,7 +2,7 @@ package sip
 
 import (
 	"bufio"
-	"net"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -15,80 +15,82 @@ import (
 // somebody else's connection by naming our own address: sipgo's pool knows
 // connections by both ends.
 func TestOwnAddressIsNoWay(t *testing.T) {
-	t.Parallel()
-	d := answering(t, &media{})
-	s := start(t, Options{Config: openConfig("tcp"), Handler: d})
-	own := s.Addrs()[0].Address.String()
-	attacker, err := net.Dial("tcp", own)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = attacker.Close() }()
-	send := func(method, seq, to, body string) {
-		t.Helper()
-		_, err := attacker.Write([]byte(method + " sip:x@" + own + " SIP/2.0\r\nVia: SIP/2.0/TCP h:1;branch=z9hG4bK" + seq + "\r\nFrom: <sip:a@b>;tag=1\r\nTo: " + to +
-			"\r\nCall-ID: own\r\nCSeq: " + seq + " " + method + "\r\nContact: <sip:x@h:1>\r\nRecord-Route: <sip:" + own + ";transport=tcp;lr>\r\n" + body))
+	virtual(t, func(t *testing.T, e *ether) {
+		d := answering(t, &media{})
+		s := startIn(t, e, Options{Config: openConfig("tcp"), Handler: d})
+		own := s.Addrs()[0].Address.String()
+		attacker, err := e.connect(t.Context(), "tcp", own)
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	send("INVITE", "1", "<sip:x@h>", "Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n")
-	_ = attacker.SetReadDeadline(time.Now().Add(patience))
-	to := ""
-	for r := bufio.NewReader(attacker); to == ""; {
-		line, err := r.ReadString('\n')
+		defer func() { _ = attacker.Close() }()
+		send := func(method, seq, to, body string) {
+			t.Helper()
+			_, err := attacker.Write([]byte(method + " sip:x@" + own + " SIP/2.0\r\nVia: SIP/2.0/TCP h:1;branch=z9hG4bK" + seq + "\r\nFrom: <sip:a@b>;tag=1\r\nTo: " + to +
+				"\r\nCall-ID: own\r\nCSeq: " + seq + " " + method + "\r\nContact: <sip:x@h:1>\r\nRecord-Route: <sip:" + own + ";transport=tcp;lr>\r\n" + body))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		send("INVITE", "1", "<sip:x@h>", "Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n")
+		_ = attacker.SetReadDeadline(time.Now().Add(patience))
+		to := ""
+		for r := bufio.NewReader(attacker); to == ""; {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v, ok := strings.CutPrefix(line, "To: "); ok && strings.Contains(v, "tag=") {
+				to = strings.TrimSpace(v)
+			}
+		}
+		l := next(t, "leg", d.legs)
+		send("ACK", "1", to, "Content-Length: 0\r\n\r\n")
+		go func() { _, _ = io.Copy(io.Discard, attacker) }()
+		victim, err := e.connect(t.Context(), "tcp", own)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v, ok := strings.CutPrefix(line, "To: "); ok && strings.Contains(v, "tag=") {
-			to = strings.TrimSpace(v)
+		defer func() { _ = victim.Close() }()
+		if _, err := victim.Write([]byte("OPTIONS sip:x@h SIP/2.0\r\nVia: SIP/2.0/TCP h:1;branch=z9hG4bKv\r\nFrom: <sip:v@b>;tag=1\r\nTo: <sip:x@h>\r\nCall-ID: v\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n")); err != nil {
+			t.Fatal(err)
 		}
-	}
-	l := next(t, "leg", d.legs)
-	send("ACK", "1", to, "Content-Length: 0\r\n\r\n")
-	victim, err := net.Dial("tcp", own)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = victim.Close() }()
-	if _, err := victim.Write([]byte("OPTIONS sip:x@h SIP/2.0\r\nVia: SIP/2.0/TCP h:1;branch=z9hG4bKv\r\nFrom: <sip:v@b>;tag=1\r\nTo: <sip:x@h>\r\nCall-ID: v\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	_ = victim.SetReadDeadline(time.Now().Add(patience))
-	buf := make([]byte, 4096)
-	if n, err := victim.Read(buf); err != nil || !strings.HasPrefix(string(buf[:n]), "SIP/2.0 200") {
-		t.Fatalf("%q %v", buf[:n], err)
-	}
-	l.Hangup()
-	wantEnd(t, l, 200, ByLocal)
-	_ = victim.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	if n, err := victim.Read(buf); err == nil {
-		t.Errorf("the victim got %.60q", buf[:n])
-	}
+		_ = victim.SetReadDeadline(time.Now().Add(patience))
+		buf := make([]byte, 4096)
+		if n, err := victim.Read(buf); err != nil || !strings.HasPrefix(string(buf[:n]), "SIP/2.0 200") {
+			t.Fatalf("%q %v", buf[:n], err)
+		}
+		l.Hangup()
+		wantEnd(t, l, 200, ByLocal)
+		_ = victim.SetReadDeadline(time.Now().Add(time.Second))
+		if n, err := victim.Read(buf); err == nil {
+			t.Errorf("the victim got %.60q", buf[:n])
+		}
+	})
 }
 
 // TestTCPFlowIsReused holds that requests of a dialog over TCP go back over its
 // connection, wherever the Contact points.
 func TestTCPFlowIsReused(t *testing.T) {
-	t.Parallel()
-	d := newDesk(nil)
-	callee := start(t, Options{Config: openConfig("tcp"), Handler: d})
-	caller := start(t, Options{Config: openConfig("udp")}) // dials TCP without a listener
-	out, err := caller.Dial(Target{URI: callee.uri("x", "tcp")}, &media{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := next(t, "INVITE", d.legs)
-	if err := in.Answer(&media{}); err != nil {
-		t.Fatal(err)
-	}
-	wait(t, "answered", out.Answered())
-	conns := callee.listeners[0].accept.open()
-	in.Hangup()
-	wantEnd(t, out, 200, ByRemote)
-	if got := callee.listeners[0].accept.open(); got != conns {
-		t.Errorf("%d connections, %d before", got, conns)
-	}
+	virtual(t, func(t *testing.T, e *ether) {
+		d := newDesk(nil)
+		caller, callee := pair(t, e, "tcp", d) // which dials TCP without a listener
+		out, err := caller.Dial(Target{URI: callee.uri("x", "tcp")}, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := next(t, "INVITE", d.legs)
+		if err := in.Answer(&media{}); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, "answered", out.Answered())
+		conns := callee.listeners[0].accept.open()
+		in.Hangup()
+		wantEnd(t, out, 200, ByRemote)
+		if got := callee.listeners[0].accept.open(); got != conns {
+			t.Errorf("%d connections, %d before", got, conns)
+		}
+	})
 }
 
 // open gives the number of connections that stand.
@@ -138,7 +140,7 @@ func TestCallOverIPv6(t *testing.T) {
 	cfg.Trunks[0].Addresses = []netip.Prefix{netip.MustParsePrefix("::1/128")}
 	cfg.Listeners = []config.Listener{{Network: "udp", Address: netip.MustParseAddrPort("[::1]:0")}}
 	d := answering(t, &media{})
-	callee, caller := start(t, Options{Config: cfg, Handler: d}), start(t, Options{Config: cfg})
+	callee, caller := start(t, Options{Config: cfg, Handler: d, T1: calmT1}), start(t, Options{Config: cfg, T1: calmT1})
 	out, err := caller.Dial(Target{URI: "sip:helpline@" + callee.Addrs()[0].Address.String(), From: "x"}, &media{})
 	if err != nil {
 		t.Fatal(err)

@@ -31,88 +31,84 @@ func saved(t *testing.T, l *Leg) []byte {
 // TestRestore lets a second server on the same address go on with a call: in both
 // roles, in both directions, through a proxy.
 func TestRestore(t *testing.T) {
-	t.Parallel()
 	for _, inbound := range []bool{true, false} {
 		t.Run(fmt.Sprintf("inbound %v", inbound), func(t *testing.T) {
-			d := answering(t, &media{})
-			first := start(t, Options{Config: openConfig("udp"), Handler: d})
-			far := newWire(t, first)
-			var l *Leg
-			var from, to, callID string // as the far end says them
-			routes := []string{"Record-Route: <sip:" + far.addr() + ";lr>", "Record-Route: <sip:10.9.9.9;lr;x=y>"}
-			if inbound {
-				c := &caller{wire: far, callID: "takeover", to: "<sip:helpline@" + far.to.String() + ">"}
-				c.request("INVITE", 1, append(append(routes, "Allow: UPDATE", "Supported: timer"), offer...)...)
-				c.to = field(c.recv("SIP/2.0 200"), "To")
-				c.request("ACK", 1)
-				l = next(t, "leg", d.legs)
-				from, to, callID = "<sip:+15550001@carrier.example>;tag=theirs", c.to, "takeover"
-			} else {
-				out, err := first.Dial(Target{URI: "sip:agent@" + far.addr(), From: "bugle", Display: "Help, \"line\""}, &media{})
+			virtual(t, func(t *testing.T, e *ether) {
+				d := answering(t, &media{})
+				first := startIn(t, e, Options{Handler: d})
+				far := newWire(t, first)
+				var l *Leg
+				var from, to, callID string // as the far end says them
+				routes := []string{"Record-Route: <sip:" + far.addr() + ";lr>", "Record-Route: <sip:10.9.9.9;lr;x=y>"}
+				if inbound {
+					c := &caller{wire: far, callID: "takeover", to: "<sip:helpline@" + far.to.String() + ">"}
+					c.request("INVITE", 1, append(append(routes, "Allow: UPDATE", "Supported: timer"), offer...)...)
+					c.to = field(c.recv("SIP/2.0 200"), "To")
+					c.request("ACK", 1)
+					l = next(t, "leg", d.legs)
+					from, to, callID = "<sip:+15550001@carrier.example>;tag=theirs", c.to, "takeover"
+				} else {
+					var invite string
+					l, invite = callWire(t, first, far, Target{Display: "Help, \"line\""}, &media{})
+					slices.Reverse(routes)
+					far.answer(invite, "200 OK", "callee", append(append(routes, "Session-Expires: 600;refresher=uac", "Allow: UPDATE"), answerSDP...)...)
+					far.recv("ACK")
+					wait(t, "answered", l.Answered())
+					from, to, callID = field(invite, "To")+";tag=callee", field(invite, "From"), field(invite, "Call-ID")
+				}
+				synctest.Wait()
+				state := saved(t, l)
+				cfg := openConfig("udp")
+				cfg.Listeners[0].Address = far.to
+				vanish(first)
+				second := startIn(t, e, Options{Config: cfg})
+				m := &media{}
+				l2, err := second.Restore(state, m, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
-				l = out
-				slices.Reverse(routes)
-				invite := far.recv("INVITE")
-				far.answer(invite, "200 OK", "callee", append(append(routes, "Session-Expires: 600;refresher=uac", "Allow: UPDATE"), answerSDP...)...)
+				if l2.ID() != l.ID() || l2.Caller() != l.Caller() || l2.Number() != l.Number() || l2.SIPCallID() != callID || l2.Header("To") != "" {
+					t.Error("not the same leg")
+				}
+				if _, err := second.Restore(state, m, nil); err == nil {
+					t.Error("restored twice")
+				}
+				if again := saved(t, l2); !strings.Contains(string(again), callID) {
+					t.Errorf("state of a restored leg: %s", again)
+				}
+				// Ours.
+				done := later(func() error { return l2.Reinvite(t.Context()) })
+				req := far.recv("INVITE")
+				if field(req, "From") != to || field(req, "To") != from || !strings.Contains(req, "Route: <sip:"+far.addr()+";lr>\r\n") {
+					t.Errorf("re-INVITE: %s", req)
+				}
+				far.answer(req, "200 OK", "", answerSDP...)
 				far.recv("ACK")
-				wait(t, "answered", l.Answered())
-				from, to, callID = field(invite, "To")+";tag=callee", field(invite, "From"), field(invite, "Call-ID")
-			}
-			eventually(t, func() string { return unsaved(l) })
-			state := saved(t, l)
-			cfg := openConfig("udp")
-			cfg.Listeners[0].Address = far.to
-			vanish(first)
-			second := start(t, Options{Config: cfg})
-			m := &media{}
-			l2, err := second.Restore(state, m, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if l2.ID() != l.ID() || l2.Caller() != l.Caller() || l2.Number() != l.Number() || l2.SIPCallID() != callID || l2.Header("To") != "" {
-				t.Error("not the same leg")
-			}
-			if _, err := second.Restore(state, m, nil); err == nil {
-				t.Error("restored twice")
-			}
-			if again := saved(t, l2); !strings.Contains(string(again), callID) {
-				t.Errorf("state of a restored leg: %s", again)
-			}
-			// Ours.
-			far.seen = nil
-			done := later(func() error { return l2.Reinvite(t.Context()) })
-			req := far.recv("INVITE")
-			if field(req, "From") != to || field(req, "To") != from || !strings.Contains(req, "Route: <sip:"+far.addr()+";lr>\r\n") {
-				t.Errorf("re-INVITE: %s", req)
-			}
-			far.answer(req, "200 OK", "", answerSDP...)
-			far.recv("ACK")
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-			if len(m.accepted) != 1 {
-				t.Errorf("accepted %q", m.accepted)
-			}
-			// Theirs.
-			within := func(method string, seq int) {
-				far.send(method+" sip:bugle@"+far.to.String()+" SIP/2.0", fmt.Sprintf("Via: SIP/2.0/UDP %s;branch=z9hG4bK-%s-%d", far.addr(), method, seq),
-					"From: "+from, "To: "+to, "Call-ID: "+callID, fmt.Sprintf("CSeq: %d %s", seq, method), "Contact: <sip:far@"+far.addr()+">")
-			}
-			within("OPTIONS", 2)
-			far.recv("SIP/2.0 200")
-			if inbound {
-				within("OPTIONS", 1) // as old as the INVITE
-				far.recv("SIP/2.0 500")
-				l2.Hangup()
-				far.answer(far.recv("BYE"), "200 OK", "")
-				wantEnd(t, l2, 200, ByLocal)
-				return
-			}
-			within("BYE", 3)
-			far.recv("SIP/2.0 200")
-			wantEnd(t, l2, 200, ByRemote)
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+				if len(m.accepted) != 1 {
+					t.Errorf("accepted %q", m.accepted)
+				}
+				// Theirs.
+				within := func(method string, seq int) {
+					far.send(method+" sip:bugle@"+far.to.String()+" SIP/2.0", fmt.Sprintf("Via: SIP/2.0/UDP %s;branch=z9hG4bK-%s-%d", far.addr(), method, seq),
+						"From: "+from, "To: "+to, "Call-ID: "+callID, fmt.Sprintf("CSeq: %d %s", seq, method), "Contact: <sip:far@"+far.addr()+">")
+				}
+				within("OPTIONS", 2)
+				far.recv("SIP/2.0 200")
+				if inbound {
+					within("OPTIONS", 1) // as old as the INVITE
+					far.recv("SIP/2.0 500")
+					l2.Hangup()
+					far.answer(far.recv("BYE"), "200 OK", "")
+					wantEnd(t, l2, 200, ByLocal)
+					return
+				}
+				within("BYE", 3)
+				far.recv("SIP/2.0 200")
+				wantEnd(t, l2, 200, ByRemote)
+			})
 		})
 	}
 }

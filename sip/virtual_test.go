@@ -200,11 +200,13 @@ func (e *ether) connect(ctx context.Context, _, addr string) (net.Conn, error) {
 // ends. It must be called in a bubble.
 func startIn(t testing.TB, e *ether, o Options) *Server {
 	t.Helper()
-	if o.Config.Trunks == nil {
-		o.Config = openConfig()
+	if open := openConfig("udp"); o.Config.Listeners == nil && o.Config.Trunks == nil {
+		o.Config = open
+	} else if o.Config.Listeners == nil {
+		o.Config.Listeners = open.Listeners
 	}
-	if o.Config.Listeners == nil {
-		o.Config.Listeners = openConfig("udp").Listeners
+	if d, ok := o.Handler.(*desk); ok {
+		*d = *newDesk(d.conduct) // its channels are the bubble's: who waits for them lets time pass
 	}
 	s := newServer(o)
 	for _, l := range o.Config.Listeners {
