@@ -56,19 +56,15 @@ func TestCallThatCannotBeAnswered(t *testing.T) {
 	g729 := "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 49000 RTP/AVP 18\r\na=rtpmap:18 G729/8000\r\n"
 	for _, c := range []struct {
 		name, offer string
-		pairs       uint16
 		end         Termination
 	}{
-		{"no codec in common", g729, 100, NoCodec},
-		{"multicast", strings.Replace(g729, "c=IN IP4 127.0.0.1", "c=IN IP4 224.0.0.1/127", 1), 100, BadOffer},
-		{"no port free", "", 1, NoPort},
+		{"no codec in common", g729, NoCodec},
+		{"multicast", strings.Replace(g729, "c=IN IP4 127.0.0.1", "c=IN IP4 224.0.0.1/127", 1), BadOffer},
+		{"no port free", "", NoPort},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			virtual(t, func(t *testing.T) {
-				h := newHouse(t, func(conf *config.Config) {
-					conf.Media.Ports.Last = conf.Media.Ports.First + 2*c.pairs - 1
-					conf.Media.SharedPorts = 0
-				})
+				h := newHouse(t, pairs(1))
 				var first party
 				if c.offer == "" {
 					first = h.join() // takes the only pair

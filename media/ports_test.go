@@ -88,34 +88,36 @@ func TestPortsDrainBeforeReuse(t *testing.T) {
 
 // A pair is heard to be noisy by what comes to either of its ports.
 func TestQuietPair(t *testing.T) {
-	e, err := New(config.Media{Address: loopback, Ports: freePorts(t, 1)}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	port := e.ports.free[0]
-	if !e.quiet(port) {
-		t.Error("a pair is noisy to which nobody sends")
-	}
-	far := newFarEnd(t)
-	for _, to := range []uint16{port, port + 1} {
-		far.to.set(netip.AddrPortFrom(loopback, to))
-		done, ended := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(ended)
-			for {
-				select {
-				case <-done:
-					return
-				case <-time.After(time.Millisecond):
-					_ = send(far.fd, rtpOf(1), &far.to) // refused while nobody is there
-				}
-			}
-		}()
-		if e.quiet(port) {
-			t.Errorf("a pair is quiet though something comes to port %d of it", to)
+	synctest.Test(t, func(t *testing.T) {
+		e, err := New(config.Media{Address: loopback, Ports: freePorts(t, 1)}, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-		close(done)
-		<-ended
-	}
+		defer e.Close()
+		port := e.ports.free[0]
+		if !e.quiet(port) {
+			t.Error("a pair is noisy to which nobody sends")
+		}
+		far := newFarEnd(t)
+		for _, to := range []uint16{port, port + 1} {
+			far.to.set(netip.AddrPortFrom(loopback, to))
+			done, ended := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(ended)
+				for {
+					select {
+					case <-done:
+						return
+					case <-time.After(time.Millisecond):
+						_ = send(far.fd, rtpOf(1), &far.to) // refused while nobody is there
+					}
+				}
+			}()
+			if e.quiet(port) {
+				t.Errorf("a pair is quiet though something comes to port %d of it", to)
+			}
+			close(done)
+			<-ended
+		}
+	})
 }

@@ -32,7 +32,7 @@ func TestInboxTakesManyAndRefusesGiants(t *testing.T) {
 	}
 	var got []byte
 	for giant := false; !giant; {
-		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(far.fd), Events: unix.POLLIN}}, 5000); err != nil {
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(far.fd), Events: unix.POLLIN}}, 60_000); err != nil {
 			t.Fatal(err)
 		}
 		n := far.in.receive(far.fd, farInbox)
