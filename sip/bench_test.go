@@ -45,11 +45,11 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-func cpu(b *testing.B) time.Duration {
-	b.Helper()
+func cpu(t testing.TB) time.Duration {
+	t.Helper()
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

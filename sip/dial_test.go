@@ -140,7 +140,7 @@ func TestCallOverIPv6(t *testing.T) {
 	cfg.Trunks[0].Addresses = []netip.Prefix{netip.MustParsePrefix("::1/128")}
 	cfg.Listeners = []config.Listener{{Network: "udp", Address: netip.MustParseAddrPort("[::1]:0")}}
 	d := answering(t, &media{})
-	callee, caller := start(t, Options{Config: cfg, Handler: d, T1: calmT1}), start(t, Options{Config: cfg, T1: calmT1})
+	callee, caller := start(t, Options{Config: cfg, Handler: d}), start(t, Options{Config: cfg})
 	out, err := caller.Dial(Target{URI: "sip:helpline@" + callee.Addrs()[0].Address.String(), From: "x"}, &media{})
 	if err != nil {
 		t.Fatal(err)

@@ -346,7 +346,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add([]byte("SIP/2.0 200 OK\r\n" + strings.Join(call, "\r\n") + "\r\nCSeq: 1 INVITE\r\n\r\n"))
 	f.Add([]byte("INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=x\r\nf: <sip:c@d>;tag=1\r\nt: <sip:a@b>\r\ni: j\r\nCSeq: 1 INVITE\r\nRecord-Route: <sip:h>\r\nc: application/sdp\r\n\r\nv=0\r\n"))
 	d := newDesk(func(l *Leg) { _ = l.Answer(&media{}) })
-	s := start(f, Options{Config: openConfig("udp"), Handler: d, Credentials: passwords{"127.0.0.1", map[string]string{"c": "x"}}})
+	s := start(f, Options{Config: openConfig("udp"), Handler: d, Credentials: passwords{"127.0.0.1", map[string]string{"c": "x"}}, T1: 10 * time.Millisecond})
 	fl := flow{at: s.listeners[0], remote: "127.0.0.1:9"}
 	parser := newParser()
 	f.Fuzz(func(t *testing.T, data []byte) {

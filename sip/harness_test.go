@@ -32,11 +32,8 @@ func (noNames) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, err
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }
 
-const (
-	patience = 30 * time.Second      // for what must happen, however long the machine stands still
-	quickT1  = 10 * time.Millisecond // so that 64*T1 is 0.64 s
-	calmT1   = 10 * time.Second      // so that nothing is repeated or given up meanwhile
-)
+// patience is for what must happen, however long the machine stands still.
+const patience = 30 * time.Second
 
 var loopback = netip.MustParsePrefix("127.0.0.0/8")
 
@@ -120,11 +117,12 @@ func openConfig(networks ...string) config.SIP {
 	return cfg
 }
 
-// start runs a server until the test ends.
+// start runs a server until the test ends, with a T1 by which nothing is repeated or given
+// up meanwhile.
 func start(t testing.TB, o Options) *Server {
 	t.Helper()
 	if o.T1 == 0 {
-		o.T1 = quickT1
+		o.T1 = 10 * time.Second
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -136,13 +134,11 @@ func start(t testing.TB, o Options) *Server {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background()) }()
 	t.Cleanup(func() {
-		if s.t1 == quickT1 || s.t1 == calmT1 {
-			s.Drain()
-			for _, l := range s.legs.all() {
-				l.Hangup()
-			}
-			emptied(t, s)
+		s.Drain()
+		for _, l := range s.legs.all() {
+			l.Hangup()
 		}
+		emptied(t, s)
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
@@ -156,20 +152,20 @@ func start(t testing.TB, o Options) *Server {
 	return s
 }
 
-// emptied waits until nothing of a server's calls is left of itself, but for what only
-// its timer ends where those are long. Close would throw away whatever leaked.
+// emptied waits until nothing of a server's calls is left but what its timers end. Close
+// would throw away whatever leaked.
 func emptied(t testing.TB, s *Server) {
 	t.Helper()
 	eventually(t, func() string {
 		var left []string
 		for _, tx := range s.serverTxs.all() {
-			if tx.mu.Lock(); s.t1 != calmT1 || tx.state < txCompleted {
+			if tx.mu.Lock(); tx.state < txCompleted {
 				left = append(left, "server transaction "+tx.key)
 			}
 			tx.mu.Unlock()
 		}
 		for _, tx := range s.clientTxs.all() {
-			if tx.mu.Lock(); s.t1 != calmT1 || tx.invite() && tx.state == txProceeding {
+			if tx.mu.Lock(); tx.invite() && tx.state == txProceeding {
 				left = append(left, "client transaction "+tx.key)
 			}
 			tx.mu.Unlock()
@@ -188,7 +184,7 @@ func leftovers(what string, n int) string {
 // eventually waits until what finds nothing to complain of.
 func eventually(t testing.TB, what func() string) {
 	t.Helper()
-	tick := time.NewTicker(quickT1)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(patience)
 	for {

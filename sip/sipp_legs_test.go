@@ -183,12 +183,12 @@ func callUs(t *testing.T, cases []callerCase) {
 					d.legs <- l
 					<-l.Done()
 				}
-				o := Options{Config: openConfig(network), Handler: d, T1: calmT1}
+				o := Options{Config: openConfig(network), Handler: d}
 				if c.tune != nil {
 					c.tune(&o)
 				}
 				s := start(t, o)
-				done := sipp(t, network, c.name, c.steps, "-p", fmt.Sprint(freePort(t, network)), "-s", "helpline", s.Addrs()[0].Address.String())
+				done := sipp(t, network, c.name, c.steps, "-p", fmt.Sprint(freePort(t)), "-s", "helpline", s.Addrs()[0].Address.String())
 				if c.code != 0 {
 					wantEnd(t, next(t, "call", d.legs), c.code, c.by)
 				}
@@ -318,12 +318,12 @@ func callSipp(t *testing.T, cases []calleeCase) {
 				if c.over != "" && network != c.over {
 					return
 				}
-				o := Options{Config: openConfig("udp"), T1: calmT1}
+				o := Options{Config: openConfig("udp")}
 				if c.tune != nil {
 					c.tune(&o)
 				}
 				s := start(t, o)
-				port := freePort(t, network)
+				port := freePort(t)
 				done := sipp(t, network, c.name, c.steps, "-p", fmt.Sprint(port))
 				c.target.URI, c.target.From = fmt.Sprintf("sip:agent@127.0.0.1:%d;transport=%s", port, network), "bugle"
 				l := ring(t, s, network, port, c.target)
@@ -379,18 +379,18 @@ func hangUpOnceUp(t *testing.T, l *Leg) error {
 // TestSippTakeOver has a second server at the same address go on with sipp's call.
 func TestSippTakeOver(t *testing.T) {
 	d := answering(t, &media{})
-	first := start(t, Options{Config: openConfig("udp"), Handler: d, T1: calmT1})
+	first := start(t, Options{Config: openConfig("udp"), Handler: d})
 	at := first.Addrs()[0].Address
 	done := sipp(t, "udp", "takeover", []step{request("INVITE", 1), gets(100, optional), gets(200, keepsRR), request("ACK", 1),
 		hears("INVITE"), says("200 OK", withBody...), hears("ACK"), hears("BYE"), closes()},
-		"-p", fmt.Sprint(freePort(t, "udp")), "-s", "helpline", at.String())
+		"-p", fmt.Sprint(freePort(t)), "-s", "helpline", at.String())
 	l := next(t, "call", d.legs)
 	eventually(t, func() string { return unsaved(l) })
 	state := saved(t, l)
 	vanish(first)
 	cfg := openConfig()
 	cfg.Listeners = []config.Listener{{Network: "udp", Address: at}}
-	second := start(t, Options{Config: cfg, T1: calmT1})
+	second := start(t, Options{Config: cfg})
 	l, err := second.Restore(state, &media{}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -178,13 +178,13 @@ func TestSippOverload(t *testing.T) {
 		cfg := openConfig(network)
 		cfg.MaxCalls = 1
 		d := answering(t, &media{})
-		s := start(t, Options{Config: cfg, Handler: d, T1: calmT1})
-		to, port := s.Addrs()[0].Address.String(), freePort(t, network)
+		s := start(t, Options{Config: cfg, Handler: d})
+		to, port := s.Addrs()[0].Address.String(), freePort(t)
 		first := sipp(t, network, "first", []step{request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1), hears("BYE"), closes()},
 			"-p", fmt.Sprint(port), "-s", "helpline", to)
 		l := next(t, "call", d.legs)
 		succeeds(t, sipp(t, network, "one-more", []step{request("INVITE", 1), getsWith(503, "Retry-After", "10"), ackFailed(1)},
-			"-p", fmt.Sprint(freePort(t, network)), "-s", "helpline", to))
+			"-p", fmt.Sprint(freePort(t)), "-s", "helpline", to))
 		eventually(t, func() string { return unsaved(l) })
 		l.Hangup()
 		wantEnd(t, l, 200, ByLocal)
@@ -206,8 +206,8 @@ func TestSippStranger(t *testing.T) {
 			}
 			to := s.Addrs()[0].Address.String()
 			succeeds(t, sipp(t, "udp", "guesses", []step{
-				reg(1, ""), gets(401, asksAuth), reg(2, "[authentication username="+user+" password=guess]\n"), gets(403)}, "-p", fmt.Sprint(freePort(t, "udp")), to))
-			succeeds(t, sipp(t, "udp", "calls", []step{request("INVITE", 1), gets(401), ackFailed(1)}, "-p", fmt.Sprint(freePort(t, "udp")), "-s", "helpline", to))
+				reg(1, ""), gets(401, asksAuth), reg(2, "[authentication username="+user+" password=guess]\n"), gets(403)}, "-p", fmt.Sprint(freePort(t)), to))
+			succeeds(t, sipp(t, "udp", "calls", []step{request("INVITE", 1), gets(401), ackFailed(1)}, "-p", fmt.Sprint(freePort(t)), "-s", "helpline", to))
 		})
 	}
 }
@@ -218,7 +218,7 @@ func TestSippPath(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, network string) {
 		t.Parallel()
 		s, d, store := agents(t, "md5", network)
-		proxy := freePort(t, network)
+		proxy := freePort(t)
 		path := fmt.Sprintf("<sip:127.0.0.1:%d;transport=%s;lr>", proxy, network)
 		reg := func(seq int, auth string) step {
 			return sends("REGISTER sip:help.example SIP/2.0", "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]",
@@ -227,7 +227,7 @@ func TestSippPath(t *testing.T) {
 				"Supported: path, outbound", auth+"Content-Length: 0", "")
 		}
 		succeeds(t, sipp(t, network, "register", []step{reg(1, ""), gets(401, asksAuth), reg(2, "[authentication username=anna password=secret]\n"),
-			getsWith(200, "Path", fmt.Sprint(proxy))}, "-p", fmt.Sprint(freePort(t, network)), s.Addrs()[0].Address.String()))
+			getsWith(200, "Path", fmt.Sprint(proxy))}, "-p", fmt.Sprint(freePort(t)), s.Addrs()[0].Address.String()))
 		next(t, "registration", d.events)
 		bs, _ := store.Get(t.Context(), "anna")
 		if len(bs) != 1 || len(bs[0].Path) != 1 {
@@ -250,7 +250,7 @@ func TestSippPath(t *testing.T) {
 // when it wakes up, its answer is acknowledged and ended.
 func TestSippSilentHost(t *testing.T) {
 	t.Parallel()
-	silent, good := freePort(t, "udp"), freePort(t, "udp")
+	silent, good := freePort(t), freePort(t)
 	wakes := sipp(t, "udp", "wakes", []step{keeps("INVITE"), hears("INFO"), answersKept("200 OK", ";tag=late", withBody...), hears("ACK"), hears("BYE"), closes()},
 		"-p", fmt.Sprint(silent))
 	takes := sipp(t, "udp", "takes", []step{hears("INVITE"), answers("180 Ringing", false), answers("200 OK", true), hears("ACK"), hears("BYE"), closes()}, "-p", fmt.Sprint(good))
@@ -272,7 +272,7 @@ func TestSippSilentHost(t *testing.T) {
 // TestSippHealth: a host is up while it answers OPTIONS with anything but 503.
 func TestSippHealth(t *testing.T) {
 	t.Parallel()
-	port := freePort(t, "udp")
+	port := freePort(t)
 	reply := func(status string) step {
 		return sends("SIP/2.0 "+status, "[last_Via:]", "[last_From:]", "[last_To:];tag=[pid]SIPp[call_number]", "[last_Call-ID:]", "[last_CSeq:]", "Content-Length: 0", "")
 	}

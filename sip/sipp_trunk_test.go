@@ -23,14 +23,14 @@ func sippTrunk(t *testing.T, edit func(*config.Trunk), ports ...int) *Server {
 	}
 	cfg := openConfig("udp")
 	cfg.Trunks = []config.Trunk{line}
-	return start(t, Options{Config: cfg, T1: calmT1, closeGrace: patience})
+	return start(t, Options{Config: cfg, closeGrace: patience})
 }
 
 // TestSippTrunk: a call finds the one good host of three: one is not there, one
 // refuses by 503, one asks for proof and answers.
 func TestSippTrunk(t *testing.T) {
 	t.Parallel()
-	down, full, good := freePort(t, "udp"), freePort(t, "udp"), freePort(t, "udp")
+	down, full, good := freePort(t), freePort(t), freePort(t)
 	refuses := sipp(t, "udp", "trunk-full", []step{hears("INVITE"), answers("503 Full", false), hears("ACK")}, "-p", fmt.Sprint(full))
 	takes := sipp(t, "udp", "trunk-good", []step{
 		hears("INVITE"),
@@ -55,7 +55,7 @@ func TestSippTrunk(t *testing.T) {
 // TestSippTrunkRegisters: a registrar that asks for proof, and is told at the end.
 func TestSippTrunkRegisters(t *testing.T) {
 	t.Parallel()
-	port := freePort(t, "udp")
+	port := freePort(t)
 	reply := func(status string, extra ...string) step {
 		return sends(append(append([]string{"SIP/2.0 " + status, "[last_Via:]", "[last_From:]", "[last_To:];tag=[pid]SIPp[call_number]",
 			"[last_Call-ID:]", "[last_CSeq:]"}, extra...), "Content-Length: 0", "")...)

@@ -256,10 +256,10 @@ func TestSweepIsQuick(t *testing.T) {
 		tr.saw("tcp", false, netip.MustParseAddrPort("192.0.2.7:5060"), []byte(b.String()))
 	}
 	c, _ := tr.get("call")
-	began := time.Now()
+	began := cpu(t) // and not the clock: the machine may stand still
 	shown := c.masked(newMasker(house))
-	if d := time.Since(began); d > 3*time.Second {
-		t.Errorf("to mask %d messages took %v", len(shown.Messages), d)
+	if d := cpu(t) - began; d > 3*time.Second {
+		t.Errorf("to mask %d messages took %v of a processor", len(shown.Messages), d)
 	}
 	for _, m := range shown.Messages {
 		if strings.Contains(m.Text, "1004000") || !strings.Contains(m.Text, "9999999") {

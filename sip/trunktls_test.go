@@ -24,7 +24,7 @@ func TestTrunkOverTLS(t *testing.T) {
 	there := newDesk(nil)
 	carrier := start(t, Options{Config: demanding(openConfig()), Handler: there})
 	line := config.Trunk{Name: "carrier", Transport: "tls", Domain: "sip.example", Trusted: true, DownAfter: 1, Addresses: []netip.Prefix{loopback},
-		Timeout: config.Duration(2 * time.Second), Rest: config.Duration(time.Minute), Options: config.Duration(50 * time.Millisecond),
+		Timeout: config.Duration(time.Hour), Rest: config.Duration(time.Minute), Options: config.Duration(50 * time.Millisecond),
 		Hosts: []config.TrunkHost{{Host: "127.0.0.1", Port: int(carrier.Addrs()[0].Address.Port())}}}
 	ours := demanding(openConfig())
 	ours.Trunks = []config.Trunk{line}
@@ -68,6 +68,7 @@ func TestTrunkOverTLS(t *testing.T) {
 	wantEnd(t, in, 200, ByRemote)
 
 	strange := secured(t, others, openConfig())
+	line.Timeout = config.Duration(500 * time.Millisecond)
 	strange.TrustedCA, strange.Trunks = ours.TrustedCA, []config.Trunk{line}
 	stranger := start(t, Options{Config: strange})
 	refused := dialTrunk(t, stranger, TrunkCall{From: "+15550199"})
