@@ -114,9 +114,7 @@ func TestRefer(t *testing.T) {
 		if err := next(t, "REFER", refers).Reject(200); err == nil {
 			t.Error("200 taken for a refusal")
 		}
-		if _, ok := c.within("SIP/2.0 603", referPatience+time.Second); !ok {
-			t.Error("a REFER nobody answers gets no answer")
-		}
+		c.after(referPatience, "SIP/2.0 603") // nobody answers it
 		c.request("REFER", 7, "Refer-To: <sip:200@help.example>")
 		if err := next(t, "REFER", refers).Reject(404); err != nil {
 			t.Error(err)

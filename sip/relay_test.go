@@ -34,8 +34,7 @@ func TestNoOpenRelay(t *testing.T) {
 	} {
 		for _, trusted := range []bool{false, true} {
 			t.Run(name+map[bool]string{false: ", stranger", true: ", trunk"}[trusted], func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					e := newEther()
+				virtual(t, func(t *testing.T, e *ether) {
 					o := Options{Config: openConfig(), Handler: newDesk(func(l *Leg) { _ = l.Reject(404, "") })}
 					if !trusted {
 						o.Config.Trunks = o.Config.Trunks[:0]
@@ -51,7 +50,6 @@ func TestNoOpenRelay(t *testing.T) {
 					if n := len(victim.in); n != 0 {
 						t.Errorf("the victim got %d messages, first %q", n, <-victim.in)
 					}
-					settled(t, s)
 				})
 			})
 		}

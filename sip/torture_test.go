@@ -89,8 +89,7 @@ func TestTorture(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			synctest.Test(t, func(t *testing.T) {
-				e := newEther()
+			virtual(t, func(t *testing.T, e *ether) {
 				answers := make(chan string, 64)
 				s := startIn(t, e, Options{Handler: newDesk(func(l *Leg) { _ = l.Reject(486, "") })})
 				e.sniff = func(_ netip.AddrPort, p []byte) {
@@ -120,13 +119,9 @@ func TestTorture(t *testing.T) {
 				if code != r.code {
 					t.Errorf("answered %d, want %d (section %s): %s\n%s", code, r.code, r.section, r.why, answer)
 				}
-				if n := counter(t, s.metrics.panics); n != 0 {
-					t.Errorf("%v panics", n)
-				}
 				if code == 420 && !strings.Contains(answer, "Unsupported: nothingSupportsThis, nothingSupportsThisEither\r\n") {
 					t.Errorf("what is not supported is not named: %s", answer)
 				}
-				settled(t, s)
 			})
 		})
 	}

@@ -41,60 +41,58 @@ func wantStory(t *testing.T, s *Server, id string, want ...string) *Trace {
 }
 
 func TestTraceOfACall(t *testing.T) {
-	eachNetwork(t, func(t *testing.T, network string) {
-		virtual(t, func(t *testing.T, e *ether) {
-			d := newDesk(nil)
-			caller, node := startIn(t, e, Options{}), startIn(t, e, Options{Config: openConfig(network), Handler: d})
-			agents := newDesk(func(l *Leg) { _ = l.Answer(&media{}); <-l.Done() })
-			agent := startIn(t, e, Options{Config: openConfig(network), Handler: agents})
+	eachVirtual(t, func(t *testing.T, e *ether, network string) {
+		d := newDesk(nil)
+		caller, node := pair(t, e, network, d)
+		agents := newDesk(func(l *Leg) { _ = l.Answer(&media{}); <-l.Done() })
+		agent := startIn(t, e, Options{Config: openConfig(network), Handler: agents})
 
-			out, err := caller.Dial(Target{URI: node.uri("helpline", network), From: "+4930123456", Display: "Maria"}, &media{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			in := next(t, "the call", d.legs)
-			if err := in.Answer(&media{}); err != nil {
-				t.Fatal(err)
-			}
-			wait(t, "answer", out.Answered())
-			wantStory(t, node, in.ID(), "in INVITE", "out 200 INVITE", "in ACK")
-			second, err := node.Dial(Target{URI: agent.uri("anna", network), From: "+4930123456", Call: in.ID()}, &media{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			wait(t, "the agent's answer", second.Answered())
-			second.Hangup()
-			wait(t, "the agent's leg over", second.Done())
-			out.Hangup()
-			wait(t, "the caller's leg over", in.Done())
+		out, err := caller.Dial(Target{URI: node.uri("helpline", network), From: "+4930123456", Display: "Maria"}, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := next(t, "the call", d.legs)
+		if err := in.Answer(&media{}); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, "answer", out.Answered())
+		wantStory(t, node, in.ID(), "in INVITE", "out 200 INVITE", "in ACK")
+		second, err := node.Dial(Target{URI: agent.uri("anna", network), From: "+4930123456", Call: in.ID()}, &media{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait(t, "the agent's answer", second.Answered())
+		second.Hangup()
+		wait(t, "the agent's leg over", second.Done())
+		out.Hangup()
+		wait(t, "the caller's leg over", in.Done())
 
-			want := []string{
-				"in INVITE", "out 200 INVITE", "in ACK",
-				"out INVITE", "in 200 INVITE", "out ACK", "out BYE", "in 200 BYE",
-				"in BYE", "out 200 BYE",
+		want := []string{
+			"in INVITE", "out 200 INVITE", "in ACK",
+			"out INVITE", "in 200 INVITE", "out ACK", "out BYE", "in 200 BYE",
+			"in BYE", "out 200 BYE",
+		}
+		tr := wantStory(t, node, in.ID(), want...)
+		for _, callID := range []string{in.SIPCallID(), second.SIPCallID()} {
+			wantStory(t, node, callID, want...)
+		}
+		if len(tr.Dialogs) != 2 || tr.Dialogs[0].With != "caller, loop" || tr.Dialogs[1].With != "callee" || tr.Messages[3].Dialog != 1 {
+			t.Errorf("the legs are %+v", tr.Dialogs)
+		}
+		for _, m := range tr.Messages {
+			if m.Transport != network {
+				t.Errorf("%s came by %s", m.Title, m.Transport)
 			}
-			tr := wantStory(t, node, in.ID(), want...)
-			for _, callID := range []string{in.SIPCallID(), second.SIPCallID()} {
-				wantStory(t, node, callID, want...)
+			if strings.Contains(m.Text, "30123456") || strings.Contains(m.Text, "Maria") {
+				t.Errorf("who calls is told:\n%s", m.Text)
 			}
-			if len(tr.Dialogs) != 2 || tr.Dialogs[0].With != "caller, loop" || tr.Dialogs[1].With != "callee" || tr.Messages[3].Dialog != 1 {
-				t.Errorf("the legs are %+v", tr.Dialogs)
+			if !strings.Contains(m.Text, "…56@") {
+				t.Errorf("not even the last two digits of the caller are told:\n%s", m.Text)
 			}
-			for _, m := range tr.Messages {
-				if m.Transport != network {
-					t.Errorf("%s came by %s", m.Title, m.Transport)
-				}
-				if strings.Contains(m.Text, "30123456") || strings.Contains(m.Text, "Maria") {
-					t.Errorf("who calls is told:\n%s", m.Text)
-				}
-				if !strings.Contains(m.Text, "…56@") {
-					t.Errorf("not even the last two digits of the caller are told:\n%s", m.Text)
-				}
-			}
-			if tr.Messages[0].Peer == tr.Messages[3].Peer || !strings.HasPrefix(tr.Messages[0].Peer, "127.0.0.1:") {
-				t.Errorf("peers %s and %s", tr.Messages[0].Peer, tr.Messages[3].Peer)
-			}
-		})
+		}
+		if tr.Messages[0].Peer == tr.Messages[3].Peer || !strings.HasPrefix(tr.Messages[0].Peer, "127.0.0.1:") {
+			t.Errorf("peers %s and %s", tr.Messages[0].Peer, tr.Messages[3].Peer)
+		}
 	})
 }
 

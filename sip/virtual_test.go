@@ -24,6 +24,7 @@ type ether struct {
 	streams map[netip.AddrPort]*memListener
 	last    uint16
 	servers []*Server
+	panics  float64 // of theirs, that are meant to be
 	// wild, if set, says when each copy of a packet arrives; none is a loss.
 	wild func() []time.Duration
 	// sniff, if set, sees whatever is sent, wherever it goes.
@@ -256,30 +257,28 @@ func settled(t testing.TB, s *Server) {
 	}
 }
 
-// virtual runs a test in virtual time, and sees that its servers' calls leave nothing.
+// virtual runs a test in virtual time, and sees that its servers' calls leave nothing and
+// nothing panicked.
 func virtual(t *testing.T, f func(t *testing.T, e *ether)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEther()
 		f(t, e)
+		panics := 0.0
 		for _, s := range e.servers {
 			settled(t, s)
+			panics += counter(t, s.metrics.panics)
+		}
+		if panics != e.panics {
+			t.Errorf("%v panics, want %v", panics, e.panics)
 		}
 	})
 }
 
-// bubble is virtual for one server, which must not panic.
+// bubble is virtual for one server.
 func bubble(t *testing.T, o Options, f func(t *testing.T, s *Server)) {
 	t.Helper()
-	virtual(t, func(t *testing.T, e *ether) {
-		s := startIn(t, e, o)
-		t.Cleanup(func() {
-			if got := counter(t, s.metrics.panics); got != 0 {
-				t.Errorf("%v panics", got)
-			}
-		})
-		f(t, s)
-	})
+	virtual(t, func(t *testing.T, e *ether) { f(t, startIn(t, e, o)) })
 }
 
 // endsAfter sees a leg end in exactly d.
