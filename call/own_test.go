@@ -249,6 +249,11 @@ func TestAgentsCallsAtOnce(t *testing.T) {
 		}
 		calls[0].leg.Hangup()
 		h.ended(LeftQueue)
+		h.poll("he has put it down", func() bool {
+			h.calls.mu.Lock()
+			defer h.calls.mu.Unlock()
+			return h.calls.lifted["anna"] < ownAtOnce
+		})
 		again := h.dials("anna", "billing")
 		h.await("the answer", again.leg.Answered())
 		for _, c := range append(calls[1:], again) {
