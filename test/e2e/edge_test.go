@@ -222,6 +222,7 @@ type stranger struct {
 	conn net.Conn
 	to   string
 	sent int
+	told map[string]bool // by CSeq: what has been answered
 }
 
 func newStranger(t *testing.T, from, to string) *stranger {
@@ -232,7 +233,7 @@ func newStranger(t *testing.T, from, to string) *stranger {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &stranger{t: t, conn: conn, to: to}
+	return &stranger{t: t, conn: conn, to: to, told: map[string]bool{}}
 }
 
 // send sends a request with that Call-ID, and perhaps a To of its own.
@@ -250,7 +251,8 @@ func (s *stranger) send(method, id string, extra ...string) {
 	}
 }
 
-// hears gives the next final answer, nothing if none comes in time.
+// hears gives the next final answer, nothing if none comes in time. He acknowledges none,
+// and is told some again and again: only the first counts.
 func (s *stranger) hears(limit time.Duration) string {
 	s.t.Helper()
 	_ = s.conn.SetReadDeadline(time.Now().Add(limit))
@@ -260,7 +262,11 @@ func (s *stranger) hears(limit time.Duration) string {
 		if err != nil {
 			return ""
 		}
-		if got := string(buf[:n]); !strings.HasPrefix(got, "SIP/2.0 1") {
+		got := string(buf[:n])
+		_, number, _ := strings.Cut(got, "\r\nCSeq: ")
+		number, _, _ = strings.Cut(number, "\r\n")
+		if !strings.HasPrefix(got, "SIP/2.0 1") && !s.told[number] {
+			s.told[number] = true
 			return got
 		}
 	}

@@ -45,14 +45,16 @@ func (k *talker) asks(limit time.Duration, method string, extra ...string) strin
 	k.t.Helper()
 	k.sent++
 	from := netip.MustParseAddrPort(k.conn.LocalAddr().String())
-	if _, err := k.conn.Write(asked(method, strings.ToUpper(k.network), from.Addr().String(), 100*int(from.Port())+k.sent, extra...)); err != nil {
+	network, n := strings.ToUpper(k.network), 100*int(from.Port())+k.sent
+	if _, err := k.conn.Write(asked(method, network, from.Addr().String(), n, extra...)); err != nil {
 		k.t.Fatal(err)
 	}
-	return k.hears(limit, method)
+	return k.hears(limit, fmt.Sprintf("%s-%d", network, n))
 }
 
-// hears gives the status of the next final answer to a method.
-func (k *talker) hears(limit time.Duration, method string) string {
+// hears gives the status of the next final answer in a call, by its Call-ID: those of
+// others may be repeated meanwhile.
+func (k *talker) hears(limit time.Duration, call string) string {
 	_ = k.conn.SetReadDeadline(time.Now().Add(limit))
 	buf := make([]byte, 65536)
 	for {
@@ -61,7 +63,7 @@ func (k *talker) hears(limit time.Duration, method string) string {
 			return ""
 		}
 		for answer := range strings.SplitSeq(string(buf[:n]), "\r\n\r\n") { // over TCP, two may come at once
-			if status, ok := strings.CutPrefix(answer, "SIP/2.0 "); ok && status[0] != '1' && strings.Contains(answer, " "+method+"\r\n") {
+			if status, ok := strings.CutPrefix(answer, "SIP/2.0 "); ok && status[0] != '1' && strings.Contains(answer, "\r\nCall-ID: "+call+"\r\n") {
 				return status[:3]
 			}
 		}
@@ -171,7 +173,7 @@ func TestNameAtTheEdge(t *testing.T) {
 			c.uri, k.conn.LocalAddr(), i, route); err != nil {
 			t.Fatal(err)
 		}
-		if got := k.hears(5*time.Second, "BYE"); got != c.want {
+		if got := k.hears(5*time.Second, fmt.Sprint("name-", i)); got != c.want {
 			t.Errorf("%s: answered %q, want %s", c.what, got, c.want)
 		}
 	}

@@ -5,10 +5,7 @@ package load
 import (
 	"fmt"
 	"net"
-	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,9 +44,9 @@ func rubbish(i int, from string) string {
 	}
 }
 
-// flood sends rubbish from 250 addresses, so many a second for so long, and gives
-// how many went out.
-func flood(t *testing.T, to string, perSecond int, d time.Duration) int {
+// flood sends so much rubbish from 250 addresses, so many a second, and gives how long
+// that took: where the machine stands still, it goes on afterwards, a little faster.
+func flood(t *testing.T, to string, perSecond, count int) time.Duration {
 	t.Helper()
 	const sources, slice = 250, 5 * time.Millisecond
 	var conns []net.Conn
@@ -62,35 +59,67 @@ func flood(t *testing.T, to string, perSecond int, d time.Duration) int {
 		defer c.Close()
 		conns = append(conns, c)
 	}
-	sent, begin := 0, time.Now()
+	atOnce := 2 * perSecond * int(slice) / int(time.Second)
+	begin := time.Now()
 	tick := time.NewTicker(slice)
 	defer tick.Stop()
-	for time.Since(begin) < d {
-		due := int(time.Since(begin).Seconds() * float64(perSecond))
+	for sent := 0; sent < count; <-tick.C {
+		due := min(count, sent+atOnce, int(time.Since(begin).Seconds()*float64(perSecond)))
 		for ; sent < due; sent++ {
 			c := conns[sent%sources]
 			_, _ = c.Write([]byte(rubbish(sent, c.LocalAddr().String()))) // an answer that found nobody shows here
 		}
-		<-tick.C
 	}
-	return sent
+	return time.Since(begin)
 }
 
 // lull is how long the beats lost to a busy machine are counted beforehand.
 const lull = 5 * time.Second
 
+// standstills begins to look whether the machine stands still, and stop tells for how
+// long it has. The work of a test does not keep this process from its turn for a tenth of
+// a second.
+func standstills() (stop func() time.Duration) {
+	const every, still = 10 * time.Millisecond, 100 * time.Millisecond
+	over, told := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		var stood time.Duration
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for last := time.Now(); ; {
+			select {
+			case <-over:
+				told <- stood
+				return
+			case <-tick.C:
+			}
+			now := time.Now()
+			if late := now.Sub(last) - every; late > still {
+				stood += late
+			}
+			last = now
+		}
+	}()
+	return func() time.Duration {
+		close(over)
+		return <-told
+	}
+}
+
 // beatsLost complains if the engine lost more than 3 in 100 of its beats beyond
-// those it would have lost anyway. The sender of a flood shares the cores with the
-// node here, and what else the machine does changes from second to second: 17 and
-// 31 of 2000 were lost on two cores with a load of 9.
-func beatsLost(t *testing.T, quiet, before, after map[string]float64, lasted time.Duration) {
+// those it would have lost anyway, and those of the time that the machine stood still.
+// The sender of a flood shares the cores with the node here, and what else the machine
+// does changes from second to second: 17 and 31 of 2000 were lost on two cores with a
+// load of 9.
+func beatsLost(t *testing.T, quiet, before, after map[string]float64, lasted, stood time.Duration) {
 	t.Helper()
 	lost := func(a, b map[string]float64) float64 {
 		return b["bugle_media_skipped_beats_total"] - a["bugle_media_skipped_beats_total"]
 	}
+	const beats = 200 // a second, of two shards
 	anyway := lost(quiet, before) * float64(lasted) / float64(lull)
-	t.Logf("%v beats lost in %v, %.1f would have been anyway", lost(before, after), lasted, anyway)
-	if lost(before, after) > 6*lasted.Seconds()+3*anyway { // of the 200 a second of two shards
+	t.Logf("%v beats lost in %v, %.1f would have been anyway; the machine stood still for %v", lost(before, after), lasted, anyway, stood)
+	if lost(before, after) > .03*beats*lasted.Seconds()+3*anyway+1.1*beats*stood.Seconds() {
 		t.Errorf("%v beats lost", lost(before, after))
 	}
 }
@@ -101,7 +130,7 @@ func beatsLost(t *testing.T, quiet, before, after map[string]float64, lasted tim
 func TestFlood(t *testing.T) {
 	const talks = 20
 	bugle, ids := strangers(t, talks, "")
-	callers := answered(bugle.SIP, talks, 25*time.Second)
+	callers := answered(bugle.SIP, talks, 30*time.Second)
 	callers.Port = 5690
 	load := peer.StartCallers(t, callers)
 	peer.Eventually(t, 30*time.Second, "the talks to be up", func() bool {
@@ -109,93 +138,27 @@ func TestFlood(t *testing.T) {
 	})
 	quiet := bugle.Metrics(t)
 	time.Sleep(lull)
-	before := bugle.Metrics(t)
-	sent := flood(t, bugle.SIP, 20_000, 10*time.Second)
-	after := bugle.Metrics(t)
-	if sent < 190_000 {
-		t.Errorf("only %d messages could be sent", sent)
+	before, stood := bugle.Metrics(t), standstills()
+	const sent = 200_000
+	took := flood(t, bugle.SIP, 20_000, sent)
+	after, still := bugle.Metrics(t), stood()
+	if took > 20*time.Second {
+		t.Errorf("%d messages took %v: this machine can't send half as fast as it should", sent, took)
 	}
 	if got := load.Done(t, time.Minute); got.Succeeded != talks || got.Failed != 0 {
 		t.Errorf("sipp counted %+v, want %d talks", got, talks)
 	}
-	beatsLost(t, quiet, before, after, 10*time.Second)
+	beatsLost(t, quiet, before, after, took, still)
 	mb := func(m map[string]float64) float64 { return m["process_resident_memory_bytes"] / (1 << 20) }
 	if grown := mb(after) - mb(before); grown > 30 {
 		t.Errorf("memory grew from %.0f to %.0f MB", mb(before), mb(after))
 	}
 	dropped := peer.Sum(after, "bugle_sip_dropped_total") - peer.Sum(before, "bugle_sip_dropped_total")
-	t.Logf("%d sent, %.0f dropped, %v sources banned, %.0f to %.0f MB, %.1f CPU-s", sent, dropped,
+	t.Logf("%d sent in %v, %.0f dropped, %v sources banned, %.0f to %.0f MB, %.1f CPU-s", sent, took, dropped,
 		after["bugle_sip_banned_sources"], mb(before), mb(after), after["process_cpu_seconds_total"]-before["process_cpu_seconds_total"])
 	if after["bugle_sip_banned_sources"] < 200 {
 		t.Errorf("%v of 250 sources are banned", after["bugle_sip_banned_sources"])
 	}
 	awaitReady(t, bugle, len(ids))
 	peer.Eventually(t, time.Minute, "goroutines to be as few as before", func() bool { return bugle.Metrics(t)["go_goroutines"] < 120 })
-}
-
-// Past sip.max_calls a call is refused in less than 10 ms, with when to try
-// again, and the calls that are up do not notice.
-func TestOverload(t *testing.T) {
-	const room, extra = 20, 2000
-	bugle, _ := strangers(t, room, fmt.Sprintf("  max_calls: %d\n", room))
-	callers := answered(bugle.SIP, room, 20*time.Second)
-	callers.Port = 5690
-	load := peer.StartCallers(t, callers)
-	peer.Eventually(t, 30*time.Second, "the node to be full", func() bool {
-		return bugle.Metrics(t)["bugle_media_legs"] >= 2*room
-	})
-	quiet := bugle.Metrics(t)
-	time.Sleep(lull)
-	before := bugle.Metrics(t)
-	begin := time.Now()
-	conn, err := net.Dial("udp", bugle.SIP)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	var sentAt [extra]atomic.Int64
-	var took []time.Duration
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		buf := make([]byte, 65536)
-		for len(took) < extra {
-			_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-			n, err := conn.Read(buf)
-			if err != nil {
-				t.Errorf("after %d answers: %v", len(took), err)
-				return
-			}
-			now, answer := time.Now(), string(buf[:n])
-			if !strings.HasPrefix(answer, "SIP/2.0 503") || !strings.Contains(answer, "\r\nRetry-After: ") {
-				t.Errorf("not a 503 with Retry-After: %.40q", answer)
-				return
-			}
-			var i int
-			_, rest, _ := strings.Cut(answer, "Call-ID: over-")
-			if _, err := fmt.Sscanf(rest, "%d", &i); err != nil || i >= extra {
-				t.Errorf("whose answer is it? %q", answer)
-				return
-			}
-			took = append(took, now.Sub(time.Unix(0, sentAt[i].Load())))
-		}
-	})
-	for i := range extra {
-		sentAt[i].Store(time.Now().UnixNano())
-		fmt.Fprintf(conn, "INVITE sip:helpline@%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bKo%d\r\nFrom: <sip:1@x>;tag=%d\r\nTo: <sip:helpline@x>\r\n"+
-			"Call-ID: over-%d\r\nCSeq: 1 INVITE\r\nContact: <sip:%s>\r\nMax-Forwards: 70\r\n\r\n", bugle.SIP, conn.LocalAddr(), i, i, i, conn.LocalAddr())
-		time.Sleep(2 * time.Millisecond)
-	}
-	wg.Wait()
-	after := bugle.Metrics(t)
-	beatsLost(t, quiet, before, after, time.Since(begin))
-	if len(took) == extra {
-		slices.Sort(took)
-		t.Logf("refused in %v (median), %v (99 %%), %v (longest)", took[extra/2], took[extra*99/100], took[extra-1])
-		if took[extra*95/100] > 10*time.Millisecond {
-			t.Errorf("19 of 20 are refused within %v, want 10ms", took[extra*95/100])
-		}
-	}
-	if got := load.Done(t, time.Minute); got.Succeeded != room || got.Failed != 0 {
-		t.Errorf("sipp counted %+v, want %d talks", got, room)
-	}
 }
