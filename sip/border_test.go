@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,11 +70,15 @@ func hostileCalls(t *testing.T, place int, evils ...string) {
 		var callee *wire
 		s := startIn(t, e, Options{})
 		s.handler = newDesk(func(l *Leg) { passAllOn(s, l, "sip:agent@"+callee.addr()) })
+		var read sync.Map // what is sent again need not be read again
 		for i, evil := range evils {
 			caller := newWire(t, s)
 			callee = newWire(t, s)
 			e.sniff = func(from netip.AddrPort, p []byte) {
-				if complaint := strictly(p); from == caller.to && complaint != "" {
+				if _, again := read.LoadOrStore(string(p), true); again || from != caller.to {
+					return
+				}
+				if complaint := strictly(p); complaint != "" {
 					t.Errorf("%q in place %d: %s:\n%q", evil, place, complaint, p)
 				}
 			}
