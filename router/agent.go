@@ -102,7 +102,7 @@ func (r *Router) Agent(id string) config.Agent { return (*r.agents.Load())[id] }
 // talks, or one that he has made himself; none if there is no such call. What the
 // address is, the nodes agree among themselves: [queue.Queue.Announce].
 func (r *Router) Elsewhere(ctx context.Context, agent string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.stepLimit)
 	defer cancel()
 	return r.queue.Elsewhere(ctx, agent)
 }
@@ -129,7 +129,7 @@ func (r *Router) SetState(ctx context.Context, agent string, to State, reason st
 	if _, err := r.agent(agent); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.stepLimit)
 	defer cancel()
 	var err error
 	switch to {
@@ -152,7 +152,7 @@ func (r *Router) WrapUpDone(ctx context.Context, agent string) error {
 	if _, err := r.agent(agent); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.stepLimit)
 	defer cancel()
 	if err := r.queue.EndWrapUp(ctx, agent, ""); err != nil {
 		return fmt.Errorf("router: ending the wrap-up of agent %s: %w", agent, err)
@@ -162,7 +162,7 @@ func (r *Router) WrapUpDone(ctx context.Context, agent string) error {
 
 // Agents gives all agents, sorted by id.
 func (r *Router) Agents(ctx context.Context) ([]AgentInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.stepLimit)
 	defer cancel()
 	agents := *r.agents.Load()
 	ids := slices.Sorted(maps.Keys(agents))

@@ -60,7 +60,7 @@ func (h *Held) Move(ctx context.Context, v Visit, name string) (*Held, error) {
 
 // take has Redis hold the agent, by from until now if it is not "".
 func (h *Held) take(ctx context.Context, from string) error {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, h.r.stepLimit)
 	defer cancel()
 	v := queue.Visit{ID: h.id, Call: h.visit.Call, Queue: h.visit.Queue, Language: h.visit.Language}
 	token, err := h.r.queue.Hold(ctx, v, h.agent, h.talks, from)
@@ -95,7 +95,7 @@ func (h *Held) Agent() string { return h.agent }
 // Answered says that the agent's phone was answered: he talks. After an error hang
 // it up, and Release.
 func (h *Held) Answered() error {
-	ctx, cancel := context.WithTimeout(h.r.ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(h.r.ctx, h.r.stepLimit)
 	defer cancel()
 	if err := h.r.queue.Answer(ctx, h.id, h.token); err != nil {
 		return fmt.Errorf("router: agent %s answering: %w", h.agent, err)

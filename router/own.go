@@ -44,7 +44,7 @@ func (r *Router) own(ctx context.Context, agent, call string, take func(context.
 		return nil, err
 	}
 	o := &Own{held: Held{r: r, id: fmt.Sprintf("%s@%d", call, r.owned.Add(1)), agent: agent, talks: true}}
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.stepLimit)
 	defer cancel()
 	if err := take(ctx, queue.Own{ID: o.held.id, Call: call, Agent: agent}); err != nil {
 		o.letGo(r.insistAside) // it may have been taken all the same

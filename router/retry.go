@@ -16,6 +16,7 @@ type retry struct {
 	about string // the visit or the agent
 	what  string
 	step  func(context.Context) error
+	limit time.Duration // of one attempt
 	ctx   context.Context
 	stop  context.CancelFunc
 }
@@ -72,7 +73,7 @@ func (r *Router) tryOn(t *retry, err error) {
 // attempt takes a step once. It is no failure if there was nothing to do, or if
 // nobody wants it any more.
 func (t *retry) attempt() error {
-	ctx, cancel := context.WithTimeout(t.ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(t.ctx, t.limit)
 	defer cancel()
 	err := t.step(ctx)
 	if errors.Is(err, ErrStale) || errors.Is(err, ErrNotInWrapUp) || t.ctx.Err() != nil {
@@ -93,7 +94,7 @@ func (r *Router) begin(about, what string, step func(context.Context) error) *re
 		old.stop()
 	}
 	r.work.Add(1)
-	t := &retry{about: about, what: what, step: step}
+	t := &retry{about: about, what: what, step: step, limit: r.stepLimit}
 	t.ctx, t.stop = context.WithCancel(r.ctx)
 	r.retries[about] = t
 	return t

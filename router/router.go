@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/bugle-voice/bugle/config"
 	"github.com/bugle-voice/bugle/event"
@@ -39,6 +41,8 @@ type Options struct {
 	Queues          map[string]config.Queue // by name
 	ReadyOnRegister bool                    // a registering agent is ready at once instead of paused
 	Log             *slog.Logger
+
+	stepLimit time.Duration // of tests: in place of stepTimeout
 }
 
 // Router is one node's side of the matching. All its methods may be called
@@ -50,6 +54,7 @@ type Router struct {
 	queues          map[string]config.Queue
 	readyOnRegister bool
 	log             *slog.Logger
+	stepLimit       time.Duration // how long Redis is given for one step
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -74,6 +79,7 @@ func New(o Options) *Router {
 		queues:          maps.Clone(o.Queues),
 		readyOnRegister: o.ReadyOnRegister,
 		log:             o.Log,
+		stepLimit:       cmp.Or(o.stepLimit, stepTimeout),
 		ctx:             ctx,
 		stop:            stop,
 		waiting:         make(map[string]*Waiting),

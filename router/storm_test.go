@@ -16,8 +16,15 @@ import (
 	"github.com/bugle-voice/bugle/queue/queuetest"
 )
 
-// node opens a router with its queue; close ends both.
+// node opens a router with its queue; close ends both. However long the machine stands
+// still, it waits for Redis.
 func node(t *testing.T, cfg config.Redis, name string, events event.Emitter) (r *Router, closeNode func()) {
+	t.Helper()
+	return impatientNode(t, cfg, name, events, time.Minute)
+}
+
+// impatientNode gives Redis so long for one step; as long as any node does if that is 0.
+func impatientNode(t *testing.T, cfg config.Redis, name string, events event.Emitter, step time.Duration) (r *Router, closeNode func()) {
 	t.Helper()
 	q, err := queue.Open(context.Background(), cfg, "test", name, discard)
 	if err != nil {
@@ -28,7 +35,7 @@ func node(t *testing.T, cfg config.Redis, name string, events event.Emitter) (r 
 		"general": {WrapUp: duration(0)},
 	}
 	r = New(Options{
-		Queue: q, Events: events, Agents: testAgents, Queues: queues, ReadyOnRegister: true, Log: discard,
+		Queue: q, Events: events, Agents: testAgents, Queues: queues, ReadyOnRegister: true, Log: discard, stepLimit: step,
 	})
 	return r, func() {
 		r.Close()

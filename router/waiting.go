@@ -72,7 +72,7 @@ func (r *Router) Join(ctx context.Context, v Visit) (*Waiting, error) {
 	r.waiting[v.ID] = w
 	r.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.stepLimit)
 	defer cancel()
 	err := r.queue.Join(ctx, queue.Visit{
 		ID: v.ID, Call: v.Call, Queue: v.Queue, Language: v.Language,
@@ -154,7 +154,7 @@ func (w *Waiting) Answered(o Offer) (*Talk, error) {
 	if w.over() {
 		return nil, fmt.Errorf("router: answering visit %s: %w", w.visit.ID, ErrStale)
 	}
-	ctx, cancel := context.WithTimeout(w.r.ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(w.r.ctx, w.r.stepLimit)
 	defer cancel()
 	if err := w.r.queue.Answer(ctx, w.visit.ID, o.Token); err != nil {
 		return nil, fmt.Errorf("router: answering visit %s: %w", w.visit.ID, err)

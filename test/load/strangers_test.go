@@ -5,6 +5,7 @@ package load
 import (
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -160,5 +161,5 @@ func TestFlood(t *testing.T) {
 		t.Errorf("%v of 250 sources are banned", after["bugle_sip_banned_sources"])
 	}
 	awaitReady(t, bugle, len(ids))
-	peer.Eventually(t, time.Minute, "goroutines to be as few as before", func() bool { return bugle.Metrics(t)["go_goroutines"] < 120 })
+	peer.Eventually(t, time.Minute, "goroutines to be as few as before", func() bool { return bugle.Metrics(t)["go_goroutines"] < float64(80+2*10*runtime.NumCPU()) })
 }
