@@ -48,7 +48,10 @@ const places = 41
 func TestHostileCall(t *testing.T) {
 	t.Parallel()
 	for place := range places {
-		t.Run(strconv.Itoa(place), func(t *testing.T) { hostileCalls(t, place, evils...) })
+		t.Run(strconv.Itoa(place), func(t *testing.T) {
+			t.Parallel()
+			hostileCalls(t, place, evils...)
+		})
 	}
 }
 

@@ -176,6 +176,7 @@ func talkWildly(l *Leg, roll func(int) int) {
 // TestHistoriesOfTwoServers has two of our servers call each other in a storm. One
 // end at most hangs up: the other must find out by itself.
 func TestHistoriesOfTwoServers(t *testing.T) {
+	t.Parallel()
 	inHistories(t, histories(2), 24*time.Hour, func(t *testing.T, e *ether, servers []*Server, name string, roll func(int) int) {
 		e.weather(stormy(roll))
 		from, to := servers[roll(2)], servers[roll(2)]
@@ -284,6 +285,7 @@ func (c *script) request() {
 
 // TestHistoriesOfAStranger has a far end that keeps no rule at all, in both roles.
 func TestHistoriesOfAStranger(t *testing.T) {
+	t.Parallel()
 	inHistories(t, histories(2), time.Minute, func(t *testing.T, e *ether, servers []*Server, name string, roll func(int) int) {
 		s := servers[0]
 		w := newWire(t, s)
