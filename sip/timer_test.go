@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -228,6 +229,23 @@ func TestRefreshes(t *testing.T) {
 			time.Sleep(2 * time.Hour)
 			c.request("BYE", 99)
 			wantEnd(t, l, 200, ByRemote)
+		})
+	})
+	t.Run("theirs, whom we called", func(t *testing.T) {
+		dialling(t, Target{}, &media{}, func(t *testing.T, s *Server, w *wire, l *Leg, invite string) {
+			w.answer(invite, "200 OK", "callee", append([]string{"Require: timer", "Session-Expires: 600;refresher=uas"}, answerSDP...)...)
+			w.recv("ACK")
+			for i := range 10 {
+				time.Sleep(500 * time.Second)
+				w.send("UPDATE sip:bugle@"+w.to.String()+" SIP/2.0", fmt.Sprintf("Via: SIP/2.0/UDP %s;branch=z9hG4bK-refresh-%d", w.addr(), i),
+					"From: "+field(invite, "To")+";tag=callee", "To: "+field(invite, "From"), "Call-ID: "+field(invite, "Call-ID"), fmt.Sprintf("CSeq: %d UPDATE", i+1),
+					"Contact: <sip:agent@"+w.addr()+">", "Supported: timer", "Session-Expires: 600;refresher=uac")
+				if got := field(w.recv("SIP/2.0 200"), "Session-Expires"); got != "600;refresher=uac" {
+					t.Errorf("granted %q", got)
+				}
+			}
+			w.answer2xx(w.after(568*time.Second, "BYE"))
+			wantEnd(t, l, 408, ByFailure)
 		})
 	})
 	t.Run("method refused", func(t *testing.T) {
