@@ -28,7 +28,7 @@ func TestOverload(t *testing.T) {
 	})
 	quiet := bugle.Metrics(t)
 	time.Sleep(lull)
-	before, stood, begin := bugle.Metrics(t), standstills(), time.Now()
+	before, stood, begin := bugle.Metrics(t), peer.Standstills(), time.Now()
 	// How quickly the machine lets anybody answer is seen on an echo at the same time.
 	var echoed []time.Duration
 	var wg sync.WaitGroup

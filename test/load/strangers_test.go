@@ -77,36 +77,6 @@ func flood(t *testing.T, to string, perSecond, count int) time.Duration {
 // lull is how long the beats lost to a busy machine are counted beforehand.
 const lull = 5 * time.Second
 
-// standstills begins to look whether the machine stands still, and stop tells for how
-// long it has. The work of a test does not keep this process from its turn for a tenth of
-// a second.
-func standstills() (stop func() time.Duration) {
-	const every, still = 10 * time.Millisecond, 100 * time.Millisecond
-	over, told := make(chan struct{}), make(chan time.Duration)
-	go func() {
-		var stood time.Duration
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for last := time.Now(); ; {
-			select {
-			case <-over:
-				told <- stood
-				return
-			case <-tick.C:
-			}
-			now := time.Now()
-			if late := now.Sub(last) - every; late > still {
-				stood += late
-			}
-			last = now
-		}
-	}()
-	return func() time.Duration {
-		close(over)
-		return <-told
-	}
-}
-
 // beatsLost complains if the engine lost more than 3 in 100 of its beats beyond
 // those it would have lost anyway, and those of the time that the machine stood still.
 // The sender of a flood shares the cores with the node here, and what else the machine
@@ -139,7 +109,7 @@ func TestFlood(t *testing.T) {
 	})
 	quiet := bugle.Metrics(t)
 	time.Sleep(lull)
-	before, stood := bugle.Metrics(t), standstills()
+	before, stood := bugle.Metrics(t), peer.Standstills()
 	const sent = 200_000
 	took := flood(t, bugle.SIP, 20_000, sent)
 	after, still := bugle.Metrics(t), stood()
