@@ -97,6 +97,7 @@ func (h *history) start(node string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	q.leaving = time.Minute
 	h.nodes[node], h.inboxes[node] = q, &recorder{messages: make(chan message, 1000)}
 	h.wires[node] = &wire{}
 	q.client.AddHook(h.wires[node])

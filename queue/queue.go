@@ -49,6 +49,7 @@ type Queue struct {
 	clock    func() time.Time // gives every time written to Redis
 
 	closing sync.Once
+	leaving time.Duration // how long Close may take
 	closed  error
 }
 
@@ -74,6 +75,7 @@ func openAt(ctx context.Context, cfg config.Redis, domain, node string, log *slo
 		log:      log,
 		seconds:  newSeconds(),
 		clock:    clock,
+		leaving:  2 * time.Second,
 	}
 	q.inbox = newInbox(q)
 	if err := q.start(ctx); err != nil {
@@ -139,7 +141,7 @@ func (q *Queue) purge(ctx context.Context) error {
 // handler and whatever it uses must outlive it.
 func (q *Queue) Close() error {
 	q.closing.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), q.leaving)
 		defer cancel()
 		q.closed = errors.Join(q.purge(ctx), q.inbox.close(ctx), q.disconnect())
 	})

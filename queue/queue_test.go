@@ -52,6 +52,7 @@ func open(t testing.TB, cfg config.Redis, node string) (*Queue, *recorder) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	q.leaving = time.Minute // a machine may stand still
 	t.Cleanup(func() {
 		if err := q.Close(); err != nil {
 			t.Error("closing:", err)
