@@ -109,6 +109,8 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 	c, err := config.Parse([]byte(helpline), "test.yaml")
 	must(t, err)
 	c.SIP.Listeners[0].Address = netip.MustParseAddrPort("127.0.0.1:0")
+	c.Media.Address = place()
+	c.Media.Advertise = c.Media.Address
 	for _, e := range edit {
 		e(c)
 	}
@@ -162,23 +164,28 @@ func newHouse(t *testing.T, edit ...func(*config.Config)) *house {
 	}
 	h.sip = h.serve(sip.Options{Config: c.SIP, Handler: h.calls, Credentials: secrets{}, Bindings: phones, Log: log})
 
-	h.ears, err = media.New(config.Media{Address: netip.MustParseAddr("127.0.0.1"), Ports: config.PortRange{First: 28000, Last: 28999}, Shards: 1}, log)
+	h.ears, err = media.New(config.Media{Address: place(), Ports: config.PortRange{First: 28000, Last: 28999}, Shards: 1}, log)
 	must(t, err)
 	t.Cleanup(h.close)
 	return h
 }
 
-// pairs lets a house have so many pairs of ports, which nobody else takes: no other
-// house, and not the kernel, whose own choice begins at 32768.
-func pairs(n int32) func(*config.Config) {
-	first := uint16(18000 - 2*scarce.Add(n))
+// place gives an address of loopback that no other house has: a far end sends on to a port
+// until its test ends, and must not be heard in a call of another test.
+func place() netip.Addr {
+	n := places.Add(1)
+	return netip.AddrFrom4([4]byte{127, 100 + byte(n>>14), 1 + byte(n>>7&0x7f), 1 + byte(n&0x7f)})
+}
+
+var places atomic.Uint32
+
+// pairs lets a house have so many pairs of ports.
+func pairs(n uint16) func(*config.Config) {
 	return func(c *config.Config) {
-		c.Media.Ports = config.PortRange{First: first, Last: first + 2*uint16(n) - 1}
+		c.Media.Ports.Last = c.Media.Ports.First + 2*n - 1
 		c.Media.SharedPorts = 0
 	}
 }
-
-var scarce atomic.Int32 // how many of those pairs are given away
 
 func (h *house) serve(o sip.Options) *sip.Server {
 	h.t.Helper()

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -63,18 +62,18 @@ func (y *teletype) Answer(offer []byte) ([]byte, error) {
 	return y.Offer()
 }
 
-var audioPort = regexp.MustCompile(`(?m)^m=audio (\d+) `)
+var audioAt = regexp.MustCompile(`(?ms)^c=IN IP4 (\S+).*^m=audio (\d+) `)
 
 // Accept implements sip.Session.
 func (y *teletype) Accept(answer []byte) error {
-	m := audioPort.FindSubmatch(answer)
+	m := audioAt.FindSubmatch(answer)
 	if m == nil {
 		return fmt.Errorf("no sound in %q", answer)
 	}
-	port, err := strconv.ParseUint(string(m[1]), 10, 16)
+	to, err := netip.ParseAddrPort(string(m[1]) + ":" + string(m[2]))
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	y.to = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
+	y.to = to
 	return err
 }
 
