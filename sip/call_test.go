@@ -299,7 +299,6 @@ func TestAgentsCallsTakeRoom(t *testing.T) {
 			t.Fatalf("the call is %q's", in.Agent())
 		}
 		wantEnd(t, dial(Target{}), 503, ByRemote)
-		time.Sleep(time.Millisecond) // a nonce is of its moment, and serves once
 		second := dial(agent)
 		next(t, "INVITE", d.legs)
 		second.Hangup()
