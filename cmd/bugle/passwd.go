@@ -68,6 +68,9 @@ func askPassword(ctx context.Context, env environment) (string, error) {
 		return ask(ctx, env, what)
 	}
 	shown, err := term.GetState(fd)
+	if err == nil {
+		err = ctx.Err() // a reader begun in vain might leave the terminal blind
+	}
 	if err != nil {
 		return "", fmt.Errorf("read the %s: %w", what, err)
 	}
@@ -131,8 +134,8 @@ func knownAgent(ctx context.Context, c *config.Config, s *store.Store, id string
 }
 
 // openSecrets opens the agents' secrets of a node, and seals anew what is in the
-// clear there or under an older key. Passwords that were printed for a demo are good enough on loopback and
-// nowhere else.
+// clear there or under an older key. Passwords that were printed for a demo are good
+// enough on loopback and nowhere else.
 func openSecrets(c *config.Config, v *vault.Vault) (*HA1File, error) {
 	secrets, err := OpenHA1(filepath.Join(c.DataDir, ha1Name), c.SIP.Domain, v)
 	if err == nil {
