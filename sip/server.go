@@ -37,7 +37,7 @@ type Options struct {
 	Bans         Bans          // nil: each node bans for itself
 	Certificates *cert.Store   // of TLS listeners; nil: read once
 	Log          *slog.Logger  // nil: none
-	T1           time.Duration // RFC 3261's estimate of a round trip; default 500ms. Tests shorten it
+	T1           time.Duration // RFC 3261's estimate of a round trip; default 500ms. Tests set another
 
 	// SessionExpires is the interval within which the ends of a call assure each
 	// other that they are there (RFC 4028); default Config.SessionExpires, or 30
@@ -49,10 +49,6 @@ type Options struct {
 	// time has a network in memory.
 	BindUDP func(netip.AddrPort) (PacketConn, error)
 
-	// For tests: the smallest session interval taken, default Config.MinSE or 90 s, and how
-	// long a call of ours may ring (Timer C of RFC 3261), default Config.RingLimit or 4
-	// minutes. The latter is the last resort: who dials hangs up before.
-	minSE, ringLimit time.Duration
 	// For tests: how long Close waits for the far ends to confirm the BYEs, and trunks that
 	// our registration ends; default one second.
 	closeGrace time.Duration
@@ -192,8 +188,8 @@ func newServer(o Options) *Server {
 		s.t1 = 500 * time.Millisecond
 	}
 	s.sessionExpires = cmp.Or(o.SessionExpires, o.Config.SessionExpires.D(), defaultSessionExpires)
-	s.ringLimit = cmp.Or(o.ringLimit, o.Config.RingLimit.D(), defaultRingLimit)
-	s.minSE = cmp.Or(o.minSE, o.Config.MinSE.D(), defaultMinSE)
+	s.ringLimit = cmp.Or(o.Config.RingLimit.D(), defaultRingLimit)
+	s.minSE = cmp.Or(o.Config.MinSE.D(), defaultMinSE)
 	s.closeGrace = cmp.Or(o.closeGrace, time.Second)
 	if s.maxCalls <= 0 {
 		s.maxCalls = 2000

@@ -152,7 +152,6 @@ type callerCase struct {
 	steps []step
 	act   func(t *testing.T, l *Leg) error // in place of answering, if early, else after it
 	early bool
-	tune  func(*Options)
 	code  int
 	by    By
 }
@@ -183,11 +182,7 @@ func callUs(t *testing.T, cases []callerCase) {
 					d.legs <- l
 					<-l.Done()
 				}
-				o := Options{Config: openConfig(network), Handler: d}
-				if c.tune != nil {
-					c.tune(&o)
-				}
-				s := start(t, o)
+				s := start(t, Options{Config: openConfig(network), Handler: d})
 				done := sipp(t, network, c.name, c.steps, "-p", fmt.Sprint(freePort(t)), "-s", "helpline", s.Addrs()[0].Address.String())
 				if c.code != 0 {
 					wantEnd(t, next(t, "call", d.legs), c.code, c.by)
@@ -303,7 +298,6 @@ type calleeCase struct {
 	target Target
 	steps  []step
 	act    func(*testing.T, *Leg) error
-	tune   func(*Options)
 	code   int
 	by     By
 }
@@ -318,11 +312,7 @@ func callSipp(t *testing.T, cases []calleeCase) {
 				if c.over != "" && network != c.over {
 					return
 				}
-				o := Options{Config: openConfig("udp")}
-				if c.tune != nil {
-					c.tune(&o)
-				}
-				s := start(t, o)
+				s := start(t, Options{Config: openConfig("udp")})
 				port := freePort(t)
 				done := sipp(t, network, c.name, c.steps, "-p", fmt.Sprint(port))
 				c.target.URI, c.target.From = fmt.Sprintf("sip:agent@127.0.0.1:%d;transport=%s", port, network), "bugle"
