@@ -78,7 +78,10 @@ func hostileCalls(t *testing.T, place int, evils ...string) {
 			caller := newWire(t, s)
 			callee = newWire(t, s)
 			e.sniff = func(from netip.AddrPort, p []byte) {
-				if _, again := read.LoadOrStore(string(p), true); again || from != caller.to {
+				if from != caller.to {
+					return
+				}
+				if _, again := read.LoadOrStore(string(p), true); again {
 					return
 				}
 				if complaint := strictly(p); complaint != "" {
