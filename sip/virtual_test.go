@@ -229,8 +229,10 @@ func startIn(t testing.TB, e *ether, o Options) *Server {
 // bind gives a listener its socket.
 func (e *ether) bind(ln *listener, addr netip.AddrPort) {
 	if ln.reliable() {
+		e.mu.Lock()
 		l := &memListener{addr: e.port(addr), conns: make(chan net.Conn), closed: make(chan struct{})}
 		e.streams[l.addr] = l
+		e.mu.Unlock()
 		ln.accept, ln.addr = newAcceptor(l, nil, ln.edge), l.addr
 		go ln.serve(context.Background())
 	} else {
