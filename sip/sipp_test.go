@@ -149,15 +149,22 @@ func asked(t *testing.T, s *Server, method gosip.RequestMethod) *clientTx {
 	t.Helper()
 	var found *clientTx
 	eventually(t, func() string {
-		for _, tx := range s.clientTxs.all() {
-			if tx.req.Method == method {
-				found = tx
-				return ""
-			}
+		if found = sent(s, method); found == nil {
+			return "no " + string(method) + " was sent"
 		}
-		return "no " + string(method) + " was sent"
+		return ""
 	})
 	return found
+}
+
+// sent gives a transaction of a server's that is not over, of a request of a method, or nil.
+func sent(s *Server, method gosip.RequestMethod) *clientTx {
+	for _, tx := range s.clientTxs.all() {
+		if tx.req.Method == method {
+			return tx
+		}
+	}
+	return nil
 }
 
 // unheard has an answer that a leg repeats until it is acknowledged be repeated once,
@@ -202,9 +209,20 @@ func TestSippCalls(t *testing.T) {
 			pauses(200 * time.Millisecond), closes()},
 			after: func(t *testing.T, l *Leg) {
 				l.Hangup()
-				if bye := asked(t, l.s, gosip.BYE); !bye.reliable {
-					bye.repeat()
-				}
+				eventually(t, func() string {
+					if bye := sent(l.s, gosip.BYE); bye != nil {
+						if !bye.reliable {
+							bye.repeat()
+						}
+						return ""
+					}
+					select {
+					case <-l.Done(): // we stood still until sipp had answered
+						return ""
+					default:
+						return "no BYE was sent"
+					}
+				})
 			}},
 		{name: "bye-never-answered", code: 200, by: ByLocal, steps: []step{
 			request("INVITE", 1), gets(100, optional), gets(180, optional), gets(200, keepsRR), request("ACK", 1), hears("BYE")},
