@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -340,15 +341,20 @@ func listened(t *testing.T, network string, ports ...int) {
 	}
 }
 
-// lastPort is the one freePort gave last. They are below those the system gives to who
-// asks for any: between our asking and sipp's listening nobody else is given one.
-var lastPort atomic.Int32
+// freePort's ports are above those that the system gives to who asks for any, and that a
+// phone's sound has: between our asking and sipp's listening nobody else is given one.
+// Where it begins is drawn, since tests may run beside others of another process.
+const firstPort, portCount = 61000, 4000
+
+var (
+	portsFrom  = rand.Int32N(portCount)
+	portsGiven atomic.Int32
+)
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	const first, count = 31000, 1000 // those above are of room media's tests
-	for range count {
-		port := first + int(lastPort.Add(1))%count
+	for range portCount {
+		port := firstPort + int(portsFrom+portsGiven.Add(1))%portCount
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
