@@ -12,7 +12,6 @@ import (
 type PacketConn interface {
 	net.PacketConn
 	ReadFromUDPAddrPort(b []byte) (n int, from netip.AddrPort, err error)
-	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (n int, err error)
 }
 
 // bindUDP binds a socket of the system's.

@@ -56,9 +56,9 @@ func (s *socket) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	}
 }
 
-func (s *socket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+func (s *socket) WriteTo(b []byte, to net.Addr) (int, error) {
 	s.ether.mu.Lock()
-	far := s.ether.sockets[to]
+	far := s.ether.sockets[to.(*net.UDPAddr).AddrPort()]
 	s.ether.mu.Unlock()
 	if far != nil {
 		select {
@@ -67,10 +67,6 @@ func (s *socket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 		}
 	}
 	return len(b), nil
-}
-
-func (s *socket) WriteTo(b []byte, to net.Addr) (int, error) {
-	return s.WriteToUDPAddrPort(b, to.(*net.UDPAddr).AddrPort())
 }
 
 func (s *socket) Close() error        { s.once.Do(func() { close(s.closed) }); return nil }
