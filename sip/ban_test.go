@@ -402,8 +402,8 @@ func TestPhonesOfOtherNodesPassTheRate(t *testing.T) {
 	}
 }
 
-// TestBannedIsDeaf takes each offence through the sockets: after enough of it
-// nothing is answered any more, over no transport.
+// TestBannedIsDeaf takes each offence through the door of datagrams: after enough of it
+// no datagram is answered any more.
 func TestBannedIsDeaf(t *testing.T) {
 	cfg := openConfig("udp")
 	cfg.Trunks, cfg.Limits, cfg.Domain = cfg.Trunks[:0], strangersLimits, "d"
