@@ -83,7 +83,7 @@ func awaitMusic(t *testing.T, recording string, agent float64) (end, held time.D
 func awaitTalk(t *testing.T, phone *peer.Baresip, long time.Duration) {
 	t.Helper()
 	phone.AwaitEvent(t, "CALL_ESTABLISHED", 1, 20*time.Second)
-	peer.Eventually(t, 20*time.Second, fmt.Sprintf("%v of talk", long), func() bool { return talked(t, phone, long) })
+	peer.Eventually(t, time.Minute, fmt.Sprintf("%v of talk", long), func() bool { return talked(t, phone, long) })
 }
 
 // talked says whether the phone has heard something for so long.
