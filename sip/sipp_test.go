@@ -155,6 +155,9 @@ func asked(t *testing.T, s *Server, method gosip.RequestMethod) *clientTx {
 		}
 		return ""
 	})
+	if found == nil {
+		t.FailNow()
+	}
 	return found
 }
 
