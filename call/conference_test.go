@@ -288,24 +288,9 @@ func TestHangupAsThreeAreJoined(t *testing.T) {
 			own, _ := h.consults("anna", anna, "ben")
 			ben := h.pickUp()
 			h.await("the answer", own.leg.Answered())
-			all := []party{caller, anna, own, ben}
 			side := h.own("anna")
 			code := func() { h.calls.together(side) } // quicker than any finger
-			if i < len(all) {
-				both(code, all[i].leg.Hangup)
-			} else {
-				both(code, caller.leg.Hangup, anna.leg.Hangup, own.leg.Hangup, ben.leg.Hangup)
-			}
-			for _, p := range all {
-				p.leg.Hangup()
-			}
-			for _, p := range all {
-				h.await("the end of each leg", p.leg.Done())
-			}
-			h.nothingLeft()
-			must(t, h.router.SetState(t.Context(), "ben", router.Paused, "test"))
-			h.state("ben", router.Paused)
-			h.state("anna", router.Ready)
+			h.hungUpDuring(code, i, caller, anna, own, ben)
 		}
 	})
 }

@@ -71,24 +71,9 @@ func TestHangupInAMirroredTransfer(t *testing.T) {
 			own, _ := h.consults("anna", anna, "ben")
 			ben := h.pickUp()
 			h.await("the answer", own.leg.Answered())
-			all := []party{caller, anna, own, ben}
 			d := anna.leg.Dialog()
 			refer := func() { _, _ = own.leg.Refer(sip.ReferTo{URI: "sip:caller@" + h.address(), Replaces: &d}) }
-			if i < len(all) {
-				both(refer, all[i].leg.Hangup)
-			} else {
-				both(refer, caller.leg.Hangup, anna.leg.Hangup, own.leg.Hangup, ben.leg.Hangup)
-			}
-			for _, p := range all {
-				p.leg.Hangup()
-			}
-			for _, p := range all {
-				h.await("the end of each leg", p.leg.Done())
-			}
-			h.nothingLeft()
-			must(t, h.router.SetState(t.Context(), "ben", router.Paused, "test"))
-			h.state("ben", router.Paused)
-			h.state("anna", router.Ready)
+			h.hungUpDuring(refer, i, caller, anna, own, ben)
 		}
 	})
 }

@@ -462,6 +462,30 @@ func both(all ...func()) {
 	done.Wait()
 }
 
+// hungUpDuring has the i-th party hang up at the moment of an act, or all of them if
+// there is none; then whoever is left does. Nothing stays, and ben, who was consulted, is
+// paused.
+func (h *house) hungUpDuring(act func(), i int, parties ...party) {
+	h.t.Helper()
+	var acts []func()
+	for n, p := range parties {
+		if n == i || i >= len(parties) {
+			acts = append(acts, p.leg.Hangup)
+		}
+	}
+	both(append(acts, act)...)
+	for _, p := range parties {
+		p.leg.Hangup()
+	}
+	for _, p := range parties {
+		h.await("the end of each leg", p.leg.Done())
+	}
+	h.nothingLeft()
+	must(h.t, h.router.SetState(h.t.Context(), "ben", router.Paused, "test"))
+	h.state("ben", router.Paused)
+	h.state("anna", router.Ready)
+}
+
 // A caller who holds us is music to whoever talks with him, also who comes later.
 func TestTransferOfACallerWhoHolds(t *testing.T) {
 	virtual(t, func(t *testing.T) {
