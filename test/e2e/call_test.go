@@ -117,10 +117,9 @@ func TestEncryptedCall(t *testing.T) {
 	caller.Do(t, "hangup", "")
 	anna.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
 	caller.AwaitEvent(t, "CALL_CLOSED", 1, 20*time.Second)
-	// How long the machine kept the test, the node or the phones from their turn, as far as
-	// that can be told: so much worse has the sound travelled.
-	late := stood() + time.Duration(bugle.Metrics(t)["bugle_media_skipped_beats_total"])*beat +
-		peer.ReadWAV(t, theOneRecording(t, anna)).Missing(0, 800) + peer.ReadWAV(t, theOneRecording(t, caller)).Missing(0, 440)
+	// How long the machine kept the test and the node from their turn: so much worse has
+	// the sound travelled.
+	late := stood() + time.Duration(bugle.Metrics(t)["bugle_media_skipped_beats_total"])*beat
 	t.Logf("the machine took %v", late)
 	leastMOS := 4. // which a tenth of a second more of delay leaves alone
 	if late > 100*time.Millisecond {

@@ -35,13 +35,18 @@ func TestAgentsOwnCalls(t *testing.T) {
 		t.Errorf("the phone was told %q", told.Param)
 	}
 
+	stood := peer.Standstills()
 	anna.Do(t, "dial", "sip:911@"+bugle.SIP)
 	anna.AwaitEvent(t, "CALL_ESTABLISHED", 2, 20*time.Second)
 	anna.AwaitEvent(t, "CALL_CLOSED", 3, 20*time.Second)
 	files := anna.Heard(t)
 	last := peer.ReadWAV(t, files[len(files)-1])
+	heard := last.Tone
+	if stood() > 0 { // the machine may have broken a tone
+		heard = last.Heard
+	}
 	for _, hz := range []float64{950, 1400, 1800} {
-		if got := last.Heard(0, hz); got < 200*time.Millisecond {
+		if got := heard(0, hz); got < 200*time.Millisecond {
 			t.Errorf("the tone of %v Hz was heard for %v", hz, got)
 		}
 	}

@@ -54,7 +54,7 @@ func TestOverload(t *testing.T) {
 	beatsLost(t, quiet, before, bugle.Metrics(t), time.Since(begin), stood())
 	const most = extra * 95 / 100
 	t.Logf("refused in %v (median), %v (95 %%), %v (longest); echoed in %v (95 %%)", took[extra/2], took[most], took[extra-1], echoed[most])
-	if want := 10*time.Millisecond + 2*echoed[most]; took[most] > want {
+	if want := max(10*time.Millisecond, 3*echoed[most]); took[most] > want { // more only where an echo takes long, too
 		t.Errorf("19 of 20 are refused within %v, want %v", took[most], want)
 	}
 	if got := load.Done(t, time.Minute); got.Succeeded != room || got.Failed != 0 {

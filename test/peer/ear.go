@@ -117,27 +117,6 @@ func (s Sound) Loud(channel int) time.Duration {
 	return s.windows(channel, func(in []float64) bool { _, power := goertzel(in, 0); return power > 1e-4 })
 }
 
-// Missing gives how long the tone is away in the channel between where it is heard first
-// and where it is heard last.
-func (s Sound) Missing(channel int, hertz float64) time.Duration {
-	var at, first, last, heard int
-	s.windows(channel, func(in []float64) bool {
-		at++
-		if !stands(in, hertz/float64(s.Rate)) {
-			return false
-		}
-		if heard++; heard == 1 {
-			first = at
-		}
-		last = at
-		return true
-	})
-	if heard == 0 {
-		return 0
-	}
-	return time.Duration(last-first+1-heard) * 20 * time.Millisecond
-}
-
 // windows counts the windows of 20 ms of which something holds, and gives their time.
 func (s Sound) windows(channel int, holds func([]float64) bool) (long time.Duration) {
 	window, in := s.Rate/50, s.Channels[channel]
