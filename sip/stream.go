@@ -33,7 +33,7 @@ const (
 // when it is gone, and verifies certificates for addresses only.
 type connections struct {
 	at      *listener
-	connect func(ctx context.Context, network, addr string) (net.Conn, error) // as net.Dialer does
+	connect func(ctx context.Context, network, addr string) (net.Conn, error) // of what is not TLS, as net.Dialer does
 	gone    func(remote string)                                               // told of each that ends; may be nil
 	parser  *gosip.Parser
 
